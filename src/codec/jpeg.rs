@@ -1,0 +1,434 @@
+//! JPEG (ITU-T T.81): 8-bit baseline, extended and progressive Huffman coding, to pixel-interleaved bytes.
+//!
+//! What the colours mean is decided here, by the caller's word or by libjpeg's rules, and not by the decoder
+//! below: it gets a copy of the stream whose header has no application markers left. The copy also brings
+//! TIFF's shared tables and the stream of a block together.
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use zune_core::bytestream::ZCursor;
+use zune_core::colorspace::ColorSpace;
+use zune_core::options::DecoderOptions;
+use zune_jpeg::JpegDecoder;
+
+use crate::error::{Error, Result};
+
+use super::Contexts;
+use super::jpeg_scan::{DHT, DQT, DRI, EOI, SOI, SOS, Segment, Segments};
+pub(crate) use super::jpeg_scan::{JpegInfo, info};
+
+/// What the components of a stream mean, and so what becomes of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Colour {
+    /// Components are bands: TIFF blocks that are not YCbCr.
+    AsStored,
+    /// Three components are YCbCr whatever markers say, and become RGB: TIFF blocks that are YCbCr.
+    YcbcrToRgb,
+    /// By markers and component identifiers, as libjpeg decides for files: three components become RGB. Four
+    /// become CMYK as libjpeg gives it (Adobe's writers store it inverted), or RGB as GDAL makes it of that
+    /// when three are asked for.
+    Auto,
+}
+
+/// What is left to do after the decoder below.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stored {
+    Bands,
+    Ycbcr,
+    Cmyk,
+    Ycck,
+}
+
+/// Decodes one image to `out`: `width * height` pixels of `n_components` bytes, all of them written.
+///
+/// `tables` is TIFF's JPEGTables, a stream without image that defines tables for `stream`.
+///
+/// # Errors
+///
+/// As [`info`]. Invalid argument when `out` has another size. Corrupt when the frame is not `width * height`,
+/// and when the stream ends before the last pixel or contradicts itself: no pixel is made up.
+#[expect(clippy::too_many_arguments, reason = "a block's bytes, what they mean, and where they go")]
+pub(crate) fn decode(
+    contexts: &mut Contexts,
+    tables: Option<&[u8]>,
+    stream: &[u8],
+    colour: Colour,
+    out: &mut [u8],
+    width: u32,
+    height: u32,
+    n_components: usize,
+) -> Result<()> {
+    let info = info(stream)?;
+    if (info.width, info.height) != (width, height) {
+        let (w, h) = (info.width, info.height);
+        return Err(Error::corrupt(format!("jpeg frame of {w} x {h} pixels, expected {width} x {height}")));
+    }
+    // Both are below 65536.
+    let n_pixels = width as usize * height as usize;
+    if out.len() != n_pixels * n_components {
+        let len = out.len();
+        return Err(Error::invalid(format!("{len} bytes for {n_pixels} jpeg pixels of {n_components} components")));
+    }
+    let stored = stored_as(&info, colour);
+    let n_stored = usize::from(info.components);
+    let to_rgb = n_stored == 4 && n_components == 3 && colour == Colour::Auto;
+    if n_stored != n_components && !to_rgb {
+        return Err(Error::corrupt(format!("jpeg frame with {n_stored} components, expected {n_components}")));
+    }
+    let merged = &mut contexts.jpeg;
+    merge(&info, tables, stream, merged)?;
+    if to_rgb {
+        let mut pixels = vec![0; n_pixels * 4];
+        decode_merged(merged, &info, stored, &mut pixels)?;
+        if stored == Stored::Ycck {
+            ycck_to_cmyk(&mut pixels);
+        }
+        for (rgb, cmyk) in out.as_chunks_mut::<3>().0.iter_mut().zip(pixels.as_chunks::<4>().0) {
+            *rgb = [0, 1, 2].map(|band| (u16::from(cmyk[band]) * u16::from(cmyk[3]) / 255) as u8);
+        }
+        return Ok(());
+    }
+    decode_merged(merged, &info, stored, out)?;
+    if stored == Stored::Ycck {
+        ycck_to_cmyk(out);
+    }
+    Ok(())
+}
+
+/// libjpeg's rules (`default_decompress_parms`).
+fn stored_as(info: &JpegInfo, colour: Colour) -> Stored {
+    match (colour, info.components) {
+        (Colour::YcbcrToRgb, 3) => Stored::Ycbcr,
+        (Colour::Auto, 3) => match (info.jfif, info.adobe_transform) {
+            (true, _) => Stored::Ycbcr,
+            (false, Some(0)) => Stored::Bands,
+            (false, None) if info.component_ids[..3] == *b"RGB" => Stored::Bands,
+            (false, _) => Stored::Ycbcr,
+        },
+        (Colour::Auto, 4) => match info.adobe_transform {
+            None | Some(0) => Stored::Cmyk,
+            Some(_) => Stored::Ycck,
+        },
+        _ => Stored::Bands,
+    }
+}
+
+/// Puts one stream together: the tables of `tables`, then `stream`, without application data and comments.
+fn merge(info: &JpegInfo, tables: Option<&[u8]>, stream: &[u8], merged: &mut Vec<u8>) -> Result<()> {
+    merged.clear();
+    merged.extend_from_slice(&[0xff, SOI]);
+    let mut has_huffman = false;
+    if let Some(tables) = tables {
+        for Segment { marker, range, .. } in Segments::new(tables)? {
+            if matches!(marker, DQT | DHT | DRI) {
+                merged.extend_from_slice(&tables[range]);
+                has_huffman |= marker == DHT;
+            }
+        }
+    }
+    for Segment { marker, range, .. } in Segments::new(stream)? {
+        has_huffman |= marker == DHT;
+        if marker == SOS {
+            if !has_huffman {
+                // The marker of motion JPEG: the decoder then takes the standard's own tables, as libjpeg does.
+                merged.extend_from_slice(b"\xff\xe0\x00\x07AVI1\0");
+            }
+            return merge_scans(info, stream, range, merged);
+        }
+        if !matches!(marker, 0xe0..=0xef | 0xfe) {
+            merged.extend_from_slice(&stream[range]);
+        }
+    }
+    Err(Error::corrupt(format!("jpeg stream of {} bytes has no scan", stream.len())))
+}
+
+/// Appends the scans of `stream`, the first header of which is `header`, up to the end of the image.
+///
+/// The decoder below reads zeros behind a scan that is too short, and so makes up the rest of the image. So
+/// scans are lengthened by bits that no Huffman table may use as a code; a sound scan ends before them.
+/// Where the decoder must find the next marker right behind the scan that is not done: a first progressive
+/// scan, and the scans of single components.
+fn merge_scans(info: &JpegInfo, stream: &[u8], header: Range<usize>, merged: &mut Vec<u8>) -> Result<()> {
+    let truncated = || Error::corrupt(format!("jpeg stream of {} bytes breaks off in its scans", stream.len()));
+    let interleaved = stream.get(header.start + 4) == Some(&info.components);
+    let (mut segment, mut n_scans) = (header, 0);
+    loop {
+        let is_scan = stream[segment.start + 1] == SOS;
+        let mut at = segment.end;
+        merged.extend_from_slice(&stream[segment]);
+        let after = at + if is_scan { entropy_len(&stream[at..]) } else { 0 };
+        merged.extend_from_slice(&stream[at..after]);
+        at = after;
+        if is_scan {
+            n_scans += 1;
+            let whole_image = !info.progressive && interleaved;
+            if whole_image || info.progressive && n_scans > 1 {
+                merged.extend_from_slice(&[0xff, 0].repeat(8));
+            }
+            // Whatever follows, an end of image or none, this scan is all there is to decode.
+            if whole_image {
+                break;
+            }
+        }
+        // Fill bytes may precede a marker.
+        while stream[at..].starts_with(&[0xff, 0xff]) {
+            at += 1;
+        }
+        match stream.get(at..) {
+            Some(&[0xff, EOI, ..]) => break,
+            Some(&[0xff, _, high, low, ..]) => {
+                let end = at + 2 + usize::from(u16::from_be_bytes([high, low]));
+                if end < at + 4 || end > stream.len() {
+                    return Err(truncated());
+                }
+                segment = at..end;
+            }
+            _ => return Err(truncated()),
+        }
+    }
+    merged.extend_from_slice(&[0xff, EOI]);
+    Ok(())
+}
+
+/// How many bytes of `scan` are before its first marker that is neither a restart nor a stuffed zero.
+fn entropy_len(scan: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(&[byte, next]) = scan.get(at..at + 2) {
+        match (byte, next) {
+            (0xff, 0 | 0xd0..=0xd7) => at += 2,
+            (0xff, _) => return at,
+            _ => {
+                // Eight bytes at a time over what holds no 0xff.
+                at += 1;
+                while let Some(word) = scan[at..].first_chunk::<8>() {
+                    let word = !u64::from_ne_bytes(*word);
+                    if word.wrapping_sub(0x0101_0101_0101_0101) & !word & 0x8080_8080_8080_8080 != 0 {
+                        break;
+                    }
+                    at += 8;
+                }
+            }
+        }
+    }
+    // A last byte without a successor says something only if it is no half of a marker.
+    if scan.last() == Some(&0xff) && at < scan.len() { at } else { scan.len() }
+}
+
+/// Decodes to the components as stored, but for YCbCr to RGB, which the decoder below does fastest.
+fn decode_merged(merged: &[u8], info: &JpegInfo, stored: Stored, out: &mut [u8]) -> Result<()> {
+    let options = DecoderOptions::default()
+        .set_max_width(info.width as usize)
+        .set_max_height(info.height as usize)
+        .set_strict_mode(true);
+    let failed = |error: zune_jpeg::errors::DecodeErrors| {
+        let reason = format!("{error:?}").replace('\n', " ");
+        Error::corrupt(format!("jpeg stream of {} bytes: {reason}", merged.len()))
+    };
+    let run = || {
+        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(merged), options);
+        decoder.decode_headers().map_err(failed)?;
+        let stored_space = decoder.input_colorspace().unwrap_or(ColorSpace::Unknown);
+        let convert_below = stored == Stored::Ycbcr && stored_space == ColorSpace::YCbCr;
+        let out_space = if convert_below { ColorSpace::RGB } else { stored_space };
+        decoder.set_options(decoder.options().jpeg_set_out_colorspace(out_space));
+        match decoder.output_buffer_size() {
+            Some(len) if len == out.len() => {}
+            _ => return Err(Error::corrupt(format!("jpeg stream does not give {} bytes", out.len()))),
+        }
+        decoder.decode_into(out).map_err(failed)?;
+        if stored == Stored::Ycbcr && !convert_below {
+            for pixel in out.as_chunks_mut::<3>().0 {
+                *pixel = ycc_to_rgb(*pixel);
+            }
+        }
+        Ok(())
+    };
+    // Hostile streams can bring the decoder to a panic; it holds nothing that outlives this call.
+    catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|_| Err(Error::corrupt(format!("jpeg stream of {} bytes breaks the decoder", merged.len()))))
+}
+
+fn ycck_to_cmyk(pixels: &mut [u8]) {
+    for pixel in pixels.as_chunks_mut::<4>().0 {
+        let [y, cb, cr, k] = *pixel;
+        let [r, g, b] = ycc_to_rgb([y, cb, cr]);
+        *pixel = [255 - r, 255 - g, 255 - b, k];
+    }
+}
+
+/// The conversion of JFIF in libjpeg's fixed point.
+fn ycc_to_rgb([y, cb, cr]: [u8; 3]) -> [u8; 3] {
+    const HALF: i32 = 1 << 15;
+    let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);
+    let r = y + ((91_881 * cr + HALF) >> 16);
+    let g = y + ((-22_554 * cb - 46_802 * cr + HALF) >> 16);
+    let b = y + ((116_130 * cb + HALF) >> 16);
+    [r, g, b].map(|value| value.clamp(0, 255) as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+
+    const WIDTH: u16 = 45;
+    const HEIGHT: u16 = 37;
+
+    fn pixels(n_components: usize) -> Vec<u8> {
+        let mut pixels = vec![];
+        for y in 0..usize::from(HEIGHT) {
+            for x in 0..usize::from(WIDTH) {
+                pixels.extend((0..n_components).map(|band| (30 + x + y * (band + 1) / 2 + 20 * band) as u8));
+            }
+        }
+        pixels
+    }
+
+    fn encode(kind: ColorType, progressive: bool, restart: u16) -> Vec<u8> {
+        let n_components = match kind {
+            ColorType::Luma => 1,
+            ColorType::Rgb => 3,
+            _ => 4,
+        };
+        let mut out = vec![];
+        let mut encoder = Encoder::new(&mut out, 95);
+        encoder.set_sampling_factor(SamplingFactor::F_1_1);
+        encoder.set_progressive(progressive);
+        if restart != 0 {
+            encoder.set_restart_interval(restart);
+        }
+        encoder.encode(&pixels(n_components), WIDTH, HEIGHT, kind).unwrap();
+        out
+    }
+
+    fn decoded(tables: Option<&[u8]>, stream: &[u8], colour: Colour, n_components: usize) -> Result<Vec<u8>> {
+        let (width, height) = (u32::from(WIDTH), u32::from(HEIGHT));
+        let mut out = vec![0xa5; usize::from(WIDTH) * usize::from(HEIGHT) * n_components];
+        decode(&mut Contexts::default(), tables, stream, colour, &mut out, width, height, n_components).map(|()| out)
+    }
+
+    fn farthest(a: &[u8], b: &[u8]) -> u8 {
+        assert_eq!(a.len(), b.len());
+        a.iter().zip(b).map(|(a, b)| a.abs_diff(*b)).max().unwrap()
+    }
+
+    #[test]
+    fn what_was_encoded_comes_back_nearly() {
+        for progressive in [false, true] {
+            for restart in [0, 3] {
+                for (kind, n_components) in [(ColorType::Luma, 1), (ColorType::Rgb, 3)] {
+                    let stream = encode(kind, progressive, restart);
+                    let got = decoded(None, &stream, Colour::Auto, n_components).unwrap();
+                    let far = farthest(&got, &pixels(n_components));
+                    assert!(far <= 8, "{kind:?}, progressive {progressive}, restart {restart}: {far}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn four_components_become_the_same_cmyk_from_either_transform_and_rgb_when_three_are_asked_for() {
+        let plain = encode(ColorType::Cmyk, false, 0);
+        let transformed = encode(ColorType::CmykAsYcck, false, 0);
+        assert_eq!(info(&transformed).unwrap().adobe_transform, Some(2));
+        let cmyk = decoded(None, &plain, Colour::Auto, 4).unwrap();
+        let far = farthest(&cmyk, &decoded(None, &transformed, Colour::Auto, 4).unwrap());
+        assert!(far <= 8, "{far}");
+        let rgb = decoded(None, &plain, Colour::Auto, 3).unwrap();
+        for (rgb, cmyk) in rgb.chunks(3).zip(cmyk.chunks(4)) {
+            for band in 0..3 {
+                assert_eq!(u32::from(rgb[band]), u32::from(cmyk[band]) * u32::from(cmyk[3]) / 255);
+            }
+        }
+    }
+
+    #[test]
+    fn components_stay_as_stored_when_asked() {
+        let stream = encode(ColorType::Rgb, false, 0);
+        let stored = decoded(None, &stream, Colour::AsStored, 3).unwrap();
+        let rgb: Vec<u8> = stored.as_chunks::<3>().0.iter().flat_map(|pixel| ycc_to_rgb(*pixel)).collect();
+        let far = farthest(&rgb, &decoded(None, &stream, Colour::YcbcrToRgb, 3).unwrap());
+        assert!(far <= 2, "{far}");
+        assert!(farthest(&stored, &pixels(3)) > 20);
+    }
+
+    #[test]
+    fn shared_tables_and_an_abbreviated_stream_are_one_stream() {
+        let whole = encode(ColorType::Rgb, false, 0);
+        let (mut tables, mut stream) = (vec![0xff, SOI], vec![0xff, SOI]);
+        let mut end = 0;
+        for segment in Segments::new(&whole).unwrap() {
+            let part = if matches!(segment.marker, DQT | DHT) { &mut tables } else { &mut stream };
+            part.extend_from_slice(&whole[segment.range.clone()]);
+            end = segment.range.end;
+        }
+        stream.extend_from_slice(&whole[end..]);
+        tables.extend_from_slice(&[0xff, EOI]);
+        let apart = decoded(Some(&tables), &stream, Colour::YcbcrToRgb, 3).unwrap();
+        assert_eq!(apart, decoded(None, &whole, Colour::YcbcrToRgb, 3).unwrap());
+        assert!(decoded(None, &stream, Colour::YcbcrToRgb, 3).is_err(), "no quantisation tables");
+    }
+
+    #[test]
+    fn a_stream_that_ends_early_is_an_error_with_and_without_an_end_marker() {
+        for progressive in [false, true] {
+            for restart in [0, 3] {
+                let stream = encode(ColorType::Rgb, progressive, restart);
+                // The last bytes may be padding and the end marker.
+                for cut in (0..stream.len() - 4).step_by(7) {
+                    let mut part = stream[..cut].to_vec();
+                    let case = format!("{cut} of {} bytes, progressive {progressive}, restart {restart}", stream.len());
+                    assert!(decoded(None, &part, Colour::Auto, 3).is_err(), "{case}");
+                    if !progressive && restart == 0 {
+                        part.extend_from_slice(&[0xff, EOI]);
+                        assert!(decoded(None, &part, Colour::Auto, 3).is_err(), "{case}, with a marker");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn another_size_than_expected_is_corrupt_before_anything_is_decoded() {
+        let stream = encode(ColorType::Luma, false, 0);
+        let error = decode(&mut Contexts::default(), None, &stream, Colour::Auto, &mut [0; 64], 8, 8, 1).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert_eq!(error.message(), "jpeg frame of 45 x 37 pixels, expected 8 x 8");
+        assert_eq!(decoded(None, &stream, Colour::Auto, 3).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+
+    #[test]
+    fn processes_that_are_not_read_are_named() {
+        let stream = encode(ColorType::Luma, false, 0);
+        let at = stream.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+        for (sof, name) in [(3, "lossless jpeg (SOF3)"), (5, "hierarchical jpeg (SOF5)"), (9, "arithmetic jpeg (SOF9)")]
+        {
+            let mut other = stream.clone();
+            other[at + 1] = 0xc0 + sof;
+            let error = info(&other).unwrap_err();
+            assert_eq!((error.kind(), error.message()), (ErrorKind::Unsupported, name));
+        }
+        let mut other = stream;
+        other[at + 4] = 12;
+        assert_eq!(info(&other).unwrap_err().message(), "jpeg with 12 bits a sample (SOF0)");
+    }
+
+    #[test]
+    fn random_changes_never_get_out_of_hand() {
+        for progressive in [false, true] {
+            let stream = encode(ColorType::Rgb, progressive, 0);
+            let mut state = 1_u32;
+            for _ in 0..300 {
+                let mut broken = stream.clone();
+                for _ in 0..2 {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    let at = (state >> 8) as usize % broken.len();
+                    broken[at] ^= 1 << (state & 7);
+                }
+                let _ = decoded(None, &broken, Colour::Auto, 3);
+            }
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What a JPEG stream says about itself before its first scan (ITU-T T.81, annex B).
+
+use crate::error::{Error, Result};
+
+/// The header of a JPEG stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct JpegInfo {
+    /// Pixels of a row.
+    pub(crate) width: u32,
+    /// Rows.
+    pub(crate) height: u32,
+    /// Components of a pixel, 1 to 4.
+    pub(crate) components: u8,
+    /// Bits of a sample: 8.
+    pub(crate) bits: u8,
+    /// Whether the scans refine the image step by step.
+    pub(crate) progressive: bool,
+    /// The colour transform of an Adobe marker: 0 none, 1 YCbCr, 2 YCCK.
+    pub(crate) adobe_transform: Option<u8>,
+    /// Whether there is a JFIF marker, which fixes YCbCr.
+    pub(crate) jfif: bool,
+    /// The identifiers of the components; `RGB` in ASCII means what it says.
+    pub(crate) component_ids: [u8; 4],
+    /// Horizontal and vertical sampling factors of the components.
+    pub(crate) sampling: [(u8, u8); 4],
+    /// MCUs between restart markers, 0 for none.
+    pub(crate) restart_interval: u16,
+}
+
+/// One marker segment: its code, and its bytes without marker and length.
+pub(super) struct Segment<'a> {
+    pub(super) marker: u8,
+    pub(super) body: &'a [u8],
+    /// Where the marker starts and where the segment ends, in the stream.
+    pub(super) range: std::ops::Range<usize>,
+}
+
+pub(super) const SOI: u8 = 0xd8;
+pub(super) const EOI: u8 = 0xd9;
+pub(super) const SOS: u8 = 0xda;
+pub(super) const DQT: u8 = 0xdb;
+pub(super) const DNL: u8 = 0xdc;
+pub(super) const DRI: u8 = 0xdd;
+pub(super) const DHT: u8 = 0xc4;
+pub(super) const DAC: u8 = 0xcc;
+
+/// Walks over the segments of a stream from its start-of-image marker on; ends before a bare marker that ends
+/// the header (end of image), after a start of scan, and where the bytes end.
+pub(super) struct Segments<'a> {
+    stream: &'a [u8],
+    at: usize,
+    done: bool,
+}
+
+impl<'a> Segments<'a> {
+    pub(super) fn new(stream: &'a [u8]) -> Result<Self> {
+        if !stream.starts_with(&[0xff, SOI]) {
+            return Err(Error::corrupt(format!(
+                "jpeg stream of {} bytes does not start with its marker",
+                stream.len()
+            )));
+        }
+        Ok(Self { stream, at: 2, done: false })
+    }
+
+    fn step(&mut self) -> Option<Segment<'a>> {
+        // Bytes between segments are skipped, as libjpeg does.
+        loop {
+            let skipped =
+                self.stream[self.at..].windows(2).position(|pair| pair[0] == 0xff && !matches!(pair[1], 0 | 0xff))?;
+            let start = self.at + skipped;
+            let marker = self.stream[start + 1];
+            self.at = start + 2;
+            match marker {
+                EOI => return None,
+                // Markers without a length: a second start of image, restarts, and TEM.
+                SOI | 0xd0..=0xd7 | 0x01 => {}
+                _ => {
+                    let length = self.stream.get(self.at..self.at + 2)?;
+                    let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
+                    let end = self.at + length;
+                    let body = self.stream.get(self.at + 2..end)?;
+                    self.at = end;
+                    return Some(Segment { marker, body, range: start..end });
+                }
+            }
+        }
+    }
+}
+
+impl<'a> Iterator for Segments<'a> {
+    type Item = Segment<'a>;
+
+    fn next(&mut self) -> Option<Segment<'a>> {
+        if self.done {
+            return None;
+        }
+        let segment = self.step();
+        self.done = segment.as_ref().is_none_or(|segment| segment.marker == SOS);
+        segment
+    }
+}
+
+/// Reads the header of a JPEG stream up to its first scan. Looks at no entropy-coded byte.
+///
+/// # Errors
+///
+/// Unsupported for what is not 8-bit baseline, extended or progressive Huffman coding, with the name of the
+/// marker. Corrupt when no frame header or no scan comes, or the frame header contradicts itself.
+pub(crate) fn info(stream: &[u8]) -> Result<JpegInfo> {
+    let (mut adobe_transform, mut jfif, mut restart_interval, mut frame) = (None, false, 0, None);
+    for Segment { marker, body, .. } in Segments::new(stream)? {
+        match marker {
+            0xe0 if body.starts_with(b"JFIF\0") => jfif = true,
+            0xee if body.len() >= 12 && body.starts_with(b"Adobe") => adobe_transform = Some(body[11]),
+            DRI if body.len() == 2 => restart_interval = u16::from_be_bytes([body[0], body[1]]),
+            DAC => return Err(Error::unsupported("jpeg with arithmetic coding (DAC)")),
+            DHT | 0xc8 => {}
+            0xc0..=0xcf if frame.is_some() => return Err(Error::corrupt("jpeg stream with two frame headers")),
+            0xc0..=0xcf => frame = Some(frame_header(marker, body)?),
+            SOS => {
+                let frame = frame.ok_or_else(|| Error::corrupt("jpeg stream with a scan before its frame header"))?;
+                return Ok(JpegInfo { adobe_transform, jfif, restart_interval, ..frame });
+            }
+            _ => {}
+        }
+    }
+    Err(Error::corrupt(format!("jpeg stream of {} bytes has no scan", stream.len())))
+}
+
+fn frame_header(marker: u8, body: &[u8]) -> Result<JpegInfo> {
+    let name = marker - 0xc0;
+    let kind = match name {
+        0..=2 => None,
+        3 | 7 | 11 | 15 => Some("lossless"),
+        5 | 6 => Some("hierarchical"),
+        _ => Some("arithmetic"),
+    };
+    if let Some(kind) = kind {
+        return Err(Error::unsupported(format!("{kind} jpeg (SOF{name})")));
+    }
+    let &[bits, h1, h0, w1, w0, components, ref table @ ..] = body else {
+        return Err(Error::corrupt(format!("jpeg frame header of {} bytes", body.len())));
+    };
+    let (width, height) = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
+    if bits != 8 {
+        return Err(Error::unsupported(format!("jpeg with {bits} bits a sample (SOF{name})")));
+    }
+    if width == 0 || height == 0 {
+        return Err(Error::corrupt(format!("jpeg frame of {width} x {height} pixels")));
+    }
+    if !(1..=4).contains(&components) {
+        return Err(Error::unsupported(format!("jpeg with {components} components")));
+    }
+    if table.len() != 3 * usize::from(components) {
+        return Err(Error::corrupt(format!("jpeg frame header of {} bytes for {components} components", body.len())));
+    }
+    let mut info = JpegInfo {
+        width: width.into(),
+        height: height.into(),
+        components,
+        bits,
+        progressive: name == 2,
+        adobe_transform: None,
+        jfif: false,
+        component_ids: [0; 4],
+        sampling: [(0, 0); 4],
+        restart_interval: 0,
+    };
+    for (at, component) in table.chunks_exact(3).enumerate() {
+        let (h, v) = (component[1] >> 4, component[1] & 15);
+        if !(1..=4).contains(&h) || !(1..=4).contains(&v) {
+            return Err(Error::corrupt(format!("jpeg component {at} with sampling factors {h} x {v}")));
+        }
+        info.component_ids[at] = component[0];
+        info.sampling[at] = (h, v);
+    }
+    Ok(info)
+}

@@ -1,0 +1,79 @@
+//! Codecs: stored bytes in, samples out.
+//!
+//! Everything here is a function of bytes. A codec knows no file, no directory, no cache; whoever calls it
+//! says where the bytes came from and puts that into the error's context.
+//!
+//! | module | what it undoes |
+//! | --- | --- |
+//! | [`deflate`], [`lzw`], [`packbits`], [`zstd`] | byte compression: bytes to the same bytes as before |
+//! | [`jpeg`] | lossy compression: bytes to pixel-interleaved 8-bit samples |
+//! | [`predictor`] | differences to samples, row by row |
+//! | [`bytes`], [`bits`] | byte order, bit order, packed samples, short floats |
+//! | [`interleave`] | pixel-interleaved to band-sequential and back |
+//!
+//! Output buffers are recycled memory that still holds another image. So a byte codec returns how many bytes
+//! it wrote from the start of `out`, and what lies behind is the caller's to fill or to refuse; every other
+//! function writes all of its output or fails. After an error the contents of `out` mean nothing.
+//!
+//! Input is hostile. Nothing here panics on it, loops without consuming it, or allocates more than a small
+//! multiple of the size that the caller expects.
+
+pub(crate) mod bits;
+pub(crate) mod bytes;
+pub(crate) mod deflate;
+pub(crate) mod interleave;
+pub(crate) mod jpeg;
+mod jpeg_scan;
+pub(crate) mod lzw;
+pub(crate) mod packbits;
+pub(crate) mod predictor;
+pub(crate) mod zstd;
+
+/// What one decoding thread keeps from block to block so that a block costs no allocation.
+///
+/// The fields are apart so that a block can be read into `bytes` and decoded from there into `decoded` with
+/// `contexts` borrowed beside them.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    /// Compressed bytes as they were read.
+    pub(crate) bytes: Vec<u8>,
+    /// Decoded bytes that still need unpacking, rearranging or cutting before they are a block.
+    pub(crate) decoded: Vec<u8>,
+    /// Decoder state.
+    pub(crate) contexts: Contexts,
+}
+
+impl Scratch {
+    /// Heap bytes held, to the accuracy that the libraries below let us see.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.bytes.capacity() + self.decoded.capacity() + self.contexts.memory_bytes()
+    }
+}
+
+/// Decoder state that is worth keeping; each part is created by the first block that needs it.
+#[derive(Default)]
+pub(crate) struct Contexts {
+    deflate: deflate::Context,
+    /// A JPEG stream put together from its parts.
+    jpeg: Vec<u8>,
+    zstd: zstd::Context,
+}
+
+impl Contexts {
+    fn memory_bytes(&self) -> usize {
+        self.deflate.memory_bytes() + self.jpeg.capacity() + self.zstd.memory_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scratch_moves_between_threads_and_starts_empty() {
+        fn assert_send<T: Send>(value: T) -> T {
+            value
+        }
+        assert_eq!(assert_send(Scratch::default()).memory_bytes(), 0);
+    }
+}

@@ -1,0 +1,87 @@
+//! PackBits, TIFF compression 32773 (TIFF 6.0, section 9): runs of equal and of different bytes.
+
+/// Decodes `input` to the start of `out` and returns how many bytes it wrote.
+///
+/// Stops where `out` is full or the input ends. A run that would go beyond the output is cut; a run of
+/// different bytes that the input does not hold in full gives those that it holds. The code 128 means nothing.
+pub(crate) fn decode(input: &[u8], out: &mut [u8]) -> usize {
+    let (mut at, mut written) = (0, 0);
+    while let Some(&code) = input.get(at) {
+        at += 1;
+        let left = out.len() - written;
+        if left == 0 {
+            break;
+        }
+        match code {
+            0..128 => {
+                let run = &input[at..];
+                let run = &run[..run.len().min(usize::from(code) + 1)];
+                at += run.len();
+                let len = run.len().min(left);
+                out[written..written + len].copy_from_slice(&run[..len]);
+                written += len;
+            }
+            128 => {}
+            129.. => {
+                let Some(&value) = input.get(at) else { break };
+                at += 1;
+                let len = (257 - usize::from(code)).min(left);
+                out[written..written + len].fill(value);
+                written += len;
+            }
+        }
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(input: &[u8], out_len: usize) -> Vec<u8> {
+        let mut out = vec![0xa5; out_len];
+        let n = decode(input, &mut out);
+        assert!(out[n..].iter().all(|&byte| byte == 0xa5), "nothing behind the count is touched");
+        out.truncate(n);
+        out
+    }
+
+    #[test]
+    fn the_example_of_the_specification_comes_back() {
+        let packed = [0xfe, 0xaa, 0x02, 0x80, 0x00, 0x2a, 0xfd, 0xaa, 0x03, 0x80, 0x00, 0x2a, 0x22, 0xf7, 0xaa];
+        let plain = [
+            0xaa, 0xaa, 0xaa, 0x80, 0x00, 0x2a, 0xaa, 0xaa, 0xaa, 0xaa, 0x80, 0x00, 0x2a, 0x22, 0xaa, 0xaa, 0xaa, 0xaa,
+            0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa,
+        ];
+        assert_eq!(decoded(&packed, plain.len()), plain);
+        assert_eq!(decoded(&packed, 100), plain);
+    }
+
+    #[test]
+    fn the_longest_runs_are_128_bytes() {
+        let mut packed = vec![127];
+        packed.extend(0..128);
+        packed.extend([129, 9]);
+        let plain: Vec<u8> = (0..128).chain([9; 128]).collect();
+        assert_eq!(decoded(&packed, 256), plain);
+    }
+
+    #[test]
+    fn the_code_128_means_nothing() {
+        assert_eq!(decoded(&[128, 128, 0, 5, 128], 4), [5]);
+    }
+
+    #[test]
+    fn runs_beyond_the_output_are_cut() {
+        assert_eq!(decoded(&[4, 1, 2, 3, 4, 5], 3), [1, 2, 3]);
+        assert_eq!(decoded(&[250, 7, 0, 1], 3), [7, 7, 7]);
+        assert_eq!(decoded(&[250, 7], 0), []);
+    }
+
+    #[test]
+    fn input_that_ends_early_gives_what_it_holds() {
+        assert_eq!(decoded(&[5, 1, 2], 10), [1, 2]);
+        assert_eq!(decoded(&[250], 10), []);
+        assert_eq!(decoded(&[], 10), []);
+    }
+}

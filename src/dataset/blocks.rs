@@ -1,0 +1,229 @@
+//! Blocks by place: from the cache, from the source, or made from a finer level.
+
+use std::fmt;
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::block::{Block, BlockLayout};
+use crate::cache::{Mode, Pinned};
+use crate::error::{Error, Result, panic_message};
+use crate::grid::{BlockId, Window};
+use crate::memory::{Buffer, Class, Pool};
+use crate::resample;
+use crate::sample::{Run, convert};
+use crate::source::{ReadContext, Siblings};
+use crate::sync::Arc;
+
+use super::levels::Origin;
+use super::{BlockCache, Dataset};
+
+/// A block lent by a dataset: it stays, and asking for it again finds it, until this is dropped.
+pub struct BlockRef<'a> {
+    pin: Pinned<BlockId, Block, &'a BlockCache>,
+    cache: &'a Arc<BlockCache>,
+}
+
+/// A lent block that does not borrow the dataset and may outlive it.
+pub struct SharedBlock(Pinned<BlockId, Block, Arc<BlockCache>>);
+
+impl BlockRef<'_> {
+    /// The same loan without the borrow, for the price of a reference count.
+    #[must_use]
+    pub fn into_shared(self) -> SharedBlock {
+        SharedBlock(self.pin.held_by(Arc::clone(self.cache)))
+    }
+
+    /// Whether the dataset's cache keeps the block. `false` when the budget had no room for it.
+    #[must_use]
+    pub fn is_cached(&self) -> bool {
+        self.pin.is_kept()
+    }
+}
+
+impl Deref for BlockRef<'_> {
+    type Target = Block;
+
+    fn deref(&self) -> &Block {
+        &self.pin
+    }
+}
+
+impl Deref for SharedBlock {
+    type Target = Block;
+
+    fn deref(&self) -> &Block {
+        &self.0
+    }
+}
+
+impl fmt::Debug for BlockRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("BlockRef").field(&**self).finish()
+    }
+}
+
+impl fmt::Debug for SharedBlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SharedBlock").field(&**self).finish()
+    }
+}
+
+impl Dataset {
+    /// The block `at`, from memory or read now.
+    ///
+    /// A block in memory costs no system call and no allocation. Of all threads that ask for an absent block one
+    /// reads and decodes it. When the budget has no room the block is lent all the same, and not kept.
+    ///
+    /// # Errors
+    ///
+    /// `invalid argument` when there is no such block, otherwise what reading it met; the message names the dataset
+    /// and the block. Other blocks stay readable, and a later call tries again.
+    pub fn block(&self, at: impl Into<BlockId>) -> Result<BlockRef<'_>> {
+        self.get(at.into(), Mode::Use)
+    }
+
+    /// The block `at`, to be held for longer: it counts against the budget for as long as it is lent.
+    ///
+    /// Dropping what is returned unlocks it.
+    ///
+    /// # Errors
+    ///
+    /// As [`block`](Self::block), and `limit exceeded` when the budget has no room beside the blocks that are locked
+    /// already.
+    pub fn lock_block(&self, at: impl Into<BlockId>) -> Result<BlockRef<'_>> {
+        self.get(at.into(), Mode::Lock)
+    }
+
+    /// Copies the valid pixels of the block `at` to the start of `out`: rows from the top without padding, bands side
+    /// by side, samples in native byte order. Returns how the copy lies in memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`block`](Self::block), and `invalid argument` when `out` is too small.
+    pub fn read_block(&self, at: impl Into<BlockId>, out: &mut [u8]) -> Result<BlockLayout> {
+        let at = at.into();
+        let valid = self.block_layout(at)?;
+        let size = (valid.width, valid.height);
+        let tight = BlockLayout::new(size, size.0, size.1, valid.n_bands, valid.sample)?;
+        if out.len() < tight.bytes {
+            return Err(Error::invalid(format!(
+                "{at} takes {} bytes, the memory given has {}",
+                tight.bytes,
+                out.len()
+            )));
+        }
+        let block = self.block(at)?;
+        let rows = block.bytes().chunks(block.layout().row_stride);
+        for (row, target) in rows.zip(out.chunks_exact_mut(tight.row_stride).take(tight.height as usize)) {
+            target.copy_from_slice(&row[..tight.row_stride]);
+        }
+        Ok(tight)
+    }
+
+    fn get(&self, at: BlockId, mode: Mode) -> Result<BlockRef<'_>> {
+        let layout = self.block_layout(at)?;
+        let cache = &self.core.cache;
+        let pin = cache
+            .get_or_load(at, weight(&layout), mode, || self.load(at, &layout))
+            .map_err(|error| self.named(at, error))?;
+        Ok(BlockRef { pin, cache })
+    }
+
+    fn load(&self, at: BlockId, layout: &BlockLayout) -> Result<Block> {
+        let (mut pixels, charge) = self.memory_for(layout)?;
+        match self.core.origins[at.level as usize] {
+            Origin::Stored(level) => self.read_stored(BlockId { level, ..at }, layout, &mut pixels)?,
+            Origin::Finer => self.make_from_finer(at, layout, &mut pixels)?,
+        }
+        Ok(Block::new(*layout, pixels, charge))
+    }
+
+    fn memory_for(&self, layout: &BlockLayout) -> Result<(Buffer, crate::memory::Charge)> {
+        let pixels = Pool::process().take(layout.bytes)?;
+        Ok((pixels, self.core.cache.ledger().charge(Class::Block, weight(layout))))
+    }
+
+    fn read_stored(&self, at: BlockId, layout: &BlockLayout, pixels: &mut [u8]) -> Result<()> {
+        let room = self.cache_max().saturating_sub(weight(layout));
+        let mut siblings = Keep { dataset: self, room };
+        let mut context = ReadContext::with_siblings(&mut siblings);
+        // A decoder that panics must not take the client down: its block failed, nothing else.
+        let read = AssertUnwindSafe(|| self.core.source.read_block(at, pixels, &mut context));
+        catch_unwind(read)
+            .unwrap_or_else(|panic| Err(Error::internal(format!("the source panicked: {}", panic_message(&*panic)))))
+    }
+
+    fn make_from_finer(&self, at: BlockId, layout: &BlockLayout, pixels: &mut [u8]) -> Result<()> {
+        let finer = self.level(at.level - 1)?;
+        let here = self.level(at.level)?;
+        let (x, y) =
+            (u64::from(at.col) * u64::from(here.block_width) * 2, u64::from(at.row) * u64::from(here.block_height) * 2);
+        let width = (u64::from(layout.width) * 2).min(finer.width - x) as u32;
+        let height = (u64::from(layout.height) * 2).min(finer.height - y) as u32;
+        let gathered = BlockLayout::new((width, height), width, height, layout.n_bands, layout.sample)?;
+        let (mut from, _charge) = self.memory_for(&gathered)?;
+        let window = Window::new(x, y, u64::from(width), u64::from(height));
+        self.gather(BlockId { level: at.level - 1, ..at }, &window, &gathered, &mut from)?;
+        resample::halve((&gathered, &from), (layout, pixels), self.info().nodata, self.level_resampling());
+        Ok(())
+    }
+
+    /// Copies the pixels of `window` from the blocks of the level and plane of `at`.
+    fn gather(&self, at: BlockId, window: &Window, layout: &BlockLayout, out: &mut [u8]) -> Result<()> {
+        let level = *self.level(at.level)?;
+        let (cols, rows) = level.blocks_of(window);
+        for row in rows {
+            for col in cols.clone() {
+                let block = self.block(BlockId { col, row, ..at })?;
+                let covered = level.block_window(col, row);
+                let Some(part) = covered.and_then(|covered| covered.intersection(window)) else { continue };
+                let (left, top) = (
+                    (part.x - u64::from(col) * u64::from(level.block_width)) as u32,
+                    (part.y - u64::from(row) * u64::from(level.block_height)) as u32,
+                );
+                let n_samples = part.width as usize * layout.n_bands as usize;
+                let run = Run { sample: layout.sample, stride: layout.sample.bytes() };
+                for y in 0..part.height as u32 {
+                    let from = &block.bytes()[block.layout().offset(left, top + y, 0)..];
+                    let to = layout.offset((part.x - window.x) as u32, (part.y - window.y) as u32 + y, 0);
+                    convert(from, run, &mut out[to..], run, n_samples)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Bytes that a block of this layout takes.
+fn weight(layout: &BlockLayout) -> u64 {
+    Pool::size_of(layout.bytes).unwrap_or(layout.bytes) as u64
+}
+
+/// Takes the blocks that a source had to decode on the way, as far as the budget goes.
+struct Keep<'a> {
+    dataset: &'a Dataset,
+    /// What may be taken without pushing out the block that was asked for.
+    room: u64,
+}
+
+impl Siblings for Keep<'_> {
+    fn offer(&mut self, at: BlockId, fill: &mut dyn FnMut(&mut [u8])) -> bool {
+        let core = &self.dataset.core;
+        let level = core.origins.iter().position(|origin| *origin == Origin::Stored(at.level));
+        let Some(at) = level.map(|level| BlockId { level: level as u32, ..at }) else { return false };
+        let Ok(layout) = self.dataset.block_layout(at) else { return false };
+        let weight = weight(&layout);
+        if weight > self.room {
+            return false;
+        }
+        let taken = core.cache.insert_with(at, weight, || {
+            let (mut pixels, charge) = self.dataset.memory_for(&layout).ok()?;
+            fill(&mut pixels);
+            Some(Block::new(layout, pixels, charge))
+        });
+        if taken {
+            self.room -= weight;
+        }
+        taken
+    }
+}

@@ -1,0 +1,96 @@
+//! The resolution steps of a dataset: the stored ones, and those made from the next finer one.
+
+use crate::grid::Level;
+use crate::source::SourceInfo;
+
+/// Levels are added until one fits in a square of this side.
+const COARSEST: u64 = 256;
+/// Blocks of levels that are not stored are squares of this side, unless the source's own are squarish.
+const BLOCK: u32 = 256;
+
+/// Where the blocks of a level come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The source's level of this number.
+    Stored(u32),
+    /// Made from the level before.
+    Finer,
+}
+
+/// All levels of a dataset, finest first.
+///
+/// Between stored levels that are three or more times apart, and after the last one, levels of half the size (rounded
+/// up) are put in, until the coarsest fits in 256 x 256 pixels.
+pub(super) fn ladder(info: &SourceInfo) -> (Vec<Level>, Vec<Origin>) {
+    let (mut levels, mut origins) = (Vec::new(), Vec::new());
+    let block = block_size(&info.levels[0]);
+    let half = |finer: &Level| Level {
+        width: finer.width.div_ceil(2),
+        height: finer.height.div_ceil(2),
+        block_width: block.0,
+        block_height: block.1,
+        edge_blocks: crate::grid::EdgeBlocks::Cropped,
+        native: false,
+    };
+    for (number, stored) in info.levels.iter().enumerate() {
+        if let Some(mut finer) = levels.last().copied() {
+            while is_far(&finer, stored) {
+                finer = half(&finer);
+                levels.push(finer);
+                origins.push(Origin::Finer);
+            }
+        }
+        levels.push(*stored);
+        origins.push(Origin::Stored(number as u32));
+    }
+    while let Some(last) = levels.last().filter(|last| last.width > COARSEST || last.height > COARSEST) {
+        let next = half(last);
+        levels.push(next);
+        origins.push(Origin::Finer);
+    }
+    (levels, origins)
+}
+
+/// Whether a level of half of `finer`'s size has room before `stored`.
+fn is_far(finer: &Level, stored: &Level) -> bool {
+    finer.width >= stored.width.saturating_mul(3) && finer.height >= stored.height.saturating_mul(3)
+}
+
+fn block_size(base: &Level) -> (u32, u32) {
+    let squarish = |side: u32| (64..=1024).contains(&side);
+    if squarish(base.block_width) && squarish(base.block_height) {
+        (base.block_width, base.block_height)
+    } else {
+        (BLOCK, BLOCK)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::SampleType;
+
+    fn sizes(stored: &[(u64, u64)]) -> Vec<(u64, u64, bool)> {
+        let levels = stored.iter().map(|(w, h)| Level::new(*w, *h, 256, 256).unwrap()).collect();
+        let (levels, origins) = ladder(&SourceInfo::new("test", levels, 1, SampleType::U8));
+        assert!(levels.iter().zip(&origins).all(|(l, o)| l.native == (*o != Origin::Finer)));
+        levels.iter().map(|l| (l.width, l.height, l.native)).collect()
+    }
+
+    #[test]
+    fn missing_levels_are_filled_in_down_to_one_tile() {
+        assert_eq!(sizes(&[(256, 200)]), [(256, 200, true)]);
+        assert_eq!(sizes(&[(1001, 600)]), [(1001, 600, true), (501, 300, false), (251, 150, false)]);
+        assert_eq!(
+            sizes(&[(4000, 4000), (1000, 1000)]),
+            [(4000, 4000, true), (2000, 2000, false), (1000, 1000, true), (500, 500, false), (250, 250, false)]
+        );
+        assert_eq!(sizes(&[(600, 600), (300, 300), (150, 150)]).len(), 3);
+    }
+
+    #[test]
+    fn a_very_long_strip_ends_too() {
+        let sizes = sizes(&[(1, 1 << 39)]);
+        assert_eq!(sizes.last().map(|s| (s.0, s.1)), Some((1, 256)));
+    }
+}

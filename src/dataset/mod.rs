@@ -1,0 +1,229 @@
+//! One opened raster and its block cache.
+
+mod blocks;
+mod levels;
+mod options;
+mod stats;
+mod window;
+
+use std::path::Path;
+
+use crate::block::{Block, BlockLayout};
+use crate::cache::Cache;
+use crate::error::{Error, Result};
+use crate::grid::{BlockId, Geotransform, Level, Window};
+use crate::memory::Ledger;
+use crate::resample::Resampling;
+use crate::source::{self, Identity, SourceInfo, TileSource};
+use crate::sync::Arc;
+
+pub use blocks::{BlockRef, SharedBlock};
+use levels::Origin;
+pub use options::OpenOptions;
+pub use stats::Stats;
+pub use window::{Layout, WindowRequest};
+
+type BlockCache = Cache<BlockId, Block>;
+
+/// One opened raster with a cache of its own for decoded blocks.
+///
+/// A dataset is a handle: clones share the source and the cache, and every method may be called from any thread.
+/// Coordinates are those of [`levels`](Self::levels).
+///
+/// ```
+/// use tilekeep::{Dataset, MemorySource, OpenOptions, SampleType};
+///
+/// # fn main() -> tilekeep::Result<()> {
+/// let source = MemorySource::new(512, 512, 1, SampleType::U8, (256, 256), vec![7; 512 * 512])?;
+/// let dataset = Dataset::from_source(source, &OpenOptions::default())?;
+/// let block = dataset.lock_block((0, 1, 1))?;
+/// assert_eq!(block.bytes()[block.layout().offset(10, 20, 0)], 7);
+/// assert_eq!(dataset.stats().loads, 1);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Dataset {
+    core: Arc<Core>,
+}
+
+struct Core {
+    /// What the dataset is called in messages: its path, or the source's format.
+    name: String,
+    identity: Option<Identity>,
+    source: Box<dyn TileSource>,
+    levels: Vec<Level>,
+    origins: Vec<Origin>,
+    /// Shared apart from the rest, so that a lent block keeps its memory but not the file.
+    cache: Arc<BlockCache>,
+}
+
+impl Dataset {
+    /// Opens the raster file at `path` with default options.
+    ///
+    /// # Errors
+    ///
+    /// `not found`, `i/o error`, `unsupported`, `corrupt` or `limit exceeded`; the message names the path.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path, &OpenOptions::default())
+    }
+
+    /// Opens the raster file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
+        let path = path.as_ref();
+        let (source, identity) = source::open_path(path, options.limits)?;
+        Self::build(path.display().to_string(), Some(identity), source, options)
+    }
+
+    /// A dataset over a client's own source.
+    ///
+    /// # Errors
+    ///
+    /// `invalid argument` when the source's description contradicts itself.
+    pub fn from_source(source: impl TileSource + 'static, options: &OpenOptions) -> Result<Self> {
+        Self::build(source.info().format.clone(), None, Box::new(source), options)
+    }
+
+    fn build(
+        name: String,
+        identity: Option<Identity>,
+        source: Box<dyn TileSource>,
+        options: &OpenOptions,
+    ) -> Result<Self> {
+        let info = source.info();
+        if info.levels.is_empty() || info.n_bands == 0 || info.colors.len() != info.n_bands as usize {
+            return Err(Error::invalid(format!(
+                "{name}: a source with {} levels, {} bands and {} colour interpretations",
+                info.levels.len(),
+                info.n_bands,
+                info.colors.len()
+            )));
+        }
+        let (levels, origins) = levels::ladder(info);
+        let ledger = Ledger::child_of(Ledger::process());
+        let cache = Arc::new(Cache::new(options.cache_max_bytes, ledger));
+        Ok(Self { core: Arc::new(Core { name, identity, source, levels, origins, cache }) })
+    }
+
+    /// What the source says of itself. Its `levels` are the stored ones only.
+    #[must_use]
+    pub fn info(&self) -> &SourceInfo {
+        self.core.source.info()
+    }
+
+    /// All levels, finest first: the stored ones, and those that are made from a finer one when asked for.
+    #[must_use]
+    pub fn levels(&self) -> &[Level] {
+        &self.core.levels
+    }
+
+    /// What makes the file the same file; `None` for a client's own source.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Identity> {
+        self.core.identity.as_ref()
+    }
+
+    /// Ground coordinates of the pixels of `level`. `None` when the source has none, or there is no such level.
+    #[must_use]
+    pub fn geotransform(&self, level: u32) -> Option<Geotransform> {
+        let Geotransform(g) = self.info().geotransform?;
+        let (base, level) = (self.core.levels.first()?, self.core.levels.get(level as usize)?);
+        let across = base.width as f64 / level.width as f64;
+        let down = base.height as f64 / level.height as f64;
+        Some(Geotransform([g[0], g[1] * across, g[2] * down, g[3], g[4] * across, g[5] * down]))
+    }
+
+    /// How the block `at` lies in memory.
+    ///
+    /// # Errors
+    ///
+    /// `invalid argument` when there is no such block.
+    pub fn block_layout(&self, at: impl Into<BlockId>) -> Result<BlockLayout> {
+        let at = at.into();
+        let info = self.info();
+        source::layout_in(self.level(at.level)?, at, info.n_bands, info.n_planes(), info.sample)
+    }
+
+    /// The level of this number.
+    ///
+    /// # Errors
+    ///
+    /// `invalid argument` when there is no such level.
+    pub fn level(&self, level: u32) -> Result<&Level> {
+        self.core.levels.get(level as usize).ok_or_else(|| {
+            Error::invalid(format!("level {level}: the levels are numbered 0 to {}", self.core.levels.len() - 1))
+        })
+    }
+
+    /// Changes how many bytes of decoded blocks are kept. What exceeds them goes at once, locked blocks when they are
+    /// unlocked. 0 keeps nothing.
+    pub fn set_cache_max(&self, bytes: u64) {
+        self.core.cache.set_max_bytes(bytes);
+    }
+
+    /// How many bytes of decoded blocks may be kept.
+    #[must_use]
+    pub fn cache_max(&self) -> u64 {
+        self.core.cache.counts().max_bytes
+    }
+
+    /// Forgets all decoded blocks that are not locked.
+    pub fn evict_all(&self) {
+        self.core.cache.remove_if(|_| true);
+    }
+
+    /// Forgets the decoded blocks of `level` that touch `window` and are not locked.
+    ///
+    /// # Errors
+    ///
+    /// `invalid argument` when there is no such level, or when the window does not lie in it.
+    pub fn evict(&self, level: u32, window: &Window) -> Result<()> {
+        let grid = self.level(level)?;
+        self.check_window(level, window)?;
+        let (cols, rows) = grid.blocks_of(window);
+        self.core.cache.remove_if(|at| at.level == level && cols.contains(&at.col) && rows.contains(&at.row));
+        Ok(())
+    }
+
+    /// What the cache did and holds.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats::new(&self.core.cache)
+    }
+
+    /// How levels that are not stored are made: palette indices must not be mixed.
+    fn level_resampling(&self) -> Resampling {
+        let palette = self.info().colors.contains(&crate::source::ColorInterpretation::Palette);
+        if palette { Resampling::Nearest } else { Resampling::Average }
+    }
+
+    pub(crate) fn check_window(&self, level: u32, window: &Window) -> Result<()> {
+        let grid = self.level(level)?;
+        let inside = window.width > 0
+            && window.height > 0
+            && window.x.checked_add(window.width).is_some_and(|right| right <= grid.width)
+            && window.y.checked_add(window.height).is_some_and(|bottom| bottom <= grid.height);
+        if inside {
+            return Ok(());
+        }
+        Err(Error::invalid(format!("{window} does not lie in level {level} of {}x{}", grid.width, grid.height)))
+    }
+
+    /// Puts the dataset and the block before a message.
+    fn named(&self, at: BlockId, error: Error) -> Error {
+        error.context(format!("{}: {at}", self.core.name))
+    }
+}
+
+impl std::fmt::Debug for Dataset {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dataset")
+            .field("name", &self.core.name)
+            .field("levels", &self.core.levels)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,421 @@
+//! Any window at any size, in any sample type and layout, out of blocks.
+
+use std::ops::Range;
+
+use crate::block::Interleave;
+use crate::error::{Error, Result};
+use crate::grid::{BlockId, Level, Window};
+use crate::resample::{Averages, Axis, Resampling};
+use crate::sample::{Run, SampleType, convert};
+
+use super::Dataset;
+
+/// Memory for averages that are being built up.
+const AVERAGES_BYTES: usize = 4 << 20;
+/// A coarser level serves a request that is this little finer than it.
+const TOLERANCE: f64 = 1.0 + 1e-6;
+
+/// Which pixels to read, and how they shall come. Build it with [`new`](Self::new) and change what differs.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct WindowRequest {
+    /// The level whose pixels the window counts.
+    pub level: u32,
+    /// What to read.
+    pub window: Window,
+    /// Width and height of the result; the window's own by default.
+    pub size: (u32, u32),
+    /// How pixels of another size are made.
+    pub resampling: Resampling,
+    /// Take the pixels of `level` even where a coarser one would do. By default a result of half the window's size or
+    /// less is made from a coarser level: with [`Resampling::Nearest`] from one that is stored, with
+    /// [`Resampling::Average`] from any.
+    pub exact_level: bool,
+    /// Bands in the order wanted, numbered from 0; `None` for all.
+    pub bands: Option<Vec<u32>>,
+    /// The sample type of the result; `None` for the source's own. Integers clamp, floats are rounded first.
+    pub sample: Option<SampleType>,
+    /// How the result lies in memory.
+    pub layout: Layout,
+}
+
+/// How the samples of a window lie in the caller's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Without gaps, in this order.
+    Tight(Interleave),
+    /// With these distances in bytes, from the first sample on.
+    Strided {
+        /// To the next pixel.
+        pixel: usize,
+        /// To the next row.
+        row: usize,
+        /// To the next band.
+        band: usize,
+    },
+}
+
+impl WindowRequest {
+    /// `window` of `level` as it is: all bands, own sample type, pixel-interleaved, not scaled.
+    #[must_use]
+    pub fn new(level: u32, window: Window) -> Self {
+        let side = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        Self {
+            level,
+            window,
+            size: (side(window.width), side(window.height)),
+            resampling: Resampling::Nearest,
+            exact_level: false,
+            bands: None,
+            sample: None,
+            layout: Layout::Tight(Interleave::Pixel),
+        }
+    }
+
+    /// The same request with a result of another size.
+    #[must_use]
+    pub fn size(mut self, width: u32, height: u32) -> Self {
+        self.size = (width, height);
+        self
+    }
+
+    /// The same request with another resampling.
+    #[must_use]
+    pub fn resampling(mut self, resampling: Resampling) -> Self {
+        self.resampling = resampling;
+        self
+    }
+
+    /// The same request for these bands, numbered from 0.
+    #[must_use]
+    pub fn bands(mut self, bands: impl Into<Vec<u32>>) -> Self {
+        self.bands = Some(bands.into());
+        self
+    }
+
+    /// The same request with samples of another type.
+    #[must_use]
+    pub fn sample(mut self, sample: SampleType) -> Self {
+        self.sample = Some(sample);
+        self
+    }
+
+    /// The same request with another layout of the result.
+    #[must_use]
+    pub fn layout(mut self, layout: Layout) -> Self {
+        self.layout = layout;
+        self
+    }
+}
+
+/// A request that was checked against a dataset, with every default filled in.
+struct Plan {
+    bands: Vec<u32>,
+    sample: SampleType,
+    width: u32,
+    height: u32,
+    strides: Strides,
+    /// The level that is read, which may be coarser than the one asked for.
+    level: u32,
+    cols: Axis,
+    rows: Axis,
+}
+
+struct Strides {
+    pixel: usize,
+    row: usize,
+    band: usize,
+}
+
+impl Plan {
+    fn run(&self) -> Run {
+        Run { sample: self.sample, stride: self.strides.pixel }
+    }
+
+    fn offset(&self, x: u32, y: u32, band: usize) -> usize {
+        x as usize * self.strides.pixel + y as usize * self.strides.row + band * self.strides.band
+    }
+
+    /// Bytes from the first to the end of the last sample.
+    fn reach(&self) -> Option<usize> {
+        let steps = [
+            (self.width as usize - 1, self.strides.pixel),
+            (self.height as usize - 1, self.strides.row),
+            (self.bands.len() - 1, self.strides.band),
+        ];
+        steps.into_iter().try_fold(self.sample.bytes(), |sum, (n, stride)| sum.checked_add(n.checked_mul(stride)?))
+    }
+
+    /// Whether the result is the window's pixels, one for one.
+    fn is_identity(&self) -> bool {
+        let whole = |axis: &Axis| axis.step == 1.0 && axis.start.fract() == 0.0;
+        whole(&self.cols) && whole(&self.rows)
+    }
+}
+
+impl Dataset {
+    /// Reads a window into `out`.
+    ///
+    /// Only the blocks that the result needs are read, through the cache. Beside them it takes a few MiB of memory at
+    /// most, whatever the sizes.
+    ///
+    /// # Errors
+    ///
+    /// `invalid argument` when the window does not lie in its level, a band does not exist, a size is 0, strides
+    /// overlap or `out` is too small; otherwise what reading a block met. `out` is then unspecified.
+    pub fn read_window(&self, request: &WindowRequest, out: &mut [u8]) -> Result<()> {
+        let plan = self.plan(request)?;
+        match plan.reach() {
+            Some(reach) if reach <= out.len() => {}
+            reach => {
+                return Err(Error::invalid(format!(
+                    "{}x{} pixels with {} bands of {} take {} bytes, the memory given has {}",
+                    plan.width,
+                    plan.height,
+                    plan.bands.len(),
+                    plan.sample.name(),
+                    reach.map_or_else(|| "too many".to_owned(), |n| n.to_string()),
+                    out.len()
+                )));
+            }
+        }
+        let averaged = request.resampling == Resampling::Average && !self.info().sample.is_complex();
+        if averaged && !plan.is_identity() { self.average(&plan, out) } else { self.nearest(&plan, out) }
+    }
+
+    /// Bytes that [`read_window`](Self::read_window) needs for `request`.
+    ///
+    /// # Errors
+    ///
+    /// `invalid argument` as there.
+    pub fn window_bytes(&self, request: &WindowRequest) -> Result<usize> {
+        let reach = self.plan(request)?.reach();
+        reach.ok_or_else(|| Error::invalid("a result larger than any memory"))
+    }
+
+    fn plan(&self, request: &WindowRequest) -> Result<Plan> {
+        self.check_window(request.level, &request.window)?;
+        let info = self.info();
+        let bands = match &request.bands {
+            Some(bands) => bands.clone(),
+            None => (0..info.n_bands).collect(),
+        };
+        if let Some(band) = bands.iter().find(|band| **band >= info.n_bands) {
+            return Err(Error::invalid(format!("band {band}: the bands are numbered 0 to {}", info.n_bands - 1)));
+        }
+        let (width, height) = request.size;
+        if width == 0 || height == 0 || bands.is_empty() {
+            return Err(Error::invalid(format!("a result of {width}x{height} pixels with {} bands", bands.len())));
+        }
+        let sample = request.sample.unwrap_or(info.sample);
+        let strides = strides(request.layout, width, height, bands.len(), sample)?;
+        let level = self.level_for(request);
+        let (asked, read) = (self.level(request.level)?, self.level(level)?);
+        let axis = |start: u64, window: u64, n: u32, asked: u64, read: u64| {
+            // Exact for the level asked for, where the ratio is 1.
+            let ratio = if asked == read { 1.0 } else { read as f64 / asked as f64 };
+            Axis { start: start as f64 * ratio, step: window as f64 * ratio / f64::from(n), size: read }
+        };
+        let w = &request.window;
+        let cols = axis(w.x, w.width, width, asked.width, read.width);
+        let rows = axis(w.y, w.height, height, asked.height, read.height);
+        Ok(Plan { bands, sample, width, height, strides, level, cols, rows })
+    }
+
+    /// The coarsest level that still has a pixel for every pixel of the result.
+    fn level_for(&self, request: &WindowRequest) -> u32 {
+        let factor_x = request.window.width as f64 / f64::from(request.size.0);
+        let factor_y = request.window.height as f64 / f64::from(request.size.1);
+        let asked = &self.levels()[request.level as usize];
+        let mut best = request.level;
+        if request.exact_level {
+            return best;
+        }
+        for (number, level) in self.levels().iter().enumerate().skip(request.level as usize + 1) {
+            let enough = asked.width as f64 / level.width as f64 <= factor_x * TOLERANCE
+                && asked.height as f64 / level.height as f64 <= factor_y * TOLERANCE;
+            if enough && (level.native || request.resampling == Resampling::Average) {
+                best = number as u32;
+            }
+        }
+        best
+    }
+
+    fn nearest(&self, plan: &Plan, out: &mut [u8]) -> Result<()> {
+        let level = *self.level(plan.level)?;
+        let cols: Vec<u64> = (0..plan.width).map(|i| plan.cols.nearest(i)).collect();
+        let rows: Vec<u64> = (0..plan.height).map(|i| plan.rows.nearest(i)).collect();
+        let mut line = Vec::new();
+        for (row, targets) in groups(&rows, level.block_height) {
+            for (col, across) in groups(&cols, level.block_width) {
+                for (plane, bands) in self.planes(&plan.bands) {
+                    let block = self.block(BlockId { level: plan.level, plane, row, col })?;
+                    let part = Part { level: &level, plan, row, col, across: across.clone(), bands: &bands };
+                    for y in targets.clone() {
+                        part.copy_row(&block, &cols, rows[y as usize], y, &mut line, out)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn average(&self, plan: &Plan, out: &mut [u8]) -> Result<()> {
+        let level = *self.level(plan.level)?;
+        let info = self.info();
+        let n_bands = plan.bands.len() as u32;
+        let rows_at_once = (AVERAGES_BYTES / Averages::row_bytes(plan.width, n_bands)).clamp(1, plan.height as usize);
+        let span = |axis: &Axis, first: u32, n: u32| (axis.pixels(first).0, axis.pixels(first + n - 1).1);
+        let (left, right) = span(&plan.cols, 0, plan.width);
+        for first in (0..plan.height).step_by(rows_at_once) {
+            let n_rows = (rows_at_once as u32).min(plan.height - first);
+            let mut averages = Averages::new(plan.cols, plan.rows, first, n_rows, plan.width, n_bands);
+            let (top, bottom) = span(&plan.rows, first, n_rows);
+            let touched = Window::new(left, top, right - left, bottom - top);
+            let (cols, rows) = level.blocks_of(&touched);
+            for row in rows {
+                for col in cols.clone() {
+                    for (plane, bands) in self.planes(&plan.bands) {
+                        let block = self.block(BlockId { level: plan.level, plane, row, col })?;
+                        let corner = (
+                            u64::from(col) * u64::from(level.block_width),
+                            u64::from(row) * u64::from(level.block_height),
+                        );
+                        for (from, to) in bands {
+                            let pixels = (block.layout(), block.bytes());
+                            averages.add(pixels, corner, (from, to as u32), info.nodata);
+                        }
+                    }
+                }
+            }
+            for y in 0..n_rows {
+                for band in 0..plan.bands.len() {
+                    let target = &mut out[plan.offset(0, first + y, band)..];
+                    averages.write_row(y, band as u32, info.sample, info.nodata, target, plan.run())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The planes that hold these bands, and for each its bands: number in the block and place in the result.
+    fn planes(&self, bands: &[u32]) -> Vec<(u32, Vec<(u32, usize)>)> {
+        let places = bands.iter().enumerate();
+        match self.info().interleave {
+            Interleave::Pixel => vec![(0, places.map(|(place, band)| (*band, place)).collect())],
+            Interleave::Band => places.map(|(place, band)| (*band, vec![(0, place)])).collect(),
+        }
+    }
+}
+
+/// The pixels of a result that come from one block.
+struct Part<'a> {
+    level: &'a Level,
+    plan: &'a Plan,
+    row: u32,
+    col: u32,
+    /// Columns of the result.
+    across: Range<u32>,
+    bands: &'a [(u32, usize)],
+}
+
+impl Part<'_> {
+    /// Writes row `y` of the result, which is row `source_y` of the level.
+    fn copy_row(
+        &self,
+        block: &crate::block::Block,
+        cols: &[u64],
+        source_y: u64,
+        y: u32,
+        line: &mut Vec<u8>,
+        out: &mut [u8],
+    ) -> Result<()> {
+        let layout = block.layout();
+        let in_block = |x: u64| (x - u64::from(self.col) * u64::from(self.level.block_width)) as u32;
+        let top = (source_y - u64::from(self.row) * u64::from(self.level.block_height)) as u32;
+        let cols = &cols[self.across.start as usize..self.across.end as usize];
+        let (n, bytes) = (cols.len(), layout.sample.bytes());
+        let identity = self.plan.cols.step == 1.0;
+        if identity && self.is_whole_pixels(layout.n_bands) {
+            let run = Run { sample: layout.sample, stride: bytes };
+            let from = &block.bytes()[layout.offset(in_block(cols[0]), top, 0)..];
+            let to = &mut out[self.plan.offset(self.across.start, y, 0)..];
+            return convert(
+                from,
+                run,
+                to,
+                Run { sample: self.plan.sample, stride: self.plan.sample.bytes() },
+                n * layout.n_bands as usize,
+            );
+        }
+        for (from_band, place) in self.bands {
+            let to = &mut out[self.plan.offset(self.across.start, y, *place)..];
+            if identity {
+                let from = &block.bytes()[layout.offset(in_block(cols[0]), top, *from_band)..];
+                convert(from, Run { sample: layout.sample, stride: layout.pixel_stride }, to, self.plan.run(), n)?;
+                continue;
+            }
+            line.resize(n * bytes, 0);
+            for (x, target) in cols.iter().zip(line.chunks_exact_mut(bytes)) {
+                target.copy_from_slice(&block.bytes()[layout.offset(in_block(*x), top, *from_band)..][..bytes]);
+            }
+            convert(line, Run { sample: layout.sample, stride: bytes }, to, self.plan.run(), n)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a row of the block is a row of the result, all bands in order and without gaps on both sides.
+    fn is_whole_pixels(&self, n_bands: u32) -> bool {
+        let in_order = self.bands.len() == n_bands as usize
+            && self.bands.iter().enumerate().all(|(i, (from, to))| *from as usize == i && *to == i);
+        let sample = self.plan.sample.bytes();
+        let tight =
+            self.plan.strides.pixel == sample * n_bands as usize && (n_bands == 1 || self.plan.strides.band == sample);
+        in_order && self.plan.bands.len() == n_bands as usize && tight
+    }
+}
+
+/// Runs of result pixels whose source pixels lie in one block: the block's number and the run.
+fn groups(source: &[u64], block: u32) -> Vec<(u32, Range<u32>)> {
+    let mut groups: Vec<(u32, Range<u32>)> = Vec::new();
+    for (i, at) in source.iter().enumerate() {
+        let number = (at / u64::from(block)) as u32;
+        match groups.last_mut() {
+            Some((last, run)) if *last == number => run.end = i as u32 + 1,
+            _ => groups.push((number, i as u32..i as u32 + 1)),
+        }
+    }
+    groups
+}
+
+fn strides(layout: Layout, width: u32, height: u32, n_bands: usize, sample: SampleType) -> Result<Strides> {
+    let size = sample.bytes();
+    let too_large = || Error::invalid(format!("{width}x{height} pixels with {n_bands} bands are too many"));
+    let mul = |a: usize, b: usize| a.checked_mul(b).ok_or_else(too_large);
+    let (width, height) = (width as usize, height as usize);
+    match layout {
+        Layout::Tight(Interleave::Pixel) => {
+            let pixel = mul(size, n_bands)?;
+            Ok(Strides { pixel, row: mul(pixel, width)?, band: size })
+        }
+        Layout::Tight(Interleave::Band) => {
+            let row = mul(size, width)?;
+            Ok(Strides { pixel: size, row, band: mul(row, height)? })
+        }
+        Layout::Strided { pixel, row, band } => {
+            // Sorted by size, each step must clear everything that the smaller ones reach.
+            let mut steps = [(pixel, width), (row, height), (band, n_bands)];
+            steps.sort_unstable();
+            let mut reach = size;
+            for (stride, n) in steps.into_iter().filter(|(_, n)| *n > 1) {
+                if stride < reach {
+                    return Err(Error::invalid(format!(
+                        "strides of {pixel} bytes a pixel, {row} a row and {band} a band make samples overlap"
+                    )));
+                }
+                reach = mul(stride, n - 1)?.checked_add(reach).ok_or_else(too_large)?;
+            }
+            Ok(Strides { pixel, row, band })
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Tiles: what a viewer asks for, raw or encoded.
+
+mod tile;
+
+pub use tile::{Edge, Encoding, Tile, TileRequest};

@@ -1,0 +1,360 @@
+//! One tile, from blocks to bytes.
+
+use crate::dataset::{Dataset, Layout, WindowRequest};
+use crate::encode::{self, Color, Picture};
+use crate::error::{Error, Result};
+use crate::grid::Window;
+use crate::sample::{Sample, SampleType, with_sample};
+use crate::source::ColorInterpretation;
+
+/// Sides beyond this are refused: a tile is something to show, and its memory is not bounded by the file.
+const MAX_SIDE: u32 = 16_384;
+
+/// Which tile, and how it shall come. Build it with [`new`](Self::new) and change what differs.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct TileRequest {
+    /// The level that is cut into tiles.
+    pub level: u32,
+    /// Tiles from the left.
+    pub col: u32,
+    /// Tiles from the top.
+    pub row: u32,
+    /// Pixels across and down a tile; 256 x 256 by default.
+    pub size: (u32, u32),
+    /// What the tiles of the last column and row are.
+    pub edge: Edge,
+    /// The form of the result.
+    pub encoding: Encoding,
+    /// Bands in the order wanted, numbered from 0. By default all of them in a raw tile; in an encoded one the colour
+    /// bands (or the first) and opacity.
+    pub bands: Option<Vec<u32>>,
+    /// Sample values that become 0 and 255; what lies beyond is clamped, between them it is linear, rounded. NaN
+    /// becomes 0. The samples of the result are then of 8 bits.
+    pub range: Option<(f64, f64)>,
+}
+
+/// What a tile that reaches over the edge of its level is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Edge {
+    /// Smaller: the pixels that there are.
+    #[default]
+    Crop = 0,
+    /// Whole: the rest is nodata where there is such a value, otherwise 0 (transparent where there is opacity).
+    Pad = 1,
+}
+
+/// The form of a tile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// Samples in native byte order, pixel-interleaved, without padding.
+    #[default]
+    Raw,
+    /// A PNG file, of 8 or 16 bits a sample.
+    Png,
+    /// A baseline JPEG file.
+    Jpeg {
+        /// From 1 to 100.
+        quality: u8,
+    },
+}
+
+/// A tile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tile {
+    /// The file, or the samples.
+    pub bytes: Vec<u8>,
+    /// Pixels across.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
+    /// Bands of a raw tile; of an encoded one, those that were given to the encoder.
+    pub n_bands: u32,
+    /// The sample type of a raw tile; of an encoded one, that of the samples given to the encoder.
+    pub sample: SampleType,
+}
+
+impl TileRequest {
+    /// The raw tile of 256 x 256 pixels at `level, col, row`.
+    #[must_use]
+    pub fn new(level: u32, col: u32, row: u32) -> Self {
+        Self { level, col, row, size: (256, 256), edge: Edge::Crop, encoding: Encoding::Raw, bands: None, range: None }
+    }
+
+    /// The same request for tiles of another size; `col` and `row` count tiles of that size.
+    #[must_use]
+    pub fn size(mut self, width: u32, height: u32) -> Self {
+        self.size = (width, height);
+        self
+    }
+
+    /// The same request with another treatment of the edge.
+    #[must_use]
+    pub fn edge(mut self, edge: Edge) -> Self {
+        self.edge = edge;
+        self
+    }
+
+    /// The same request in another form.
+    #[must_use]
+    pub fn encoding(mut self, encoding: Encoding) -> Self {
+        self.encoding = encoding;
+        self
+    }
+
+    /// The same request for these bands, numbered from 0.
+    #[must_use]
+    pub fn bands(mut self, bands: impl Into<Vec<u32>>) -> Self {
+        self.bands = Some(bands.into());
+        self
+    }
+
+    /// The same request with `low` shown as 0 and `high` as 255.
+    #[must_use]
+    pub fn range(mut self, low: f64, high: f64) -> Self {
+        self.range = Some((low, high));
+        self
+    }
+}
+
+impl Dataset {
+    /// Reads one tile, raw or encoded.
+    ///
+    /// # Errors
+    ///
+    /// `invalid argument` when there is no such tile, band or size, when `range` is not two different finite numbers,
+    /// or when the encoding has no such samples: PNG takes 8 and 16 bits unsigned, JPEG 8 bits, anything else needs a
+    /// `range`. Otherwise what reading a block met.
+    pub fn read_tile(&self, request: &TileRequest) -> Result<Tile> {
+        let visible = self.tile_window(request)?;
+        let shown = self.shown(request)?;
+        let mut window = WindowRequest::new(request.level, visible);
+        window.bands.clone_from(&shown.bands);
+        let read_as = if request.range.is_some() { self.info().sample.part() } else { self.info().sample };
+        window.sample = Some(read_as);
+        let n_bands = shown.bands.as_ref().map_or(self.info().n_bands as usize, Vec::len);
+        let (width, height) = match request.edge {
+            Edge::Crop => (visible.width as u32, visible.height as u32),
+            Edge::Pad => request.size,
+        };
+        let pixel = n_bands * read_as.bytes();
+        let bytes = (width as usize).checked_mul(height as usize).and_then(|n| n.checked_mul(pixel));
+        let bytes = bytes.filter(|bytes| *bytes <= isize::MAX as usize);
+        let bytes = bytes.ok_or_else(|| Error::limit(format!("a tile of {width}x{height} pixels, {n_bands} bands")))?;
+        let mut pixels = vec![0; bytes];
+        if (u64::from(width), u64::from(height)) != (visible.width, visible.height) {
+            self.pad(&mut pixels, read_as);
+        }
+        window.layout = Layout::Strided { pixel, row: pixel * width as usize, band: read_as.bytes() };
+        self.read_window(&window, &mut pixels)?;
+
+        let (pixels, sample) = match request.range {
+            Some(range) => (to_eight_bits(&pixels, read_as, range), SampleType::U8),
+            None => (pixels, read_as),
+        };
+        let tile = Tile { bytes: Vec::new(), width, height, n_bands: n_bands as u32, sample };
+        let picture = Picture { width, height, color: shown.color, wide: sample == SampleType::U16, pixels: &pixels };
+        let file = match request.encoding {
+            Encoding::Raw => None,
+            Encoding::Png => Some(encode::png(&picture)?),
+            Encoding::Jpeg { quality } => Some(encode::jpeg(&picture, quality)?),
+        };
+        Ok(Tile { bytes: file.unwrap_or(pixels), ..tile })
+    }
+
+    /// The pixels of the level that lie in the tile.
+    fn tile_window(&self, request: &TileRequest) -> Result<Window> {
+        let level = self.level(request.level)?;
+        let (width, height) = request.size;
+        if width == 0 || height == 0 || width > MAX_SIDE || height > MAX_SIDE {
+            return Err(Error::invalid(format!("a tile of {width}x{height} pixels; sides go from 1 to {MAX_SIDE}")));
+        }
+        let (x, y) = (u64::from(request.col) * u64::from(width), u64::from(request.row) * u64::from(height));
+        let whole = Window::new(x, y, u64::from(width), u64::from(height));
+        whole.intersection(&level.window()).ok_or_else(|| {
+            Error::invalid(format!(
+                "tile ({}, {}) of {width}x{height} pixels lies outside level {} of {}x{}",
+                request.col, request.row, request.level, level.width, level.height
+            ))
+        })
+    }
+
+    /// The bands to read and what an encoder makes of them; checks that it can.
+    fn shown(&self, request: &TileRequest) -> Result<Shown<'_>> {
+        let raw = Shown { bands: request.bands.clone(), color: Color::Gray };
+        if let Some((low, high)) = request.range
+            && (!low.is_finite() || !high.is_finite() || low == high)
+        {
+            return Err(Error::invalid(format!("a range from {low} to {high}")));
+        }
+        match request.encoding {
+            Encoding::Raw => return Ok(raw),
+            Encoding::Jpeg { quality } if !(1..=100).contains(&quality) => {
+                return Err(Error::invalid(format!("JPEG quality {quality}; it goes from 1 to 100")));
+            }
+            Encoding::Png | Encoding::Jpeg { .. } => {}
+        }
+        let info = self.info();
+        let fits = match info.sample {
+            SampleType::U8 => true,
+            SampleType::U16 => request.encoding == Encoding::Png,
+            _ => false,
+        };
+        if !fits && request.range.is_none() {
+            return Err(Error::invalid(format!("samples of type {} need a range to be encoded", info.sample.name())));
+        }
+        let bands = request.bands.clone().unwrap_or_else(|| picture_bands(&info.colors));
+        let color = match (&bands[..], &info.color_table) {
+            ([0], Some(table)) if request.range.is_none() && info.sample == SampleType::U8 => Color::Palette(table),
+            ([_], _) => Color::Gray,
+            ([_, _], _) => Color::GrayAlpha,
+            ([_, _, _], _) => Color::Rgb,
+            ([_, _, _, _], _) => Color::Rgba,
+            _ => return Err(Error::invalid(format!("a picture of {} bands; 1 to 4 can be encoded", bands.len()))),
+        };
+        debug_assert_eq!(color.n_bands(), bands.len());
+        Ok(Shown { bands: Some(bands), color })
+    }
+
+    fn pad(&self, pixels: &mut [u8], sample: SampleType) {
+        if sample.is_complex() {
+            return;
+        }
+        with_sample!(sample, T => {
+            if let Some(nodata) = crate::resample::nodata_as::<T>(self.info().nodata) {
+                pixels.chunks_exact_mut(T::BYTES).for_each(|target| nodata.write(target));
+            }
+        });
+    }
+}
+
+struct Shown<'a> {
+    bands: Option<Vec<u32>>,
+    color: Color<'a>,
+}
+
+/// The bands that make a picture: red, green, blue or the first one, and opacity.
+fn picture_bands(colors: &[ColorInterpretation]) -> Vec<u32> {
+    use ColorInterpretation as C;
+    let find = |color: C| colors.iter().position(|c| *c == color).map(|band| band as u32);
+    let mut bands = match (find(C::Red), find(C::Green), find(C::Blue)) {
+        (Some(red), Some(green), Some(blue)) => vec![red, green, blue],
+        _ => vec![0],
+    };
+    bands.extend(find(C::Alpha).filter(|alpha| !bands.contains(alpha)));
+    bands
+}
+
+fn to_eight_bits(pixels: &[u8], sample: SampleType, (low, high): (f64, f64)) -> Vec<u8> {
+    let scale = 255.0 / (high - low);
+    with_sample!(sample, T => {
+        pixels.chunks_exact(T::BYTES).map(|s| u8::from_f64((T::read(s).to_f64() - low) * scale)).collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ErrorKind, MemorySource, OpenOptions};
+
+    fn dataset(sample: SampleType, n_bands: u32, value: impl Fn(usize) -> Vec<u8>) -> Dataset {
+        let pixels = (0..300 * 200 * n_bands as usize).flat_map(value).collect();
+        let source = MemorySource::new(300, 200, n_bands, sample, (64, 64), pixels).unwrap();
+        Dataset::from_source(source, &OpenOptions::default()).unwrap()
+    }
+
+    fn decode_png(file: &[u8]) -> (Vec<u8>, png::OutputInfo) {
+        let mut reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        let info = reader.next_frame(&mut pixels).unwrap();
+        pixels.truncate(info.buffer_size());
+        (pixels, info)
+    }
+
+    #[test]
+    fn edge_tiles_are_cropped_or_padded() {
+        let dataset = dataset(SampleType::U8, 1, |i| vec![(i % 300) as u8 | 1]);
+        let cropped = dataset.read_tile(&TileRequest::new(0, 1, 0)).unwrap();
+        assert_eq!((cropped.width, cropped.height, cropped.bytes.len()), (44, 200, 44 * 200));
+        let padded = dataset.read_tile(&TileRequest::new(0, 1, 0).edge(Edge::Pad)).unwrap();
+        assert_eq!((padded.width, padded.height, padded.bytes.len()), (256, 256, 256 * 256));
+        for (y, row) in padded.bytes.chunks(256).enumerate() {
+            let valid = if y < 200 { &cropped.bytes[y * 44..][..44] } else { &[][..] };
+            assert_eq!(&row[..valid.len()], valid);
+            assert!(row[valid.len()..].iter().all(|s| *s == 0));
+        }
+        let outside = dataset.read_tile(&TileRequest::new(0, 2, 0)).unwrap_err();
+        assert_eq!(outside.kind(), ErrorKind::InvalidArgument);
+    }
+
+    #[test]
+    fn png_holds_the_pixels_of_the_raw_tile() {
+        for (sample, n_bands) in [(SampleType::U8, 1), (SampleType::U8, 3), (SampleType::U16, 1), (SampleType::U16, 3)]
+        {
+            let dataset = dataset(sample, n_bands, |i| (i as u16).to_ne_bytes()[..sample.bytes()].to_vec());
+            let request = TileRequest::new(0, 0, 0).size(128, 100);
+            let raw = dataset.read_tile(&request).unwrap();
+            let file = dataset.read_tile(&request.encoding(Encoding::Png)).unwrap();
+            let (mut pixels, info) = decode_png(&file.bytes);
+            if sample == SampleType::U16 && cfg!(target_endian = "little") {
+                pixels.chunks_exact_mut(2).for_each(<[u8]>::reverse);
+            }
+            assert_eq!((info.width, info.height), (128, 100));
+            assert_eq!(pixels, raw.bytes);
+        }
+    }
+
+    #[test]
+    fn a_range_makes_eight_bits_of_anything() {
+        let dataset = dataset(SampleType::F32, 1, |i| ((i % 300) as f32 - 10.0).to_ne_bytes().to_vec());
+        let request = TileRequest::new(0, 0, 0).size(300, 1);
+        assert!(dataset.read_tile(&request.clone().encoding(Encoding::Png)).is_err());
+        let tile = dataset.read_tile(&request.clone().range(0.0, 255.0)).unwrap();
+        assert_eq!(
+            (tile.sample, tile.bytes[5], tile.bytes[10], tile.bytes[110], tile.bytes[299]),
+            (SampleType::U8, 0, 0, 100, 255)
+        );
+        let inverted = dataset.read_tile(&request.clone().range(255.0, 0.0)).unwrap();
+        assert_eq!(inverted.bytes[110], 155);
+        for (low, high) in [(1.0, 1.0), (f64::NAN, 1.0), (0.0, f64::INFINITY)] {
+            assert!(dataset.read_tile(&request.clone().range(low, high)).is_err());
+        }
+    }
+
+    #[test]
+    fn jpeg_is_close_to_the_raw_tile() {
+        let dataset = dataset(SampleType::U8, 3, |i| vec![(i / 900) as u8]);
+        let request = TileRequest::new(0, 0, 0).size(160, 96);
+        let raw = dataset.read_tile(&request).unwrap();
+        let file = dataset.read_tile(&request.clone().encoding(Encoding::Jpeg { quality: 90 })).unwrap();
+        let decoded = crate::source::open_reader(crate::sync::Arc::new(file.bytes), crate::Limits::default()).unwrap();
+        let decoded = Dataset::from_source(decoded, &OpenOptions::default()).unwrap();
+        let back = decoded.read_tile(&request).unwrap();
+        assert!(raw.bytes.iter().zip(&back.bytes).all(|(a, b)| a.abs_diff(*b) <= 4));
+        assert!(dataset.read_tile(&request.encoding(Encoding::Jpeg { quality: 0 })).is_err());
+    }
+
+    #[test]
+    fn palettes_stay_palettes_in_png_and_are_expanded_for_jpeg() {
+        let mut source = MemorySource::new(4, 1, 1, SampleType::U8, (4, 1), vec![0, 1, 2, 9]).unwrap();
+        source.info_mut().colors = vec![ColorInterpretation::Palette];
+        source.info_mut().color_table = Some(vec![[255, 0, 0, 255], [0, 255, 0, 255], [0, 0, 255, 0]]);
+        let dataset = Dataset::from_source(source, &OpenOptions::default()).unwrap();
+        let file = dataset.read_tile(&TileRequest::new(0, 0, 0).encoding(Encoding::Png)).unwrap();
+        let (pixels, info) = decode_png(&file.bytes);
+        assert_eq!((pixels, info.color_type), (vec![0, 1, 2, 9], png::ColorType::Indexed));
+        let file = dataset.read_tile(&TileRequest::new(0, 0, 0).encoding(Encoding::Jpeg { quality: 90 })).unwrap();
+        assert!(file.bytes.starts_with(&[0xFF, 0xD8]));
+    }
+
+    #[test]
+    fn four_bands_that_are_no_picture_need_to_be_chosen_from() {
+        let dataset = dataset(SampleType::U8, 5, |i| vec![i as u8]);
+        let request = TileRequest::new(0, 0, 0).encoding(Encoding::Png);
+        assert_eq!(dataset.read_tile(&request).unwrap().n_bands, 3);
+        assert_eq!(dataset.read_tile(&request.clone().bands([4])).unwrap().n_bands, 1);
+        assert!(dataset.read_tile(&request.clone().bands([0, 1, 2, 3, 4])).is_err());
+        assert!(dataset.read_tile(&request.bands([5])).is_err());
+    }
+}

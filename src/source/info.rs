@@ -1,0 +1,241 @@
+//! What a source says of itself.
+
+use std::fmt;
+
+use crate::block::{BlockLayout, Interleave};
+use crate::error::{Error, Result};
+use crate::grid::{BlockId, EdgeBlocks, Geotransform, Level};
+use crate::sample::SampleType;
+
+/// What a source holds: its levels, its samples, and what the file says about them.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SourceInfo {
+    /// Short name of the format: `tiff`, `bigtiff`, `png`, `jpeg`, `memory`, or the client's own.
+    pub format: String,
+    /// Short name of how pixels are compressed: `none`, `deflate`, `jpeg`, …
+    pub compression: String,
+    /// The stored levels, finest first; never empty.
+    pub levels: Vec<Level>,
+    /// Bands of every level.
+    pub n_bands: u32,
+    /// The type of every sample.
+    pub sample: SampleType,
+    /// Bits of a sample that carry information, when fewer than the type has.
+    pub n_bits: Option<u32>,
+    /// `Band`: every band is stored in blocks of its own, and is a plane of [`BlockId`].
+    pub interleave: Interleave,
+    /// What each band shows; as many as there are bands.
+    pub colors: Vec<ColorInterpretation>,
+    /// The sample that means "nothing here", for all bands.
+    pub nodata: Option<Nodata>,
+    /// Where level 0 lies on the ground.
+    pub geotransform: Option<Geotransform>,
+    /// The keys of the GeoTIFF key directory, in the order of the file.
+    pub geo_keys: Vec<GeoKey>,
+    /// RGBA of each sample, for a single band of palette indices.
+    pub color_table: Option<Vec<[u8; 4]>>,
+    /// Everything else the file says in words.
+    pub metadata: Vec<MetadataItem>,
+}
+
+impl SourceInfo {
+    /// A source of pixel-interleaved samples about which nothing else is known.
+    #[must_use]
+    pub fn new(format: &str, levels: Vec<Level>, n_bands: u32, sample: SampleType) -> Self {
+        Self {
+            format: format.to_owned(),
+            compression: "none".to_owned(),
+            levels,
+            n_bands,
+            sample,
+            n_bits: None,
+            interleave: Interleave::Pixel,
+            colors: ColorInterpretation::defaults(n_bands),
+            nodata: None,
+            geotransform: None,
+            geo_keys: Vec::new(),
+            color_table: None,
+            metadata: Vec::new(),
+        }
+    }
+
+    /// Planes of blocks: one a band when the source is band-sequential, otherwise 1.
+    #[must_use]
+    pub fn n_planes(&self) -> u32 {
+        match self.interleave {
+            Interleave::Pixel => 1,
+            Interleave::Band => self.n_bands,
+        }
+    }
+
+    /// How the block `at` lies in memory.
+    ///
+    /// # Errors
+    ///
+    /// `invalid argument` when there is no such block, `limit exceeded` when no memory could hold it.
+    pub fn block_layout(&self, at: BlockId) -> Result<BlockLayout> {
+        let level = self.levels.get(at.level as usize).ok_or_else(|| {
+            Error::invalid(format!("{at}: the levels are numbered 0 to {}", self.levels.len().saturating_sub(1)))
+        })?;
+        layout_in(level, at, self.n_bands, self.n_planes(), self.sample)
+    }
+
+    /// The value of the first metadata item with this domain and key.
+    #[must_use]
+    pub fn metadata(&self, domain: &str, key: &str) -> Option<&str> {
+        self.metadata.iter().find(|item| item.domain == domain && item.key == key).map(|item| item.value.as_str())
+    }
+
+    /// The EPSG code of the coordinate reference system, when the GeoTIFF keys state one: that of the projected
+    /// system, else of the geographic one.
+    #[must_use]
+    pub fn epsg(&self) -> Option<u16> {
+        const PROJECTED: u16 = 3072;
+        const GEOGRAPHIC: u16 = 2048;
+        [PROJECTED, GEOGRAPHIC].into_iter().find_map(|id| {
+            self.geo_keys.iter().find_map(|key| match key.value {
+                GeoKeyValue::Short(code) if key.id == id && (1024..32767).contains(&code) => Some(code),
+                _ => None,
+            })
+        })
+    }
+}
+
+/// The layout of a block of `level`; shared by stored levels and those made from them.
+pub(crate) fn layout_in(
+    level: &Level,
+    at: BlockId,
+    n_bands: u32,
+    n_planes: u32,
+    sample: SampleType,
+) -> Result<BlockLayout> {
+    let window = level.block_window(at.col, at.row).filter(|_| at.plane < n_planes).ok_or_else(|| {
+        Error::invalid(format!(
+            "{at}: the level has {} columns and {} rows of blocks in {n_planes} planes",
+            level.cols(),
+            level.rows()
+        ))
+    })?;
+    let valid = (window.width as u32, window.height as u32);
+    let stored = match level.edge_blocks {
+        EdgeBlocks::Cropped => valid,
+        EdgeBlocks::Padded => (level.block_width, level.block_height),
+    };
+    let bands_here = if n_planes > 1 { 1 } else { n_bands };
+    BlockLayout::new(stored, valid.0, valid.1, bands_here, sample)
+}
+
+/// What a band shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum ColorInterpretation {
+    /// Nothing is known.
+    Undefined = 0,
+    /// Luminance, or any single quantity.
+    Gray = 1,
+    /// An index into the colour table.
+    Palette = 2,
+    /// Red.
+    Red = 3,
+    /// Green.
+    Green = 4,
+    /// Blue.
+    Blue = 5,
+    /// Opacity.
+    Alpha = 6,
+    /// Cyan ink.
+    Cyan = 7,
+    /// Magenta ink.
+    Magenta = 8,
+    /// Yellow ink.
+    Yellow = 9,
+    /// Black ink.
+    Black = 10,
+    /// Luminance of a CIE L*a*b* or YCbCr picture.
+    Luminance = 11,
+    /// First chrominance.
+    ChromaFirst = 12,
+    /// Second chrominance.
+    ChromaSecond = 13,
+}
+
+impl ColorInterpretation {
+    /// What `n_bands` bands show when nobody says: grey, or red, green, blue when there are three; the rest unknown.
+    #[must_use]
+    pub fn defaults(n_bands: u32) -> Vec<Self> {
+        let first: &[Self] = if n_bands >= 3 { &[Self::Red, Self::Green, Self::Blue] } else { &[Self::Gray] };
+        (0..n_bands as usize).map(|band| first.get(band).copied().unwrap_or(Self::Undefined)).collect()
+    }
+}
+
+/// The sample value that means "nothing here".
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Nodata {
+    /// For samples of up to 32 bits and floats; may be NaN.
+    Float(f64),
+    /// For signed 64-bit samples, where a float is not exact.
+    Int(i64),
+    /// For unsigned 64-bit samples.
+    UInt(u64),
+}
+
+impl Nodata {
+    /// The value as a float; 64-bit integers may lose their last digits.
+    #[must_use]
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Self::Float(value) => value,
+            Self::Int(value) => value as f64,
+            Self::UInt(value) => value as f64,
+        }
+    }
+}
+
+/// One entry of a GeoTIFF key directory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GeoKey {
+    /// The key's number, as in the GeoTIFF specification.
+    pub id: u16,
+    /// What it is set to.
+    pub value: GeoKeyValue,
+}
+
+/// The value of a [`GeoKey`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum GeoKeyValue {
+    /// A code.
+    Short(u16),
+    /// Codes.
+    Shorts(Vec<u16>),
+    /// Numbers.
+    Doubles(Vec<f64>),
+    /// Text.
+    Ascii(String),
+}
+
+impl fmt::Display for GeoKeyValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fn list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, values: &[T]) -> fmt::Result {
+            values.iter().enumerate().try_for_each(|(i, v)| write!(f, "{}{v}", if i > 0 { " " } else { "" }))
+        }
+        match self {
+            Self::Short(code) => write!(f, "{code}"),
+            Self::Shorts(codes) => list(f, codes),
+            Self::Doubles(numbers) => list(f, numbers),
+            Self::Ascii(text) => f.write_str(text),
+        }
+    }
+}
+
+/// Something that the file says in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetadataItem {
+    /// Where it was said: empty for what describes the whole dataset, `band/0` for the first band, or a name that
+    /// the format uses (`IMAGE_STRUCTURE`, `RPC`).
+    pub domain: String,
+    /// The name.
+    pub key: String,
+    /// The text.
+    pub value: String,
+}

@@ -1,0 +1,95 @@
+//! JPEG: one level in strips of whole rows, decoded in one go.
+
+use crate::codec::Scratch;
+use crate::codec::jpeg::{self, Colour, JpegInfo};
+use crate::error::{Error, Result};
+use crate::grid::BlockId;
+use crate::sample::SampleType;
+use crate::sync::Arc;
+
+use super::scratch::ScratchPool;
+use super::{ColorInterpretation, Limits, ReadAt, ReadContext, SourceInfo, TileSource, check_block, rows};
+
+/// The header is looked for in this many bytes first, and in more when it is not among them.
+const HEAD: u64 = 64 << 10;
+
+/// A JPEG file: grey, RGB (YCbCr is converted) or CMYK.
+///
+/// Its decoder knows the whole picture only, so every block asked for decodes all of it; the other blocks are offered
+/// to the reader at once, and a cache that has room for them makes it one decode for all.
+pub(super) struct JpegSource {
+    info: SourceInfo,
+    header: JpegInfo,
+    reader: Arc<dyn ReadAt>,
+    scratch: ScratchPool,
+}
+
+impl JpegSource {
+    pub(super) fn matches(head: &[u8]) -> bool {
+        head.starts_with(b"\xFF\xD8\xFF")
+    }
+
+    pub(super) fn open(reader: Arc<dyn ReadAt>, limits: Limits) -> Result<Self> {
+        let header = read_header(&*reader, limits)?;
+        let n_bands = u32::from(header.components);
+        let (width, height) = (u64::from(header.width), u64::from(header.height));
+        let bytes = width * height * u64::from(n_bands);
+        if bytes > limits.max_image_bytes as u64 {
+            return Err(Error::limit(format!(
+                "a JPEG of {bytes} bytes of pixels, the limit is {} bytes",
+                limits.max_image_bytes
+            )));
+        }
+        // A block of 64 samples takes at least two bits.
+        if reader.len().saturating_mul(4096) < bytes {
+            return Err(Error::corrupt(format!("{} bytes of JPEG cannot hold {bytes} bytes of pixels", reader.len())));
+        }
+        let level = rows::strips(width, height, width * u64::from(n_bands), 16)?;
+        let mut info = SourceInfo::new("jpeg", vec![level], n_bands, SampleType::U8);
+        "jpeg".clone_into(&mut info.compression);
+        if n_bands == 4 {
+            use ColorInterpretation as C;
+            info.colors = vec![C::Cyan, C::Magenta, C::Yellow, C::Black];
+        }
+        Ok(Self { info, header, reader, scratch: ScratchPool::default() })
+    }
+}
+
+impl TileSource for JpegSource {
+    fn info(&self) -> &SourceInfo {
+        &self.info
+    }
+
+    fn read_block(&self, at: BlockId, out: &mut [u8], context: &mut ReadContext<'_>) -> Result<()> {
+        let layout = check_block(&self.info, at, out)?;
+        let (width, height) = (self.header.width, self.header.height);
+        let components = usize::from(self.header.components);
+        self.scratch.with(|scratch| {
+            let Scratch { bytes, decoded, contexts } = scratch;
+            bytes.clear();
+            bytes.resize(self.reader.len() as usize, 0);
+            self.reader.read_at(0, bytes)?;
+            if self.info.levels[0].rows() == 1 {
+                return jpeg::decode(contexts, None, bytes, Colour::Auto, out, width, height, components);
+            }
+            decoded.resize(layout.row_stride * height as usize, 0);
+            jpeg::decode(contexts, None, bytes, Colour::Auto, decoded, width, height, components)?;
+            rows::deal(&self.info, at, &layout, decoded, out, context);
+            Ok(())
+        })
+    }
+}
+
+fn read_header(reader: &dyn ReadAt, limits: Limits) -> Result<JpegInfo> {
+    let most = reader.len().min(limits.max_metadata_bytes as u64);
+    let mut len = HEAD.min(most);
+    loop {
+        let mut head = vec![0; len as usize];
+        reader.read_at(0, &mut head)?;
+        match jpeg::info(&head) {
+            Ok(info) => return Ok(info),
+            Err(error) if len == most || error.kind() == crate::ErrorKind::Unsupported => return Err(error),
+            Err(_) => len = len.saturating_mul(8).min(most),
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! How much a file may make us allocate.
+
+/// Bounds on sizes that come from files. A file that asks for more is refused with `limit exceeded`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Decoded bytes of one block; 256 MiB by default.
+    pub max_block_bytes: usize,
+    /// Decoded bytes of an image whose format can only be decoded as a whole (JPEG, interlaced PNG); 1 GiB by default.
+    pub max_image_bytes: usize,
+    /// Bytes of directories, tags, text chunks and the like; 64 MiB by default.
+    pub max_metadata_bytes: usize,
+    /// Directories, pages or frames looked at; 65,536 by default.
+    pub max_directories: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_block_bytes: 256 << 20,
+            max_image_bytes: 1 << 30,
+            max_metadata_bytes: 64 << 20,
+            max_directories: 65_536,
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Where blocks come from: the [`TileSource`] trait and the sources of this crate.
+
+pub mod conformance;
+mod file;
+mod info;
+mod jpeg;
+mod limits;
+mod memory;
+mod open;
+mod png;
+mod rows;
+mod scratch;
+mod tiff;
+
+pub use file::{Identity, ReadAt};
+pub(crate) use info::layout_in;
+pub use info::{ColorInterpretation, GeoKey, GeoKeyValue, MetadataItem, Nodata, SourceInfo};
+pub use limits::Limits;
+pub use memory::MemorySource;
+pub use open::{open_path, open_reader};
+
+use crate::block::BlockLayout;
+use crate::error::{Error, Result};
+use crate::grid::BlockId;
+
+/// A raster that can deliver its blocks from any number of threads at once.
+///
+/// A source describes itself once, in [`info`](Self::info), and then only reads. It keeps no pixels: caching is what
+/// the dataset above it is for. [`conformance::check`] runs every promise of this trait against an implementation.
+pub trait TileSource: Send + Sync {
+    /// What the source holds. The same for as long as the source lives, and free of I/O.
+    fn info(&self) -> &SourceInfo;
+
+    /// Reads the block `at` into `out`, samples in native byte order, as [`SourceInfo::block_layout`] lays them out.
+    ///
+    /// `out` has exactly the layout's `bytes` and holds old bytes of other blocks: all of the valid pixels must be
+    /// written before this returns `Ok`. A failure concerns this one block; others stay readable.
+    ///
+    /// # Errors
+    ///
+    /// `invalid argument` for a place outside the source, otherwise what the bytes of the block make necessary.
+    fn read_block(&self, at: BlockId, out: &mut [u8], context: &mut ReadContext<'_>) -> Result<()>;
+}
+
+impl<S: TileSource + ?Sized> TileSource for std::sync::Arc<S> {
+    fn info(&self) -> &SourceInfo {
+        (**self).info()
+    }
+
+    fn read_block(&self, at: BlockId, out: &mut [u8], context: &mut ReadContext<'_>) -> Result<()> {
+        (**self).read_block(at, out, context)
+    }
+}
+
+impl<S: TileSource + ?Sized> TileSource for Box<S> {
+    fn info(&self) -> &SourceInfo {
+        (**self).info()
+    }
+
+    fn read_block(&self, at: BlockId, out: &mut [u8], context: &mut ReadContext<'_>) -> Result<()> {
+        (**self).read_block(at, out, context)
+    }
+}
+
+/// What the reader of a block and the source say to each other while it is read.
+#[derive(Default)]
+pub struct ReadContext<'a> {
+    siblings: Option<&'a mut dyn Siblings>,
+}
+
+impl<'a> ReadContext<'a> {
+    /// A context whose reader takes blocks that it did not ask for.
+    pub fn with_siblings(siblings: &'a mut dyn Siblings) -> Self {
+        Self { siblings: Some(siblings) }
+    }
+
+    /// Offers a block that was decoded on the way to the one asked for.
+    ///
+    /// When the reader wants it, `fill` is called once with its memory (see [`TileSource::read_block`] for what it
+    /// must do); a source that has to decode in one go thereby decodes once. Returns whether it was wanted.
+    pub fn offer(&mut self, at: BlockId, fill: &mut dyn FnMut(&mut [u8])) -> bool {
+        self.siblings.as_mut().is_some_and(|siblings| siblings.offer(at, fill))
+    }
+}
+
+/// A reader that takes blocks it did not ask for; see [`ReadContext::offer`].
+pub trait Siblings {
+    /// Takes the block `at` by calling `fill` with its memory, or declines by returning `false`.
+    fn offer(&mut self, at: BlockId, fill: &mut dyn FnMut(&mut [u8])) -> bool;
+}
+
+/// Checks a block's place and its memory, as every source must before it reads, and gives the block's layout.
+///
+/// # Errors
+///
+/// `invalid argument` when `at` lies outside the source or `out` has the wrong length.
+pub fn check_block(info: &SourceInfo, at: BlockId, out: &[u8]) -> Result<BlockLayout> {
+    let layout = info.block_layout(at)?;
+    if layout.bytes != out.len() {
+        return Err(Error::invalid(format!("{at} takes {} bytes, the memory given has {}", layout.bytes, out.len())));
+    }
+    Ok(layout)
+}

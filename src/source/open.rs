@@ -1,0 +1,53 @@
+//! Which source reads a file: told by its first bytes, never by its name.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::sync::Arc;
+
+use super::file::{DiskFile, Identity};
+use super::jpeg::JpegSource;
+use super::png::PngSource;
+use super::tiff::TiffSource;
+use super::{Limits, ReadAt, TileSource};
+
+/// Opens the raster file at `path`. Only that file and, for a TIFF without overviews, the `.ovr` file beside it are
+/// touched; the folder is not listed.
+///
+/// # Errors
+///
+/// `not found` or `i/o error` from the system, `unsupported` when no source knows the format, or what the source
+/// finds wrong. All name the path.
+pub fn open_path(path: &Path, limits: Limits) -> Result<(Box<dyn TileSource>, Identity)> {
+    let file = DiskFile::open(path)?;
+    let identity = file.identity().clone();
+    let source = open_with(Arc::new(file), Some(path), limits);
+    Ok((source.map_err(|e| e.context(path.display()))?, identity))
+}
+
+/// Opens a raster whose bytes a client delivers.
+///
+/// # Errors
+///
+/// As [`open_path`].
+pub fn open_reader(reader: Arc<dyn ReadAt>, limits: Limits) -> Result<Box<dyn TileSource>> {
+    open_with(reader, None, limits)
+}
+
+fn open_with(reader: Arc<dyn ReadAt>, path: Option<&Path>, limits: Limits) -> Result<Box<dyn TileSource>> {
+    let mut head = [0; 8];
+    let have = reader.len().min(8) as usize;
+    reader.read_at(0, &mut head[..have])?;
+    let head = &head[..have];
+    if TiffSource::matches(head) {
+        Ok(Box::new(TiffSource::open(reader, path, limits)?))
+    } else if PngSource::matches(head) {
+        Ok(Box::new(PngSource::open(reader, limits)?))
+    } else if JpegSource::matches(head) {
+        Ok(Box::new(JpegSource::open(reader, limits)?))
+    } else if head.is_empty() {
+        Err(Error::corrupt("an empty file"))
+    } else {
+        Err(Error::unsupported(format!("no source knows a file that starts with {head:02x?}")))
+    }
+}

@@ -1,0 +1,220 @@
+//! PNG: one level in strips of whole rows, decoded as the stream goes.
+
+use crate::block::BlockLayout;
+use crate::codec;
+use crate::error::{Error, Result};
+use crate::grid::BlockId;
+use crate::sample::SampleType;
+use crate::sync::{Arc, Mutex};
+
+use super::rows::{self, Cursor};
+use super::{
+    ColorInterpretation, Limits, MetadataItem, Nodata, ReadAt, ReadContext, SourceInfo, TileSource, check_block,
+};
+
+/// A PNG file, samples as stored: palettes are not expanded, and 1, 2 and 4 bits keep their numbers in a byte each.
+///
+/// The stream is decoded in order. Where the last read stopped is kept, so that going down the picture decodes every
+/// row once; going up starts again from the top. An interlaced picture is decoded whole.
+pub(super) struct PngSource {
+    info: SourceInfo,
+    reader: Arc<dyn ReadAt>,
+    limits: Limits,
+    bits: u32,
+    interlaced: bool,
+    /// Where the last read stopped. Taken out while it is used, so that no lock is held while decoding.
+    stream: Mutex<Option<Stream>>,
+}
+
+struct Stream {
+    png: png::Reader<Cursor>,
+    next_row: u64,
+}
+
+impl PngSource {
+    pub(super) fn matches(head: &[u8]) -> bool {
+        head.starts_with(b"\x89PNG\r\n\x1a\n")
+    }
+
+    pub(super) fn open(reader: Arc<dyn ReadAt>, limits: Limits) -> Result<Self> {
+        let stream = open_stream(&reader, limits)?;
+        let header = stream.png.info();
+        let bits = header.bit_depth as u32;
+        let sample = if bits == 16 { SampleType::U16 } else { SampleType::U8 };
+        let (width, height) = (u64::from(header.width), u64::from(header.height));
+        let n_bands = header.color_type.samples() as u32;
+        let row_bytes = width * u64::from(n_bands) * sample.bytes() as u64;
+        if row_bytes > limits.max_block_bytes as u64 {
+            return Err(Error::limit(format!("a row takes {row_bytes} bytes")));
+        }
+        let level = rows::strips(width, height, row_bytes, 1)?;
+        let mut info = SourceInfo::new("png", vec![level], n_bands, sample);
+        "deflate".clone_into(&mut info.compression);
+        info.n_bits = (bits < 8).then_some(bits);
+        describe(&mut info, header);
+        let interlaced = header.interlaced;
+        Ok(Self { info, reader, limits, bits, interlaced, stream: Mutex::new(Some(stream)) })
+    }
+
+    fn read_rows(
+        &self,
+        at: BlockId,
+        layout: &BlockLayout,
+        out: &mut [u8],
+        context: &mut ReadContext<'_>,
+    ) -> Result<()> {
+        let level = &self.info.levels[0];
+        let first = u64::from(at.row) * u64::from(level.block_height);
+        let kept = self.stream.lock().take();
+        let mut stream = match kept {
+            Some(stream) if stream.next_row <= first => stream,
+            _ => open_stream(&self.reader, self.limits)?,
+        };
+        // Strips on the way down are whole only when the stream stands at their top.
+        while stream.next_row < first {
+            let strip = (stream.next_row / u64::from(level.block_height)) as u32;
+            let strip_end = (u64::from(strip) + 1) * u64::from(level.block_height);
+            let mut failure = None;
+            let taken = stream.next_row % u64::from(level.block_height) == 0
+                && context.offer(BlockId::new(0, 0, strip), &mut |pixels| {
+                    failure = self.next_rows(&mut stream, layout.row_stride, pixels).err();
+                });
+            if let Some(error) = failure {
+                return Err(error);
+            }
+            if !taken {
+                let mut row = vec![0; layout.row_stride];
+                while stream.next_row < strip_end {
+                    self.next_rows(&mut stream, layout.row_stride, &mut row)?;
+                }
+            }
+        }
+        self.next_rows(&mut stream, layout.row_stride, out)?;
+        *self.stream.lock() = Some(stream);
+        Ok(())
+    }
+
+    /// Decodes the next rows of the stream into `out`, as many as fit.
+    fn next_rows(&self, stream: &mut Stream, row_stride: usize, out: &mut [u8]) -> Result<()> {
+        for target in out.chunks_exact_mut(row_stride) {
+            let number = stream.next_row;
+            let row = stream.png.next_row().map_err(|e| failed(&e).context(format!("row {number}")))?;
+            let row = row.ok_or_else(|| Error::corrupt(format!("the picture ends before row {number}")))?;
+            self.present(row.data(), target)?;
+            stream.next_row += 1;
+        }
+        Ok(())
+    }
+
+    fn read_whole(
+        &self,
+        at: BlockId,
+        layout: &BlockLayout,
+        out: &mut [u8],
+        context: &mut ReadContext<'_>,
+    ) -> Result<()> {
+        let mut stream = open_stream(&self.reader, self.limits)?;
+        let bytes = stream.png.output_buffer_size().filter(|bytes| *bytes <= self.limits.max_image_bytes);
+        let bytes = bytes.ok_or_else(|| {
+            Error::limit(format!("an interlaced picture of more than {} bytes", self.limits.max_image_bytes))
+        })?;
+        let mut packed = vec![0; bytes];
+        let frame = stream.png.next_frame(&mut packed).map_err(|e| failed(&e))?;
+        let height = self.info.levels[0].height as usize;
+        let mut whole = vec![0; layout.row_stride * height];
+        for (row, target) in packed.chunks_exact(frame.line_size).zip(whole.chunks_exact_mut(layout.row_stride)) {
+            self.present(row, target)?;
+        }
+        rows::deal(&self.info, at, layout, &whole, out, context);
+        Ok(())
+    }
+
+    /// Stored samples become native ones.
+    fn present(&self, row: &[u8], target: &mut [u8]) -> Result<()> {
+        if self.bits < 8 {
+            return codec::bits::unpack(row, self.bits, target.len(), target);
+        }
+        if row.len() != target.len() {
+            return Err(Error::corrupt(format!("a row of {} bytes instead of {}", row.len(), target.len())));
+        }
+        target.copy_from_slice(row);
+        if self.bits == 16 && cfg!(target_endian = "little") {
+            codec::bytes::swap_in_place(target, 2);
+        }
+        Ok(())
+    }
+}
+
+impl TileSource for PngSource {
+    fn info(&self) -> &SourceInfo {
+        &self.info
+    }
+
+    fn read_block(&self, at: BlockId, out: &mut [u8], context: &mut ReadContext<'_>) -> Result<()> {
+        let layout = check_block(&self.info, at, out)?;
+        if self.interlaced {
+            self.read_whole(at, &layout, out, context)
+        } else {
+            self.read_rows(at, &layout, out, context)
+        }
+    }
+}
+
+fn open_stream(reader: &Arc<dyn ReadAt>, limits: Limits) -> Result<Stream> {
+    let mut decoder = png::Decoder::new_with_limits(
+        Cursor::new(Arc::clone(reader)),
+        png::Limits { bytes: limits.max_metadata_bytes },
+    );
+    decoder.set_transformations(png::Transformations::IDENTITY);
+    let png = decoder.read_info().map_err(|e| failed(&e))?;
+    Ok(Stream { png, next_row: 0 })
+}
+
+fn failed(error: &png::DecodingError) -> Error {
+    match error {
+        png::DecodingError::IoError(e) => {
+            match e.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+                // Our own reader's error, which the decoder only carried.
+                Some(ours) => ours.clone(),
+                None => Error::corrupt(format!("PNG: {e}")),
+            }
+        }
+        png::DecodingError::LimitsExceeded => Error::limit("PNG: larger than the limits allow"),
+        other => Error::corrupt(format!("PNG: {other}")),
+    }
+}
+
+fn describe(info: &mut SourceInfo, header: &png::Info<'_>) {
+    use ColorInterpretation as C;
+    info.colors = match header.color_type {
+        png::ColorType::Grayscale => vec![C::Gray],
+        png::ColorType::GrayscaleAlpha => vec![C::Gray, C::Alpha],
+        png::ColorType::Rgb => vec![C::Red, C::Green, C::Blue],
+        png::ColorType::Rgba => vec![C::Red, C::Green, C::Blue, C::Alpha],
+        png::ColorType::Indexed => vec![C::Palette],
+    };
+    let transparent = header.trns.as_deref().unwrap_or_default();
+    if let (png::ColorType::Indexed, Some(palette)) = (header.color_type, header.palette.as_deref()) {
+        let alpha = |i: usize| transparent.get(i).copied().unwrap_or(255);
+        let colors = palette.chunks_exact(3).enumerate();
+        info.color_table = Some(colors.map(|(i, c)| [c[0], c[1], c[2], alpha(i)]).collect());
+    }
+    let shorts: Vec<u16> = transparent.chunks_exact(2).map(|b| u16::from_be_bytes([b[0], b[1]])).collect();
+    match (header.color_type, shorts.as_slice()) {
+        (png::ColorType::Grayscale, [value]) => info.nodata = Some(Nodata::Float(f64::from(*value))),
+        // One transparent colour is not one value for all bands.
+        (png::ColorType::Rgb, [r, g, b]) => {
+            let value = format!("{r} {g} {b}");
+            info.metadata.push(MetadataItem { domain: String::new(), key: "NODATA_VALUES".to_owned(), value });
+        }
+        _ => {}
+    }
+    let latin = header.uncompressed_latin1_text.iter().map(|t| (t.keyword.clone(), Some(t.text.clone())));
+    let packed = header.compressed_latin1_text.iter().map(|t| (t.keyword.clone(), t.get_text().ok()));
+    let utf8 = header.utf8_text.iter().map(|t| (t.keyword.clone(), t.get_text().ok()));
+    for (key, value) in latin.chain(packed).chain(utf8) {
+        if let Some(value) = value {
+            info.metadata.push(MetadataItem { domain: String::new(), key, value });
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! One directory as an image: sizes, samples, and how its blocks are stored.
+
+use crate::block::Interleave;
+use crate::error::{Error, Result};
+use crate::grid::Level;
+use crate::sample::SampleType;
+use crate::source::ColorInterpretation;
+
+use super::directory::{ByteOrder, Directory, Parser};
+use super::offsets::LazyArray;
+use super::tags::{self, Compression};
+
+/// The image of one directory.
+#[derive(Debug)]
+pub(super) struct Image {
+    pub(super) level: Level,
+    pub(super) tiled: bool,
+    pub(super) n_bands: u32,
+    pub(super) sample: SampleType,
+    pub(super) interleave: Interleave,
+    pub(super) photometric: u64,
+    pub(super) storage: Storage,
+    offsets: LazyArray,
+    /// Absent from some files of one uncompressed strip.
+    byte_counts: Option<LazyArray>,
+}
+
+/// What turns a block's stored bytes into samples.
+#[derive(Debug)]
+pub(super) struct Storage {
+    pub(super) compression: Compression,
+    pub(super) predictor: Predictor,
+    pub(super) order: ByteOrder,
+    pub(super) fill_order_reversed: bool,
+    /// Bits of a stored sample.
+    pub(super) bits: u32,
+    /// Whether the bits are an IEEE float (of 16, 24, 32 or 64 bits).
+    pub(super) float: bool,
+    pub(super) jpeg_tables: Option<Vec<u8>>,
+    /// Whether JPEG components are YCbCr, to be presented as RGB.
+    pub(super) jpeg_ycbcr: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Predictor {
+    None,
+    Horizontal,
+    Float,
+}
+
+/// Where a block's stored bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stored {
+    /// The file has no bytes for the block: all of it is "nothing here".
+    Sparse,
+    At {
+        offset: u64,
+        /// `None` when the file does not say: as many as the decoded block has.
+        len: Option<u64>,
+    },
+}
+
+impl Image {
+    /// The image that `directory` describes. Nothing but the tags is read.
+    pub(super) fn parse(parser: &Parser<'_>, directory: &Directory, file_len: u64) -> Result<Self> {
+        let first = |tag| parser.first(directory, tag);
+        let required = |tag: u16, name: &str| {
+            first(tag)?.ok_or_else(|| Error::corrupt(format!("directory at {}: no {name}", directory.offset)))
+        };
+        let width = required(tags::IMAGE_WIDTH, "ImageWidth")?;
+        let height = required(tags::IMAGE_LENGTH, "ImageLength")?;
+        let n_bands = first(tags::SAMPLES_PER_PIXEL)?.unwrap_or(1);
+        if n_bands == 0 || n_bands > 65_535 {
+            return Err(Error::corrupt(format!("SamplesPerPixel is {n_bands}")));
+        }
+        let photometric = first(tags::PHOTOMETRIC)?.unwrap_or(tags::PHOTOMETRIC_MIN_IS_BLACK);
+        let interleave = match first(tags::PLANAR_CONFIGURATION)?.unwrap_or(1) {
+            2 if n_bands > 1 => Interleave::Band,
+            1 | 2 => Interleave::Pixel,
+            other => return Err(Error::unsupported(format!("PlanarConfiguration {other}"))),
+        };
+        let (sample, bits, float) = sample_type(parser, directory, n_bands)?;
+        let storage = storage(parser, directory, photometric, sample, bits, float)?;
+        let n_planes = if interleave == Interleave::Band { n_bands } else { 1 };
+        let (level, tiled) = level(parser, directory, width, height)?;
+
+        let wanted = u64::from(level.cols()) * u64::from(level.rows());
+        let wanted = wanted
+            .checked_mul(n_planes)
+            .ok_or_else(|| Error::limit(format!("{wanted} blocks in each of {n_planes} planes")))?;
+        let array = |choices: [u16; 2]| -> Result<Option<LazyArray>> {
+            let entry = choices.iter().find_map(|tag| directory.entry(*tag));
+            entry.map(|entry| LazyArray::new(*entry, parser.header.order, wanted, file_len)).transpose()
+        };
+        let (offsets, byte_counts) = if tiled {
+            ([tags::TILE_OFFSETS, tags::STRIP_OFFSETS], [tags::TILE_BYTE_COUNTS, tags::STRIP_BYTE_COUNTS])
+        } else {
+            ([tags::STRIP_OFFSETS, tags::TILE_OFFSETS], [tags::STRIP_BYTE_COUNTS, tags::TILE_BYTE_COUNTS])
+        };
+        let offsets =
+            array(offsets)?.ok_or_else(|| Error::corrupt(format!("directory at {}: no offsets", directory.offset)))?;
+        let byte_counts = array(byte_counts)?;
+        let n_bands = n_bands as u32;
+        Ok(Self { level, tiled, n_bands, sample, interleave, photometric, storage, offsets, byte_counts })
+    }
+
+    /// Bytes that the image may hold beside itself.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.offsets.memory_bytes() + self.byte_counts.as_ref().map_or(0, LazyArray::memory_bytes)
+    }
+
+    /// Where the stored bytes of a block are.
+    pub(super) fn stored(&self, reader: &dyn crate::source::ReadAt, plane: u32, col: u32, row: u32) -> Result<Stored> {
+        let per_plane = u64::from(self.level.cols()) * u64::from(self.level.rows());
+        let index = u64::from(plane) * per_plane + u64::from(row) * u64::from(self.level.cols()) + u64::from(col);
+        let offset = self.offsets.get(reader, index)?;
+        let len = self.byte_counts.as_ref().map(|counts| counts.get(reader, index)).transpose()?;
+        Ok(match (offset, len) {
+            (0, _) | (_, Some(0)) => Stored::Sparse,
+            (offset, len) => Stored::At { offset, len },
+        })
+    }
+
+    /// Bytes of one row of a block as stored, before any widening of samples.
+    pub(super) fn stored_row_bytes(&self) -> Option<usize> {
+        let per_pixel = if self.interleave == Interleave::Band { 1 } else { u64::from(self.n_bands) };
+        let bits =
+            u64::from(self.level.block_width).checked_mul(per_pixel)?.checked_mul(u64::from(self.storage.bits))?;
+        usize::try_from(bits.div_ceil(8)).ok()
+    }
+
+    /// What the bands show, as the photometric interpretation and the extra samples say.
+    pub(super) fn colors(&self, extra_samples: &[u64]) -> Vec<ColorInterpretation> {
+        use ColorInterpretation as C;
+        let base: &[C] = match self.photometric {
+            tags::PHOTOMETRIC_RGB => &[C::Red, C::Green, C::Blue],
+            tags::PHOTOMETRIC_YCBCR if self.storage.jpeg_ycbcr => &[C::Red, C::Green, C::Blue],
+            tags::PHOTOMETRIC_PALETTE => &[C::Palette],
+            tags::PHOTOMETRIC_SEPARATED => &[C::Cyan, C::Magenta, C::Yellow, C::Black],
+            tags::PHOTOMETRIC_YCBCR | tags::PHOTOMETRIC_CIELAB => &[C::Luminance, C::ChromaFirst, C::ChromaSecond],
+            _ => &[C::Gray],
+        };
+        let base = if base.len() <= self.n_bands as usize { base } else { &[] };
+        (0..self.n_bands as usize)
+            .map(|band| match base.get(band) {
+                Some(color) => *color,
+                // 1: premultiplied, 2: not.
+                None => match extra_samples.get(band - base.len()) {
+                    Some(1 | 2) => C::Alpha,
+                    _ => C::Undefined,
+                },
+            })
+            .collect()
+    }
+}
+
+/// Size in pixels and blocks, and whether the blocks are tiles.
+fn level(parser: &Parser<'_>, directory: &Directory, width: u64, height: u64) -> Result<(Level, bool)> {
+    let side = |tag: u16, name: &str| -> Result<Option<u32>> {
+        let value = parser.first(directory, tag)?;
+        let fits = |v: u64| u32::try_from(v).map_err(|_| Error::limit(format!("{name} is {v}")));
+        value.map(fits).transpose()
+    };
+    let tile = (side(tags::TILE_WIDTH, "TileWidth")?, side(tags::TILE_LENGTH, "TileLength")?);
+    if let (Some(tile_width), Some(tile_height)) = tile {
+        return Ok((Level::new(width, height, tile_width, tile_height)?.padded(), true));
+    }
+    let block_width = u32::try_from(width).map_err(|_| Error::limit(format!("strips of {width} pixels")))?;
+    // Absent, 0 or larger than the image (some writers put 2^32 - 1): one strip.
+    let rows = parser.first(directory, tags::ROWS_PER_STRIP)?.filter(|rows| *rows > 0).unwrap_or(height).min(height);
+    let block_height = u32::try_from(rows).map_err(|_| Error::limit(format!("strips of {rows} rows")))?;
+    Ok((Level::new(width, height, block_width, block_height)?, false))
+}
+
+/// The type that samples are presented as, their stored bits, and whether those are a float.
+fn sample_type(parser: &Parser<'_>, directory: &Directory, n_bands: u64) -> Result<(SampleType, u32, bool)> {
+    let all_equal = |tag: u16, name: &str, default: u64| -> Result<u64> {
+        let values = parser.unsigned(directory, tag)?.unwrap_or_default();
+        let first = values.first().copied().unwrap_or(default);
+        // Fewer values than samples: the rest is like the last.
+        match values.iter().take(n_bands as usize).find(|v| **v != first) {
+            Some(other) => Err(Error::unsupported(format!("{name} differs between bands: {first} and {other}"))),
+            None => Ok(first),
+        }
+    };
+    let bits = all_equal(tags::BITS_PER_SAMPLE, "BitsPerSample", 1)?;
+    let format = all_equal(tags::SAMPLE_FORMAT, "SampleFormat", 1)?;
+    let unsupported =
+        || Error::unsupported(format!("samples of {bits} bits (BitsPerSample, tag 258), SampleFormat {format}"));
+    let sample = match (format, bits) {
+        // 4 is "void": bytes whose meaning nobody states.
+        (1 | 4, 1..=8) => SampleType::U8,
+        (1 | 4, 9..=16) => SampleType::U16,
+        (1 | 4, 17..=32) => SampleType::U32,
+        (1 | 4, 64) => SampleType::U64,
+        (2, 8) => SampleType::I8,
+        (2, 16) => SampleType::I16,
+        (2, 32) => SampleType::I32,
+        (2, 64) => SampleType::I64,
+        // Nobody writes these with a sign; GDAL presents them so.
+        (2, 24) => SampleType::U32,
+        (3, 16 | 24 | 32) => SampleType::F32,
+        (3, 64) => SampleType::F64,
+        (5, 32) => SampleType::ComplexI16,
+        (5, 64) => SampleType::ComplexI32,
+        (6, 64) => SampleType::ComplexF32,
+        (6, 128) => SampleType::ComplexF64,
+        _ => return Err(unsupported()),
+    };
+    Ok((sample, bits as u32, format == 3))
+}
+
+fn storage(
+    parser: &Parser<'_>,
+    directory: &Directory,
+    photometric: u64,
+    sample: SampleType,
+    bits: u32,
+    float: bool,
+) -> Result<Storage> {
+    let number = parser.first(directory, tags::COMPRESSION)?.unwrap_or(1);
+    let compression = Compression::from_tag(number).ok_or_else(|| {
+        Error::unsupported(format!("Compression (tag 259) {number}, {}", tags::foreign_compression(number)))
+    })?;
+    let uses_predictor = matches!(compression, Compression::Lzw | Compression::Deflate | Compression::Zstd);
+    let predictor = match parser.first(directory, tags::PREDICTOR)?.unwrap_or(1) {
+        _ if !uses_predictor => Predictor::None,
+        1 => Predictor::None,
+        2 if matches!(bits, 8 | 16 | 32 | 64) && !sample.is_complex() => Predictor::Horizontal,
+        3 if float => Predictor::Float,
+        other => {
+            return Err(Error::unsupported(format!(
+                "Predictor (tag 317) {other} with samples of {bits} bits as {}",
+                sample.name()
+            )));
+        }
+    };
+    if compression == Compression::Jpeg && bits != 8 {
+        return Err(Error::unsupported(format!("JPEG (Compression, tag 259, 7) with samples of {bits} bits")));
+    }
+    if photometric == tags::PHOTOMETRIC_YCBCR && compression != Compression::Jpeg {
+        let subsampling = parser.unsigned(directory, tags::YCBCR_SUBSAMPLING)?.unwrap_or_else(|| vec![2, 2]);
+        if subsampling != [1, 1] {
+            return Err(Error::unsupported(format!(
+                "YCbCrSubSampling (tag 530) {subsampling:?} without JPEG compression"
+            )));
+        }
+    }
+    let jpeg_tables = match directory.entry(tags::JPEG_TABLES) {
+        Some(entry) if compression == Compression::Jpeg => Some(parser.bytes(entry)?),
+        _ => None,
+    };
+    Ok(Storage {
+        compression,
+        predictor,
+        order: parser.header.order,
+        fill_order_reversed: parser.first(directory, tags::FILL_ORDER)? == Some(2),
+        bits,
+        float,
+        jpeg_tables,
+        jpeg_ycbcr: compression == Compression::Jpeg && photometric == tags::PHOTOMETRIC_YCBCR,
+    })
+}

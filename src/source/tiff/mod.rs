@@ -1,0 +1,255 @@
+//! TIFF and BigTIFF, with what GeoTIFF, GDAL and COG put into them.
+//!
+//! Directories are parsed once, when the file is opened; afterwards every block is read by position and decoded by
+//! whoever asks for it, without a lock. The offset arrays are read a page at a time, when they are needed.
+
+mod decode;
+mod directory;
+mod geo;
+mod image;
+mod offsets;
+mod tags;
+mod words;
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::grid::BlockId;
+use crate::memory::{Charge, Class, Ledger};
+use crate::sync::Arc;
+
+use super::file::DiskFile;
+use super::scratch::ScratchPool;
+use super::{Limits, Nodata, ReadAt, ReadContext, SourceInfo, TileSource, check_block};
+use directory::Parser;
+use image::{Image, Stored};
+
+/// A TIFF file and, where there is one, the `.ovr` file beside it.
+pub(super) struct TiffSource {
+    info: SourceInfo,
+    /// One image a level, as in `info.levels`.
+    images: Vec<LevelImage>,
+    limits: Limits,
+    scratch: ScratchPool,
+    _metadata: Charge,
+}
+
+struct LevelImage {
+    reader: Arc<dyn ReadAt>,
+    image: Image,
+}
+
+impl TiffSource {
+    /// Whether a file that starts with these bytes calls itself a TIFF.
+    pub(super) fn matches(head: &[u8]) -> bool {
+        directory::Header::matches(head)
+    }
+
+    /// Reads the directories of `reader`, and of the overview file beside `path` if the file stores no overview.
+    pub(super) fn open(reader: Arc<dyn ReadAt>, path: Option<&Path>, limits: Limits) -> Result<Self> {
+        let parser = Parser::new(&*reader, limits)?;
+        let directories = parser.chain(parser.header.first)?;
+        let first = &directories[0];
+        let base = Image::parse(&parser, first, reader.len())?;
+        let layout = crate::block::BlockLayout::new(
+            (base.level.block_width, base.level.block_height),
+            1,
+            1,
+            if base.interleave == crate::block::Interleave::Band { 1 } else { base.n_bands },
+            base.sample,
+        )?;
+        if layout.bytes > limits.max_block_bytes {
+            return Err(Error::limit(format!(
+                "blocks of {} bytes, the limit is {} bytes",
+                layout.bytes, limits.max_block_bytes
+            )));
+        }
+
+        let mut info = SourceInfo::new(
+            if parser.header.big { "bigtiff" } else { "tiff" },
+            vec![base.level],
+            base.n_bands,
+            base.sample,
+        );
+        info.compression = base.storage.compression.name().to_owned();
+        info.interleave = base.interleave;
+        info.n_bits = (base.storage.bits as usize != base.sample.bytes() * 8).then_some(base.storage.bits);
+        info.colors = base.colors(&parser.unsigned(first, tags::EXTRA_SAMPLES)?.unwrap_or_default());
+        // What only describes the pixels must not make them unreadable.
+        info.nodata = words::nodata(&parser, first, base.sample).unwrap_or_default();
+        info.geo_keys = geo::keys(&parser, first).unwrap_or_default();
+        info.geotransform = geo::transform(&parser, first, &info.geo_keys).unwrap_or_default();
+        info.metadata = words::metadata(&parser, first).unwrap_or_default();
+        if base.photometric == tags::PHOTOMETRIC_PALETTE && base.n_bands == 1 {
+            info.color_table = words::color_table(&parser, first, base.storage.bits).unwrap_or_default();
+        }
+
+        let mut overviews = overviews(&parser, &directories, &reader);
+        if overviews.is_empty()
+            && let Some(path) = path
+        {
+            overviews = external_overviews(path, limits);
+        }
+        let mut images = vec![LevelImage { reader: Arc::clone(&reader), image: base }];
+        overviews.sort_by_key(|o| std::cmp::Reverse((o.image.level.width, o.image.level.height)));
+        for overview in overviews {
+            if overview.fits(&images) {
+                info.levels.push(overview.image.level);
+                images.push(overview);
+            }
+        }
+        let memory = images.iter().map(|i| i.image.memory_bytes()).sum();
+        let metadata = Ledger::process().charge(Class::Metadata, memory);
+        Ok(Self { info, images, limits, scratch: ScratchPool::default(), _metadata: metadata })
+    }
+
+    /// Reads the stored bytes of a block into `scratch.bytes`.
+    fn read_stored(
+        &self,
+        level: &LevelImage,
+        (offset, len): (u64, Option<u64>),
+        decoded: u64,
+        bytes: &mut Vec<u8>,
+    ) -> Result<()> {
+        let compression = level.image.storage.compression;
+        let file_len = level.reader.len();
+        let left = file_len.saturating_sub(offset);
+        // No byte count: what is left of the file, which can be more than the block needs. Some writers state more than
+        // there is of a block; decoders stop when the block is full.
+        let len = len.unwrap_or(left).min(decoded.saturating_mul(2).saturating_add(1 << 20));
+        if len > left {
+            return Err(Error::new(
+                ErrorKind::Io,
+                format!("{len} bytes at {offset} reach past the end; {file_len} bytes were there at open"),
+            ));
+        }
+        if len.saturating_mul(compression.max_ratio()) < decoded {
+            return Err(Error::corrupt(format!(
+                "{len} bytes of {} data cannot hold {decoded} bytes of pixels",
+                compression.name()
+            )));
+        }
+        bytes.clear();
+        bytes.resize(len as usize, 0);
+        level.reader.read_at(offset, bytes)
+    }
+}
+
+impl LevelImage {
+    /// Whether the image is a coarser picture of the same samples as the first of `finer`.
+    fn fits(&self, finer: &[Self]) -> bool {
+        let (base, last) = (&finer[0].image, &finer[finer.len() - 1].image);
+        let image = &self.image;
+        image.n_bands == base.n_bands
+            && image.sample == base.sample
+            && image.interleave == base.interleave
+            && (image.level.width, image.level.height) != (last.level.width, last.level.height)
+            && image.level.width <= last.level.width
+            && image.level.height <= last.level.height
+    }
+}
+
+/// The images of the file that call themselves reduced versions of the first, in sub-directories too. One that
+/// cannot be read is left out: its level is then made from a finer one.
+fn overviews(parser: &Parser<'_>, directories: &[directory::Directory], reader: &Arc<dyn ReadAt>) -> Vec<LevelImage> {
+    let sub: Vec<_> = parser
+        .unsigned(&directories[0], tags::SUB_IFDS)
+        .ok()
+        .flatten()
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|offset| parser.directory(offset).ok())
+        .collect();
+    directories[1..].iter().chain(&sub).filter_map(|directory| overview(parser, directory, reader)).collect()
+}
+
+fn overview(parser: &Parser<'_>, directory: &directory::Directory, reader: &Arc<dyn ReadAt>) -> Option<LevelImage> {
+    let kind = parser.first(directory, tags::NEW_SUBFILE_TYPE).ok().flatten().unwrap_or(0);
+    if kind & tags::SUBFILE_REDUCED == 0 || kind & tags::SUBFILE_MASK != 0 {
+        return None;
+    }
+    let image = Image::parse(parser, directory, reader.len()).ok()?;
+    Some(LevelImage { reader: Arc::clone(reader), image })
+}
+
+/// The images of the file whose name is that of the raster with `.ovr` at its end.
+fn external_overviews(path: &Path, limits: Limits) -> Vec<LevelImage> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".ovr");
+    let Ok(file) = DiskFile::open(&PathBuf::from(name)) else { return Vec::new() };
+    let reader: Arc<dyn ReadAt> = Arc::new(file);
+    let Ok(parser) = Parser::new(&*reader, limits) else { return Vec::new() };
+    let Ok(directories) = parser.chain(parser.header.first) else { return Vec::new() };
+    let is_mask = |directory: &directory::Directory| {
+        parser.first(directory, tags::NEW_SUBFILE_TYPE).ok().flatten().unwrap_or(0) & tags::SUBFILE_MASK != 0
+    };
+    directories
+        .iter()
+        .filter(|directory| !is_mask(directory))
+        .filter_map(|directory| Image::parse(&parser, directory, reader.len()).ok())
+        .map(|image| LevelImage { reader: Arc::clone(&reader), image })
+        .collect()
+}
+
+impl TileSource for TiffSource {
+    fn info(&self) -> &SourceInfo {
+        &self.info
+    }
+
+    fn read_block(&self, at: BlockId, out: &mut [u8], _context: &mut ReadContext<'_>) -> Result<()> {
+        let layout = check_block(&self.info, at, out)?;
+        if layout.bytes > self.limits.max_block_bytes {
+            return Err(Error::limit(format!(
+                "{} bytes, the limit is {} bytes a block",
+                layout.bytes, self.limits.max_block_bytes
+            )));
+        }
+        let level = &self.images[at.level as usize];
+        let (offset, len) = match level.image.stored(&*level.reader, at.plane, at.col, at.row)? {
+            Stored::Sparse => {
+                fill(out, self.info.nodata, &layout);
+                return Ok(());
+            }
+            Stored::At { offset, len } => (offset, len),
+        };
+        let uncompressed = level.image.storage.compression == tags::Compression::None;
+        if uncompressed
+            && !level.image.storage.fill_order_reversed
+            && decode::stored_as_presented(&level.image, &layout)
+        {
+            if let Some(len) = len.filter(|len| *len < out.len() as u64) {
+                return Err(Error::corrupt(format!("{len} bytes are stored of {}", out.len())));
+            }
+            level.reader.read_at(offset, out)?;
+            decode::finish_order(&level.image, out);
+            return Ok(());
+        }
+        let stored_bytes =
+            level.image.stored_row_bytes().and_then(|row| row.checked_mul(layout.bytes / layout.row_stride));
+        let stored_bytes = stored_bytes.ok_or_else(|| Error::limit("a block is too large"))?;
+        self.scratch.with(|scratch| {
+            self.read_stored(level, (offset, len), stored_bytes as u64, &mut scratch.bytes)?;
+            decode::decode(&level.image, &layout, scratch, out)
+        })
+    }
+}
+
+/// Fills a block that the file does not store with nodata, or with zeros.
+fn fill(out: &mut [u8], nodata: Option<Nodata>, layout: &crate::block::BlockLayout) {
+    use crate::sample::{Sample, with_sample};
+    let Some(nodata) = nodata else {
+        out.fill(0);
+        return;
+    };
+    let part = layout.sample.part();
+    with_sample!(part, T => {
+        let value: T = match nodata {
+            Nodata::Float(value) => Sample::from_f64(value),
+            Nodata::Int(value) => Sample::from_i128(i128::from(value)),
+            Nodata::UInt(value) => Sample::from_i128(i128::from(value)),
+        };
+        for sample in out.chunks_exact_mut(part.bytes()) {
+            value.write(sample);
+        }
+    });
+}

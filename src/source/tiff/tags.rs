@@ -1,0 +1,132 @@
+//! Numbers of the TIFF 6.0, BigTIFF, GeoTIFF and GDAL specifications.
+
+pub(super) const NEW_SUBFILE_TYPE: u16 = 254;
+pub(super) const IMAGE_WIDTH: u16 = 256;
+pub(super) const IMAGE_LENGTH: u16 = 257;
+pub(super) const BITS_PER_SAMPLE: u16 = 258;
+pub(super) const COMPRESSION: u16 = 259;
+pub(super) const PHOTOMETRIC: u16 = 262;
+pub(super) const FILL_ORDER: u16 = 266;
+pub(super) const STRIP_OFFSETS: u16 = 273;
+pub(super) const SAMPLES_PER_PIXEL: u16 = 277;
+pub(super) const ROWS_PER_STRIP: u16 = 278;
+pub(super) const STRIP_BYTE_COUNTS: u16 = 279;
+pub(super) const PLANAR_CONFIGURATION: u16 = 284;
+pub(super) const PREDICTOR: u16 = 317;
+pub(super) const COLOR_MAP: u16 = 320;
+pub(super) const TILE_WIDTH: u16 = 322;
+pub(super) const TILE_LENGTH: u16 = 323;
+pub(super) const TILE_OFFSETS: u16 = 324;
+pub(super) const TILE_BYTE_COUNTS: u16 = 325;
+pub(super) const SUB_IFDS: u16 = 330;
+pub(super) const EXTRA_SAMPLES: u16 = 338;
+pub(super) const SAMPLE_FORMAT: u16 = 339;
+pub(super) const JPEG_TABLES: u16 = 347;
+pub(super) const YCBCR_SUBSAMPLING: u16 = 530;
+pub(super) const MODEL_PIXEL_SCALE: u16 = 33550;
+pub(super) const MODEL_TIEPOINT: u16 = 33922;
+pub(super) const MODEL_TRANSFORMATION: u16 = 34264;
+pub(super) const GEO_KEY_DIRECTORY: u16 = 34735;
+pub(super) const GEO_DOUBLE_PARAMS: u16 = 34736;
+pub(super) const GEO_ASCII_PARAMS: u16 = 34737;
+pub(super) const GDAL_METADATA: u16 = 42112;
+pub(super) const GDAL_NODATA: u16 = 42113;
+
+/// Tags whose text becomes metadata, under the names that GDAL gives them.
+pub(super) const TEXT_TAGS: [(u16, &str); 11] = [
+    (269, "TIFFTAG_DOCUMENTNAME"),
+    (270, "TIFFTAG_IMAGEDESCRIPTION"),
+    (271, "TIFFTAG_MAKE"),
+    (272, "TIFFTAG_MODEL"),
+    (285, "TIFFTAG_PAGENAME"),
+    (305, "TIFFTAG_SOFTWARE"),
+    (306, "TIFFTAG_DATETIME"),
+    (315, "TIFFTAG_ARTIST"),
+    (316, "TIFFTAG_HOSTCOMPUTER"),
+    (700, "TIFFTAG_XMP"),
+    (33432, "TIFFTAG_COPYRIGHT"),
+];
+
+pub(super) const SUBFILE_REDUCED: u64 = 1;
+pub(super) const SUBFILE_MASK: u64 = 4;
+
+pub(super) const PHOTOMETRIC_MIN_IS_WHITE: u64 = 0;
+pub(super) const PHOTOMETRIC_MIN_IS_BLACK: u64 = 1;
+pub(super) const PHOTOMETRIC_RGB: u64 = 2;
+pub(super) const PHOTOMETRIC_PALETTE: u64 = 3;
+pub(super) const PHOTOMETRIC_SEPARATED: u64 = 5;
+pub(super) const PHOTOMETRIC_YCBCR: u64 = 6;
+pub(super) const PHOTOMETRIC_CIELAB: u64 = 8;
+
+/// How a block is compressed, as far as this build reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Compression {
+    None,
+    Lzw,
+    Deflate,
+    PackBits,
+    Jpeg,
+    Zstd,
+}
+
+impl Compression {
+    pub(super) fn from_tag(value: u64) -> Option<Self> {
+        match value {
+            1 => Some(Self::None),
+            5 => Some(Self::Lzw),
+            7 => Some(Self::Jpeg),
+            8 | 32946 => Some(Self::Deflate),
+            32773 => Some(Self::PackBits),
+            50000 => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Lzw => "lzw",
+            Self::Deflate => "deflate",
+            Self::PackBits => "packbits",
+            Self::Jpeg => "jpeg",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    /// No valid stream of this codec makes more bytes than this out of one: a block that claims more is refused
+    /// before memory is taken for it.
+    pub(super) fn max_ratio(self) -> u64 {
+        match self {
+            Self::None => 1,
+            // A 12-bit code stands for at most 4,096 - 257 bytes.
+            Self::Lzw => 2560,
+            // 258 bytes from a length code and a distance code of one bit each.
+            Self::Deflate => 1032,
+            // 128 bytes from 2.
+            Self::PackBits => 64,
+            // A block of 64 samples takes at least two bits; chroma blocks stand for up to 16 times their samples.
+            Self::Jpeg => 4096,
+            // A repeated block of 128 KiB takes 4 bytes.
+            Self::Zstd => 32_768,
+        }
+    }
+}
+
+/// Names of compressions that exist and that this build does not read, for messages.
+pub(super) fn foreign_compression(value: u64) -> &'static str {
+    match value {
+        2 => "CCITT RLE",
+        3 => "CCITT Group 3",
+        4 => "CCITT Group 4",
+        6 => "old-style JPEG",
+        32766 => "NeXT",
+        32809 => "ThunderScan",
+        32845 | 34676 => "SGI Log",
+        33003 | 33005 | 34712 => "JPEG 2000",
+        34887 => "LERC",
+        34925 => "LZMA",
+        50001 => "WebP",
+        50002 | 52546 => "JPEG XL",
+        _ => "unknown",
+    }
+}
