@@ -1,4 +1,81 @@
-//! Opens rasters far larger than memory and serves their blocks, windows and tiles from caches that the client steers.
+//! Opens rasters far larger than memory (satellite mosaics, terrain, microscope slides, photo collections) and serves
+//! their blocks, windows and tiles, with a cache of decoded blocks for every dataset that the client steers.
+//!
+//! ```
+//! use tilekeep::{Dataset, Encoding, MemorySource, OpenOptions, Resampling, SampleType, TileRequest, Window, WindowRequest};
+//!
+//! # fn main() -> tilekeep::Result<()> {
+//! // A file is opened with `Dataset::open(path)`; this one is made up.
+//! let pixels = (0..600 * 400).map(|i| (i % 600 / 3) as u8).collect();
+//! let dataset = Dataset::from_source(
+//!     MemorySource::new(600, 400, 1, SampleType::U8, (256, 256), pixels)?,
+//!     &OpenOptions::default().cache_max_bytes(64 << 20),
+//! )?;
+//!
+//! // A block: lent without a copy, found again as long as it is held.
+//! let block = dataset.lock_block((0, 1, 0))?;
+//! assert_eq!(block.bytes()[block.layout().offset(2, 0, 0)], 86);
+//!
+//! // A window: any rectangle, any size, any sample type.
+//! let request = WindowRequest::new(0, Window::new(0, 0, 600, 400)).size(60, 40).resampling(Resampling::Average);
+//! let mut small = vec![0; dataset.window_bytes(&request)?];
+//! dataset.read_window(&request, &mut small)?;
+//!
+//! // A tile: what a viewer shows.
+//! let tile = dataset.read_tile(&TileRequest::new(0, 0, 0).encoding(Encoding::Png))?;
+//! assert_eq!(&tile.bytes[1..4], b"PNG");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is read
+//!
+//! TIFF and BigTIFF (GeoTIFF, COG): tiles and strips, both byte orders, pixel- and band-interleaved; uncompressed,
+//! Deflate, LZW, PackBits, ZSTD and JPEG; predictors 1 to 3; integers of 1 to 64 bits, floats of 16 to 64 bits, complex
+//! samples; stored overviews, also in a `.ovr` file; sparse blocks. PNG of every colour type and depth. Baseline and
+//! progressive JPEG of 8 bits. A client's own reader is a [`TileSource`]. Anything else is an error of kind
+//! [`Unsupported`](ErrorKind::Unsupported) that names what was found.
+//!
+//! # How it fits together
+//!
+//! Each layer uses only what stands above it:
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | `error`, `sync` | the one error; locks and atomics |
+//! | `memory` | the ledger of bytes; the pool that block memory comes from |
+//! | `sample`, `grid` | sample types; levels, blocks, windows, geotransform |
+//! | `block` | the immutable pixels of one block |
+//! | `cache` | a byte-bounded cache with locks and one load for many waiters; knows no raster |
+//! | `codec` | stored bytes to samples; knows no file |
+//! | `source` | where bytes lie: TIFF, PNG, JPEG, memory |
+//! | `resample` | pixels out of other pixels |
+//! | `dataset` | one opened raster and its cache; levels that are not stored; windows |
+//! | `encode` | pixels to PNG and JPEG |
+//! | `render` | tiles |
+//! | `ffi` | the same for C; nothing uses it |
+//!
+//! What holds at all times:
+//!
+//! 1. Only `source` reads rasters. `codec`, `resample` and `encode` are functions of bytes and blocks. `cache` knows no
+//!    raster.
+//! 2. No lock is held while a source, a codec or a callback runs, nor while an evicted block is freed. A thread holds
+//!    one lock at a time.
+//! 3. One load per block at a time. All who wait for it sleep, and get the same block or the same error. A failure is
+//!    not remembered, concerns its one block, and pixels are never invented for it.
+//! 4. A published block never changes.
+//! 5. A locked block stays findable. Locked blocks are on no eviction list.
+//! 6. Cached blocks, their overhead and loads under way stay within the budget of their dataset. When only locked bytes
+//!    are left a further lock is refused; reads go on, uncached.
+//! 7. Level 0 is full resolution. Coordinates are pixels of their own level; levels, columns and rows of blocks and
+//!    tiles count from the top left.
+//! 8. No thread starts, no file is written, no logger or panic hook is installed.
+//! 9. A hit makes no system call and no allocation. Opening a file costs nothing per file beside it.
+//!
+//! Absent on purpose: a global cache size, a global list of drivers, an async runtime, warping between coordinate
+//! systems.
+
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod block;
 mod cache;
@@ -6,6 +83,8 @@ mod codec;
 mod dataset;
 mod encode;
 mod error;
+#[doc(hidden)]
+pub mod ffi;
 mod grid;
 mod memory;
 mod render;
@@ -14,14 +93,23 @@ mod sample;
 mod source;
 mod sync;
 
-pub use block::{Block, BlockLayout, Interleave};
 pub use dataset::{BlockRef, Dataset, Layout, OpenOptions, SharedBlock, Stats, WindowRequest};
-pub use error::{Error, ErrorKind, Result};
-pub use grid::{BlockId, EdgeBlocks, Geotransform, Level, Window};
+
 pub use render::{Edge, Encoding, Tile, TileRequest};
+
+pub use block::{Block, BlockLayout, Interleave};
+pub use grid::{BlockId, EdgeBlocks, Geotransform, Level, Window};
 pub use resample::Resampling;
 pub use sample::SampleType;
+
 pub use source::{
     ColorInterpretation, GeoKey, GeoKeyValue, Identity, Limits, MemorySource, MetadataItem, Nodata, ReadAt,
     ReadContext, Siblings, SourceInfo, TileSource, check_block, conformance, open_path, open_reader,
 };
+
+pub use error::{Error, ErrorKind, Result};
+
+/// The README's Rust program compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

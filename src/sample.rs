@@ -154,6 +154,7 @@ macro_rules! integer_sample {
                 bytes[..size_of::<$t>()].copy_from_slice(&self.to_ne_bytes());
             }
             #[inline(always)]
+            #[allow(clippy::cast_lossless, reason = "64-bit integers have no lossless way")]
             fn to_f64(self) -> f64 {
                 self as f64
             }
@@ -190,7 +191,7 @@ macro_rules! float_sample {
                 bytes[..size_of::<$t>()].copy_from_slice(&self.to_ne_bytes());
             }
             #[inline(always)]
-            #[allow(clippy::cast_lossless)]
+            #[allow(clippy::cast_lossless, reason = "one macro for both floats")]
             fn to_f64(self) -> f64 {
                 self as f64
             }

@@ -139,6 +139,7 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
     }
 
     /// The value under `key` if it is there. Counts as a hit, or as nothing.
+    #[cfg(test)]
     pub(crate) fn get(&self, key: &K) -> Option<Pinned<K, V, &Self>> {
         let mut state = self.state.lock();
         let slot = state.entries.find(key)?;

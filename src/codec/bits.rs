@@ -72,20 +72,11 @@ fn unpack_any<const W: usize>(input: &[u8], bits: u32, out: &mut [[u8; W]], word
     }
 }
 
-/// Widens byte-aligned 24-bit unsigned integers to `u32`. `out` takes one for every three bytes of `input`.
-pub(crate) fn widen_u24(input: &[u8], big_endian: bool, out: &mut [u8]) {
-    widen(input, big_endian, out, |value| value);
-}
-
 /// Converts 24-bit floats (1 sign, 7 exponent, 16 mantissa bits) to `f32`, which holds all of them.
 pub(crate) fn widen_f24(input: &[u8], big_endian: bool, out: &mut [u8]) {
-    widen(input, big_endian, out, f24_bits_to_f32_bits);
-}
-
-fn widen(input: &[u8], big_endian: bool, out: &mut [u8], convert: fn(u32) -> u32) {
     for (word, &[a, b, c]) in out.as_chunks_mut::<4>().0.iter_mut().zip(input.as_chunks::<3>().0) {
         let value = if big_endian { u32::from_be_bytes([0, a, b, c]) } else { u32::from_le_bytes([a, b, c, 0]) };
-        *word = convert(value).to_ne_bytes();
+        *word = f24_bits_to_f32_bits(value).to_ne_bytes();
     }
 }
 
@@ -221,9 +212,7 @@ mod tests {
     #[test]
     fn integers_of_24_bits_become_32_bits() {
         let mut out = [0; 8];
-        widen_u24(&[1, 2, 3, 4, 5, 6], true, &mut out);
+        unpack(&[1, 2, 3, 4, 5, 6], 24, 2, &mut out).unwrap();
         assert_eq!(out, [0x01_0203_u32, 0x04_0506].map(u32::to_ne_bytes).concat()[..]);
-        widen_u24(&[1, 2, 3, 4, 5, 6], false, &mut out);
-        assert_eq!(out, [0x03_0201_u32, 0x06_0504].map(u32::to_ne_bytes).concat()[..]);
     }
 }

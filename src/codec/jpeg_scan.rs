@@ -39,7 +39,6 @@ pub(super) const SOI: u8 = 0xd8;
 pub(super) const EOI: u8 = 0xd9;
 pub(super) const SOS: u8 = 0xda;
 pub(super) const DQT: u8 = 0xdb;
-pub(super) const DNL: u8 = 0xdc;
 pub(super) const DRI: u8 = 0xdd;
 pub(super) const DHT: u8 = 0xc4;
 pub(super) const DAC: u8 = 0xcc;

@@ -9,7 +9,7 @@
 //! | [`jpeg`] | lossy compression: bytes to pixel-interleaved 8-bit samples |
 //! | [`predictor`] | differences to samples, row by row |
 //! | [`bytes`], [`bits`] | byte order, bit order, packed samples, short floats |
-//! | [`interleave`] | pixel-interleaved to band-sequential and back |
+//! | [`ycbcr`] | units of luma with shared chroma to RGB |
 //!
 //! Output buffers are recycled memory that still holds another image. So a byte codec returns how many bytes
 //! it wrote from the start of `out`, and what lies behind is the caller's to fill or to refuse; every other
@@ -21,12 +21,12 @@
 pub(crate) mod bits;
 pub(crate) mod bytes;
 pub(crate) mod deflate;
-pub(crate) mod interleave;
 pub(crate) mod jpeg;
 mod jpeg_scan;
 pub(crate) mod lzw;
 pub(crate) mod packbits;
 pub(crate) mod predictor;
+pub(crate) mod ycbcr;
 pub(crate) mod zstd;
 
 /// What one decoding thread keeps from block to block so that a block costs no allocation.

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::grid::{BlockId, Geotransform, Level, Window};
 use crate::memory::Ledger;
 use crate::resample::Resampling;
-use crate::source::{self, Identity, SourceInfo, TileSource};
+use crate::source::{self, ColorInterpretation, Identity, SourceInfo, TileSource};
 use crate::sync::Arc;
 
 pub use blocks::{BlockRef, SharedBlock};
@@ -197,7 +197,7 @@ impl Dataset {
 
     /// How levels that are not stored are made: palette indices must not be mixed.
     fn level_resampling(&self) -> Resampling {
-        let palette = self.info().colors.contains(&crate::source::ColorInterpretation::Palette);
+        let palette = self.info().colors.contains(&ColorInterpretation::Palette);
         if palette { Resampling::Nearest } else { Resampling::Average }
     }
 

@@ -11,15 +11,13 @@ pub(crate) enum Class {
     Block,
     /// What a cache needs beside the pixels, entry by entry.
     Overhead,
-    /// Pixels of blocks that are being loaded.
-    Loading,
     /// Read buffers and decoder state.
     Scratch,
     /// Parsed metadata and offset tables of sources.
     Metadata,
 }
 
-const CLASSES: usize = 5;
+const CLASSES: usize = 4;
 
 /// Counts of bytes. A dataset's ledger adds to the process's one as well.
 ///
@@ -77,13 +75,6 @@ pub(crate) struct Charge {
 }
 
 impl Charge {
-    /// Moves the bytes to another class, as when a loaded block becomes a cached one.
-    pub(crate) fn reclassify(&mut self, class: Class) {
-        self.ledger.add(class, self.bytes);
-        self.ledger.sub(self.class, self.bytes);
-        self.class = class;
-    }
-
     /// Changes how many bytes are meant.
     pub(crate) fn resize(&mut self, bytes: u64) {
         if bytes >= self.bytes {
@@ -92,11 +83,6 @@ impl Charge {
             self.ledger.sub(self.class, self.bytes - bytes);
         }
         self.bytes = bytes;
-    }
-
-    /// Bytes counted.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
     }
 }
 
@@ -114,11 +100,10 @@ mod tests {
     fn a_charge_counts_here_and_in_the_parent_until_it_goes() {
         let parent = Arc::new(Ledger::default());
         let child = Ledger::child_of(&parent);
-        let mut charge = child.charge(Class::Loading, 100);
-        charge.reclassify(Class::Block);
+        let mut charge = child.charge(Class::Block, 100);
         charge.resize(70);
         for ledger in [&child, &parent] {
-            assert_eq!((ledger.bytes(Class::Loading), ledger.bytes(Class::Block)), (0, 70));
+            assert_eq!((ledger.bytes(Class::Scratch), ledger.bytes(Class::Block)), (0, 70));
         }
         drop(charge);
         assert_eq!((child.bytes(Class::Block), parent.bytes(Class::Block)), (0, 0));

@@ -4,5 +4,4 @@ mod ledger;
 mod pool;
 
 pub(crate) use ledger::{Charge, Class, Ledger};
-pub use pool::Buffer;
-pub(crate) use pool::Pool;
+pub(crate) use pool::{Buffer, Pool};

@@ -75,13 +75,8 @@ impl Pool {
         len.checked_next_multiple_of(GRANULE).filter(|size| *size <= isize::MAX as usize)
     }
 
-    /// Gives all free memory back to the system.
-    pub(crate) fn trim(&self) {
-        let freed = std::mem::take(&mut *self.free.lock());
-        drop(freed);
-    }
-
     /// Bytes kept for reuse.
+    #[cfg(test)]
     pub(crate) fn free_bytes(&self) -> usize {
         self.free.lock().bytes
     }
@@ -134,7 +129,7 @@ impl Drop for Raw {
 }
 
 /// Bytes of block memory; goes back to its pool when dropped.
-pub struct Buffer {
+pub(crate) struct Buffer {
     /// `None` only while being dropped.
     raw: Option<Raw>,
     len: usize,
@@ -197,13 +192,11 @@ mod tests {
     }
 
     #[test]
-    fn free_memory_is_bounded_and_trimmed() {
+    fn free_memory_is_bounded() {
         let pool = Arc::new(Pool::default());
         let buffers: Vec<_> = (0..40).map(|_| pool.take(1 << 20).unwrap()).collect();
         drop(buffers);
         assert_eq!(pool.free_bytes(), SLACK);
-        pool.trim();
-        assert_eq!(pool.free_bytes(), 0);
     }
 
     #[test]

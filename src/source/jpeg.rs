@@ -8,12 +8,12 @@ use crate::sample::SampleType;
 use crate::sync::Arc;
 
 use super::scratch::ScratchPool;
-use super::{ColorInterpretation, Limits, ReadAt, ReadContext, SourceInfo, TileSource, check_block, rows};
+use super::{Limits, ReadAt, ReadContext, SourceInfo, TileSource, check_block, rows};
 
 /// The header is looked for in this many bytes first, and in more when it is not among them.
 const HEAD: u64 = 64 << 10;
 
-/// A JPEG file: grey, RGB (YCbCr is converted) or CMYK.
+/// A JPEG file: grey or RGB, into which YCbCr and CMYK are converted.
 ///
 /// Its decoder knows the whole picture only, so every block asked for decodes all of it; the other blocks are offered
 /// to the reader at once, and a cache that has room for them makes it one decode for all.
@@ -31,7 +31,8 @@ impl JpegSource {
 
     pub(super) fn open(reader: Arc<dyn ReadAt>, limits: Limits) -> Result<Self> {
         let header = read_header(&*reader, limits)?;
-        let n_bands = u32::from(header.components);
+        // Four inks are presented as red, green and blue, as GDAL does.
+        let n_bands = u32::from(if header.components == 4 { 3 } else { header.components });
         let (width, height) = (u64::from(header.width), u64::from(header.height));
         let bytes = width * height * u64::from(n_bands);
         if bytes > limits.max_image_bytes as u64 {
@@ -47,10 +48,6 @@ impl JpegSource {
         let level = rows::strips(width, height, width * u64::from(n_bands), 16)?;
         let mut info = SourceInfo::new("jpeg", vec![level], n_bands, SampleType::U8);
         "jpeg".clone_into(&mut info.compression);
-        if n_bands == 4 {
-            use ColorInterpretation as C;
-            info.colors = vec![C::Cyan, C::Magenta, C::Yellow, C::Black];
-        }
         Ok(Self { info, header, reader, scratch: ScratchPool::default() })
     }
 }
@@ -63,7 +60,7 @@ impl TileSource for JpegSource {
     fn read_block(&self, at: BlockId, out: &mut [u8], context: &mut ReadContext<'_>) -> Result<()> {
         let layout = check_block(&self.info, at, out)?;
         let (width, height) = (self.header.width, self.header.height);
-        let components = usize::from(self.header.components);
+        let components = self.info.n_bands as usize;
         self.scratch.with(|scratch| {
             let Scratch { bytes, decoded, contexts } = scratch;
             bytes.clear();

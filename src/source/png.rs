@@ -194,18 +194,30 @@ fn describe(info: &mut SourceInfo, header: &png::Info<'_>) {
         png::ColorType::Indexed => vec![C::Palette],
     };
     let transparent = header.trns.as_deref().unwrap_or_default();
-    if let (png::ColorType::Indexed, Some(palette)) = (header.color_type, header.palette.as_deref()) {
-        let alpha = |i: usize| transparent.get(i).copied().unwrap_or(255);
-        let colors = palette.chunks_exact(3).enumerate();
-        info.color_table = Some(colors.map(|(i, c)| [c[0], c[1], c[2], alpha(i)]).collect());
-    }
-    let shorts: Vec<u16> = transparent.chunks_exact(2).map(|b| u16::from_be_bytes([b[0], b[1]])).collect();
-    match (header.color_type, shorts.as_slice()) {
+    // The decoder leaves one byte of each of the chunk's numbers, or two when samples have 16 bits.
+    let numbers: Vec<u16> = match header.bit_depth {
+        png::BitDepth::Sixteen => transparent.chunks_exact(2).map(|b| u16::from_be_bytes([b[0], b[1]])).collect(),
+        _ => transparent.iter().map(|b| u16::from(*b)).collect(),
+    };
+    match (header.color_type, numbers.as_slice()) {
+        (png::ColorType::Indexed, alphas) => {
+            let alpha = |i: usize| alphas.get(i).map_or(255, |a| *a as u8);
+            let palette = header.palette.as_deref().unwrap_or_default().chunks_exact(3).enumerate();
+            info.color_table = Some(palette.map(|(i, c)| [c[0], c[1], c[2], alpha(i)]).collect());
+            // One transparent colour alone is an index that means "nothing here".
+            let mut clear = alphas.iter().enumerate().filter(|(_, alpha)| **alpha == 0);
+            if let (Some((index, _)), None) = (clear.next(), clear.next()) {
+                info.nodata = Some(Nodata::Float(index as f64));
+            }
+        }
         (png::ColorType::Grayscale, [value]) => info.nodata = Some(Nodata::Float(f64::from(*value))),
-        // One transparent colour is not one value for all bands.
         (png::ColorType::Rgb, [r, g, b]) => {
             let value = format!("{r} {g} {b}");
             info.metadata.push(MetadataItem { domain: String::new(), key: "NODATA_VALUES".to_owned(), value });
+            // A transparent colour is one value for all bands only when it is grey.
+            if r == g && g == b {
+                info.nodata = Some(Nodata::Float(f64::from(*r)));
+            }
         }
         _ => {}
     }

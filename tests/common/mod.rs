@@ -1,5 +1,5 @@
 //! What the tests share: the real files and what others read in them.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub, reason = "every test uses another part")]
 
 use std::path::{Path, PathBuf};
 

@@ -5,7 +5,7 @@ use crate::codec::{self, Contexts, Scratch};
 use crate::error::{Error, Result};
 
 use super::directory::ByteOrder;
-use super::image::{Image, Predictor};
+use super::image::{Image, Predictor, Ycbcr};
 use super::tags::Compression;
 
 /// Decodes the stored bytes in `scratch.bytes` into `out`, all rows that `layout` has memory for.
@@ -21,6 +21,9 @@ pub(super) fn decode(image: &Image, layout: &BlockLayout, scratch: &mut Scratch,
         codec::bytes::reverse_bits(bytes);
     }
     let row_bytes = image.stored_row_bytes().ok_or_else(|| Error::limit("a row of a block is too long"))?;
+    if let Some(ycbcr) = &image.storage.ycbcr {
+        return decode_ycbcr(image, ycbcr, layout, row_bytes, scratch, out);
+    }
     if stored_as_presented(image, layout) {
         decompress(image, bytes, contexts, out, row_bytes * layout.height as usize)?;
         return finish_samples(image, out, row_bytes, bytes);
@@ -34,7 +37,9 @@ pub(super) fn decode(image: &Image, layout: &BlockLayout, scratch: &mut Scratch,
 
 /// Whether stored samples are as wide as presented ones, so that they can be decoded in place.
 pub(super) fn stored_as_presented(image: &Image, layout: &BlockLayout) -> bool {
-    image.storage.bits as usize == image.sample.bytes() * 8 && image.stored_row_bytes() == Some(layout.row_stride)
+    image.storage.ycbcr.is_none()
+        && image.storage.bits as usize == image.sample.bytes() * 8
+        && image.stored_row_bytes() == Some(layout.row_stride)
 }
 
 /// Undoes the compression. Data for the first `needed` bytes must be there; some writers leave out the rows of a tile
@@ -83,7 +88,7 @@ fn finish_samples(image: &Image, samples: &mut [u8], row_bytes: usize, spare: &m
 
 /// Native byte order for samples of whole bytes; those of 24 bits are turned round when they are widened.
 pub(super) fn finish_order(image: &Image, samples: &mut [u8]) {
-    if !image.storage.order.is_native() && image.storage.bits % 8 == 0 && image.storage.bits != 24 {
+    if !image.storage.order.is_native() && image.storage.bits.is_multiple_of(8) && image.storage.bits != 24 {
         let parts = if image.sample.is_complex() { 2 } else { 1 };
         codec::bytes::swap_in_place(samples, image.storage.bits as usize / 8 / parts);
     }
@@ -102,11 +107,27 @@ fn widen(image: &Image, layout: &BlockLayout, stored: &[u8], row_bytes: usize, o
                 let native = image.storage.predictor == Predictor::Float;
                 codec::bits::widen_f24(row, if native { cfg!(target_endian = "big") } else { big }, target);
             }
-            (24, false) => codec::bits::widen_u24(row, big, target),
             _ => codec::bits::unpack(row, bits, n_samples, target)?,
         }
     }
     Ok(())
+}
+
+fn decode_ycbcr(
+    image: &Image,
+    ycbcr: &Ycbcr,
+    layout: &BlockLayout,
+    row_bytes: usize,
+    scratch: &mut Scratch,
+    out: &mut [u8],
+) -> Result<()> {
+    let Scratch { bytes, decoded, contexts } = scratch;
+    let unit_rows = |n_rows| ycbcr.subsampling.rows(n_rows);
+    decoded.clear();
+    decoded.resize(row_bytes * unit_rows(layout.bytes / layout.row_stride), 0);
+    decompress(image, bytes, contexts, decoded, row_bytes * unit_rows(layout.height as usize))?;
+    finish_samples(image, decoded, row_bytes, bytes)?;
+    codec::ycbcr::to_rgb(&ycbcr.conversion, ycbcr.subsampling, decoded, image.level.block_width as usize, out)
 }
 
 fn decode_jpeg(
@@ -138,4 +159,149 @@ fn decode_jpeg(
     codec::jpeg::decode(contexts, tables, stream, colour, whole, width, info.height, components)?;
     out.copy_from_slice(&whole[..out.len()]);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::tags::*;
+    use super::super::{TiffSource, TileSource};
+    use crate::error::{ErrorKind, Result};
+    use crate::grid::BlockId;
+    use crate::source::{ColorInterpretation, Limits, ReadContext};
+    use crate::sync::Arc;
+
+    /// Tags and their values.
+    type Tags<'a> = &'a [(u16, &'a [u32])];
+
+    /// An uncompressed TIFF of 5x5 YCbCr pixels with these tags besides the usual ones, or instead of them.
+    fn ycbcr_file(more: Tags<'_>, blocks: &[Vec<u8>]) -> Vec<u8> {
+        let lens: Vec<u32> = blocks.iter().map(|block| block.len() as u32).collect();
+        let mut tags: BTreeMap<u16, Vec<u32>> = [
+            (IMAGE_WIDTH, vec![5]),
+            (IMAGE_LENGTH, vec![5]),
+            (BITS_PER_SAMPLE, vec![8, 8, 8]),
+            (PHOTOMETRIC, vec![PHOTOMETRIC_YCBCR as u32]),
+            (SAMPLES_PER_PIXEL, vec![3]),
+            (STRIP_BYTE_COUNTS, lens.clone()),
+            (STRIP_OFFSETS, vec![0; blocks.len()]),
+        ]
+        .into();
+        tags.extend(more.iter().map(|(tag, values)| (*tag, values.to_vec())));
+        let values_at = 8 + 2 + 12 * tags.len() as u32 + 4;
+        let n_values: u32 = tags.values().map(|values| values.len() as u32).filter(|n| *n > 1).sum();
+        let mut at = values_at + 4 * n_values;
+        for (offset, len) in tags.get_mut(&STRIP_OFFSETS).unwrap().iter_mut().zip(lens) {
+            *offset = at;
+            at += len;
+        }
+        let mut file = b"II*\0\x08\0\0\0".to_vec();
+        file.extend((tags.len() as u16).to_le_bytes());
+        let mut behind = Vec::new();
+        for (tag, values) in tags {
+            const LONG: u16 = 4;
+            file.extend([tag, LONG].map(u16::to_le_bytes).concat());
+            file.extend((values.len() as u32).to_le_bytes());
+            let bytes = values.iter().flat_map(|value| value.to_le_bytes());
+            if values.len() == 1 {
+                file.extend(bytes);
+            } else {
+                file.extend((values_at + behind.len() as u32).to_le_bytes());
+                behind.extend(bytes);
+            }
+        }
+        file.extend([0; 4]);
+        file.extend(behind);
+        file.extend(blocks.concat());
+        file
+    }
+
+    fn open(file: Vec<u8>) -> Result<TiffSource> {
+        TiffSource::open(Arc::new(file), None, Limits::default())
+    }
+
+    fn read(source: &TiffSource, row: u32) -> Result<Vec<u8>> {
+        let at = BlockId::new(0, 0, row);
+        let mut out = vec![0xa5; source.info().block_layout(at)?.bytes];
+        source.read_block(at, &mut out, &mut ReadContext::default())?;
+        Ok(out)
+    }
+
+    /// Units of pixels without colour whose luma is `10 * y + x`, `first_row` and the rows behind it.
+    fn units((h, v): (u32, u32), first_row: u32, n_rows: u32, width: u32) -> Vec<u8> {
+        let unit = |x0: u32, y0: u32| {
+            let pixels = (0..h * v).map(move |i| (10 * (y0 + i / h) + x0 + i % h) as u8);
+            pixels.chain([128, 128])
+        };
+        let rows = (0..n_rows.div_ceil(v)).map(|row| first_row + row * v);
+        rows.flat_map(|y| (0..width.div_ceil(h)).flat_map(move |col| unit(col * h, y))).collect()
+    }
+
+    #[test]
+    fn pixels_that_share_chroma_are_rgb_in_strips_and_in_tiles() {
+        for shared in [(1, 1), (1, 2), (2, 1), (2, 2), (4, 1), (4, 2), (4, 4)] {
+            let subsampling = (YCBCR_SUBSAMPLING, &[shared.0, shared.1][..]);
+            let strips = [units(shared, 0, 3, 5), units(shared, 3, 2, 5)];
+            let strips = open(ycbcr_file(&[subsampling, (ROWS_PER_STRIP, &[3])], &strips)).unwrap();
+            let tile = [units(shared, 0, 16, 16)];
+            let tile = open(ycbcr_file(&[subsampling, (TILE_WIDTH, &[16]), (TILE_LENGTH, &[16])], &tile)).unwrap();
+            for (source, row, first_row, n_rows, width) in
+                [(&strips, 0, 0, 3, 5), (&strips, 1, 3, 2, 5), (&tile, 0, 0, 16, 16)]
+            {
+                let pixel = |y: u32, x: u32| [(10 * y + x) as u8; 3];
+                let rows = first_row..first_row + n_rows;
+                let expected: Vec<u8> = rows.flat_map(|y| (0..width).flat_map(move |x| pixel(y, x))).collect();
+                assert_eq!(read(source, row).unwrap(), expected, "{shared:?}, {n_rows} rows of {width}");
+            }
+            use ColorInterpretation::{Blue, Green, Red};
+            assert_eq!(strips.info().colors, [Red, Green, Blue]);
+        }
+    }
+
+    #[test]
+    fn a_predictor_is_undone_before_colours_are_converted() {
+        // Deflate: one stored block.
+        let differences = [[10, 128, 128], [1, 0, 0], [1, 0, 0], [1, 0, 0], [1, 0, 0]].concat().repeat(5);
+        let mut stream = vec![0x78, 0x01, 0x01];
+        stream.extend([75_u16, !75].map(u16::to_le_bytes).concat());
+        stream.extend(&differences);
+        let (a, b) = differences.iter().fold((1, 0), |(a, b), byte| {
+            let a = (a + u32::from(*byte)) % 65_521;
+            (a, (b + a) % 65_521)
+        });
+        stream.extend((b << 16 | a).to_be_bytes());
+        let more: [(u16, &[u32]); 3] = [(YCBCR_SUBSAMPLING, &[1, 1]), (COMPRESSION, &[8]), (PREDICTOR, &[2])];
+        let source = open(ycbcr_file(&more, &[stream])).unwrap();
+        let row: Vec<u8> = (10..15).flat_map(|y| [y; 3]).collect();
+        assert_eq!(read(&source, 0).unwrap(), row.repeat(5));
+    }
+
+    #[test]
+    fn ycbcr_that_is_not_read_is_refused_with_tag_and_value() {
+        let cases: [(Tags<'_>, ErrorKind, &str); 8] = [
+            (&[(YCBCR_SUBSAMPLING, &[2, 4])], ErrorKind::Unsupported, "(tag 530) [2, 4]"),
+            (&[(YCBCR_SUBSAMPLING, &[3, 3])], ErrorKind::Corrupt, "(tag 530) [3, 3]"),
+            (&[(YCBCR_SUBSAMPLING, &[2])], ErrorKind::Corrupt, "(tag 530) has 1 values"),
+            (&[(COMPRESSION, &[5]), (PREDICTOR, &[2])], ErrorKind::Unsupported, "(tag 317) 2"),
+            (&[(PLANAR_CONFIGURATION, &[2])], ErrorKind::Unsupported, "(tag 284) 2"),
+            (&[(SAMPLES_PER_PIXEL, &[4])], ErrorKind::Unsupported, "(tag 277) 4"),
+            (&[(BITS_PER_SAMPLE, &[16])], ErrorKind::Unsupported, "16 bits"),
+            (&[(YCBCR_COEFFICIENTS, &[1, 0, 1])], ErrorKind::Corrupt, "(tag 529)"),
+        ];
+        for (more, kind, text) in cases {
+            let error = open(ycbcr_file(more, &[vec![0; 54], vec![0; 54], vec![0; 54]])).err().unwrap();
+            assert_eq!(error.kind(), kind, "{error}");
+            assert!(error.message().contains(text), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_block_with_too_few_units_is_corrupt() {
+        let mut block = [units((2, 2), 0, 5, 5)];
+        assert!(read(&open(ycbcr_file(&[], &block)).unwrap(), 0).is_ok());
+        block[0].pop();
+        let error = read(&open(ycbcr_file(&[], &block)).unwrap(), 0).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    }
 }

@@ -1,12 +1,13 @@
 //! One directory as an image: sizes, samples, and how its blocks are stored.
 
 use crate::block::Interleave;
+use crate::codec::ycbcr::{Conversion, Subsampling};
 use crate::error::{Error, Result};
 use crate::grid::Level;
 use crate::sample::SampleType;
 use crate::source::ColorInterpretation;
 
-use super::directory::{ByteOrder, Directory, Parser};
+use super::directory::{ByteOrder, Directory, FieldType, Parser};
 use super::offsets::LazyArray;
 use super::tags::{self, Compression};
 
@@ -14,7 +15,6 @@ use super::tags::{self, Compression};
 #[derive(Debug)]
 pub(super) struct Image {
     pub(super) level: Level,
-    pub(super) tiled: bool,
     pub(super) n_bands: u32,
     pub(super) sample: SampleType,
     pub(super) interleave: Interleave,
@@ -39,6 +39,15 @@ pub(super) struct Storage {
     pub(super) jpeg_tables: Option<Vec<u8>>,
     /// Whether JPEG components are YCbCr, to be presented as RGB.
     pub(super) jpeg_ycbcr: bool,
+    /// How YCbCr samples without JPEG become RGB; `None` for other samples, and for those presented as they are.
+    pub(super) ycbcr: Option<Ycbcr>,
+}
+
+/// How YCbCr samples are stored, and how they become RGB.
+#[derive(Debug)]
+pub(super) struct Ycbcr {
+    pub(super) subsampling: Subsampling,
+    pub(super) conversion: Box<Conversion>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +89,7 @@ impl Image {
             other => return Err(Error::unsupported(format!("PlanarConfiguration {other}"))),
         };
         let (sample, bits, float) = sample_type(parser, directory, n_bands)?;
-        let storage = storage(parser, directory, photometric, sample, bits, float)?;
+        let storage = storage(parser, directory, photometric, (n_bands, interleave), sample, bits, float)?;
         let n_planes = if interleave == Interleave::Band { n_bands } else { 1 };
         let (level, tiled) = level(parser, directory, width, height)?;
 
@@ -101,12 +110,13 @@ impl Image {
             array(offsets)?.ok_or_else(|| Error::corrupt(format!("directory at {}: no offsets", directory.offset)))?;
         let byte_counts = array(byte_counts)?;
         let n_bands = n_bands as u32;
-        Ok(Self { level, tiled, n_bands, sample, interleave, photometric, storage, offsets, byte_counts })
+        Ok(Self { level, n_bands, sample, interleave, photometric, storage, offsets, byte_counts })
     }
 
     /// Bytes that the image may hold beside itself.
     pub(super) fn memory_bytes(&self) -> u64 {
-        self.offsets.memory_bytes() + self.byte_counts.as_ref().map_or(0, LazyArray::memory_bytes)
+        let conversion = if self.storage.ycbcr.is_some() { size_of::<Conversion>() as u64 } else { 0 };
+        self.offsets.memory_bytes() + self.byte_counts.as_ref().map_or(0, LazyArray::memory_bytes) + conversion
     }
 
     /// Where the stored bytes of a block are.
@@ -121,12 +131,22 @@ impl Image {
         })
     }
 
-    /// Bytes of one row of a block as stored, before any widening of samples.
+    /// Bytes of one row of a block as stored, before any widening of samples. Where pixels share their chroma, a row
+    /// of such units.
     pub(super) fn stored_row_bytes(&self) -> Option<usize> {
+        if let Some(ycbcr) = &self.storage.ycbcr {
+            return ycbcr.subsampling.row_bytes(self.level.block_width as usize);
+        }
         let per_pixel = if self.interleave == Interleave::Band { 1 } else { u64::from(self.n_bands) };
         let bits =
             u64::from(self.level.block_width).checked_mul(per_pixel)?.checked_mul(u64::from(self.storage.bits))?;
         usize::try_from(bits.div_ceil(8)).ok()
+    }
+
+    /// Bytes of `n_rows` rows of pixels of a block as stored.
+    pub(super) fn stored_bytes(&self, n_rows: usize) -> Option<usize> {
+        let n_rows = self.storage.ycbcr.as_ref().map_or(n_rows, |ycbcr| ycbcr.subsampling.rows(n_rows));
+        self.stored_row_bytes()?.checked_mul(n_rows)
     }
 
     /// What the bands show, as the photometric interpretation and the extra samples say.
@@ -134,7 +154,9 @@ impl Image {
         use ColorInterpretation as C;
         let base: &[C] = match self.photometric {
             tags::PHOTOMETRIC_RGB => &[C::Red, C::Green, C::Blue],
-            tags::PHOTOMETRIC_YCBCR if self.storage.jpeg_ycbcr => &[C::Red, C::Green, C::Blue],
+            tags::PHOTOMETRIC_YCBCR if self.storage.jpeg_ycbcr || self.storage.ycbcr.is_some() => {
+                &[C::Red, C::Green, C::Blue]
+            }
             tags::PHOTOMETRIC_PALETTE => &[C::Palette],
             tags::PHOTOMETRIC_SEPARATED => &[C::Cyan, C::Magenta, C::Yellow, C::Black],
             tags::PHOTOMETRIC_YCBCR | tags::PHOTOMETRIC_CIELAB => &[C::Luminance, C::ChromaFirst, C::ChromaSecond],
@@ -214,6 +236,7 @@ fn storage(
     parser: &Parser<'_>,
     directory: &Directory,
     photometric: u64,
+    (n_bands, interleave): (u64, Interleave),
     sample: SampleType,
     bits: u32,
     float: bool,
@@ -238,13 +261,13 @@ fn storage(
     if compression == Compression::Jpeg && bits != 8 {
         return Err(Error::unsupported(format!("JPEG (Compression, tag 259, 7) with samples of {bits} bits")));
     }
-    if photometric == tags::PHOTOMETRIC_YCBCR && compression != Compression::Jpeg {
-        let subsampling = parser.unsigned(directory, tags::YCBCR_SUBSAMPLING)?.unwrap_or_else(|| vec![2, 2]);
-        if subsampling != [1, 1] {
-            return Err(Error::unsupported(format!(
-                "YCbCrSubSampling (tag 530) {subsampling:?} without JPEG compression"
-            )));
-        }
+    let ycbcr = if photometric == tags::PHOTOMETRIC_YCBCR && compression != Compression::Jpeg {
+        ycbcr(parser, directory, (n_bands, interleave), sample, bits)?
+    } else {
+        None
+    };
+    if predictor != Predictor::None && ycbcr.as_ref().is_some_and(|ycbcr| !ycbcr.subsampling.is_none()) {
+        return Err(Error::unsupported("Predictor (tag 317) 2 where YCbCrSubSampling (tag 530) is not [1, 1]"));
     }
     let jpeg_tables = match directory.entry(tags::JPEG_TABLES) {
         Some(entry) if compression == Compression::Jpeg => Some(parser.bytes(entry)?),
@@ -259,5 +282,57 @@ fn storage(
         float,
         jpeg_tables,
         jpeg_ycbcr: compression == Compression::Jpeg && photometric == tags::PHOTOMETRIC_YCBCR,
+        ycbcr,
     })
+}
+
+/// How YCbCr samples that are not JPEG become RGB. Those of other than 8 bits are presented as they are, if every pixel
+/// has chroma of its own.
+fn ycbcr(
+    parser: &Parser<'_>,
+    directory: &Directory,
+    (n_bands, interleave): (u64, Interleave),
+    sample: SampleType,
+    bits: u32,
+) -> Result<Option<Ycbcr>> {
+    const WHAT: &str = "YCbCr (PhotometricInterpretation, tag 262, 6) without JPEG compression";
+    let (horizontal, vertical) = match parser.unsigned(directory, tags::YCBCR_SUBSAMPLING)?.as_deref() {
+        None => (2, 2),
+        Some([horizontal, vertical]) => (*horizontal, *vertical),
+        Some(other) => {
+            return Err(Error::corrupt(format!("YCbCrSubSampling (tag 530) has {} values instead of 2", other.len())));
+        }
+    };
+    let subsampling = Subsampling::new(horizontal, vertical).map_err(|e| {
+        e.context(format!("YCbCrSubSampling (tag 530) [{horizontal}, {vertical}] without JPEG compression"))
+    })?;
+    if n_bands != 3 {
+        return Err(Error::unsupported(format!("{WHAT}: SamplesPerPixel (tag 277) {n_bands}")));
+    }
+    if bits != 8 || sample != SampleType::U8 {
+        if subsampling.is_none() {
+            return Ok(None);
+        }
+        let sample = sample.name();
+        return Err(Error::unsupported(format!(
+            "YCbCrSubSampling (tag 530) [{horizontal}, {vertical}] with samples of {bits} bits as {sample}"
+        )));
+    }
+    if interleave == Interleave::Band {
+        return Err(Error::unsupported(format!("{WHAT}: PlanarConfiguration (tag 284) 2")));
+    }
+    let coefficients = floats(parser, directory, tags::YCBCR_COEFFICIENTS)?.unwrap_or(Conversion::DEFAULT_COEFFICIENTS);
+    let reference = floats(parser, directory, tags::REFERENCE_BLACK_WHITE)?.unwrap_or(Conversion::DEFAULT_REFERENCE);
+    let conversion = Conversion::new(coefficients, reference)
+        .map_err(|e| e.context("YCbCrCoefficients (tag 529), ReferenceBlackWhite (tag 532)"))?;
+    Ok(Some(Ycbcr { subsampling, conversion: Box::new(conversion) }))
+}
+
+/// The first `N` values of a tag; `None` where there are fewer. A fraction whose denominator is 0 is taken as 0.
+fn floats<const N: usize>(parser: &Parser<'_>, directory: &Directory, tag: u16) -> Result<Option<[f32; N]>> {
+    let is_fraction =
+        directory.entry(tag).is_some_and(|e| matches!(e.kind, FieldType::Rational | FieldType::SRational));
+    let values = parser.floats(directory, tag)?;
+    let value = |v: f64| if is_fraction && !v.is_finite() { 0.0 } else { v as f32 };
+    Ok(values.first_chunk::<N>().map(|values| values.map(value)))
 }

@@ -224,8 +224,7 @@ impl TileSource for TiffSource {
             decode::finish_order(&level.image, out);
             return Ok(());
         }
-        let stored_bytes =
-            level.image.stored_row_bytes().and_then(|row| row.checked_mul(layout.bytes / layout.row_stride));
+        let stored_bytes = level.image.stored_bytes(layout.bytes / layout.row_stride);
         let stored_bytes = stored_bytes.ok_or_else(|| Error::limit("a block is too large"))?;
         self.scratch.with(|scratch| {
             self.read_stored(level, (offset, len), stored_bytes as u64, &mut scratch.bytes)?;

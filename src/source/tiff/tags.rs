@@ -22,7 +22,9 @@ pub(super) const SUB_IFDS: u16 = 330;
 pub(super) const EXTRA_SAMPLES: u16 = 338;
 pub(super) const SAMPLE_FORMAT: u16 = 339;
 pub(super) const JPEG_TABLES: u16 = 347;
+pub(super) const YCBCR_COEFFICIENTS: u16 = 529;
 pub(super) const YCBCR_SUBSAMPLING: u16 = 530;
+pub(super) const REFERENCE_BLACK_WHITE: u16 = 532;
 pub(super) const MODEL_PIXEL_SCALE: u16 = 33550;
 pub(super) const MODEL_TIEPOINT: u16 = 33922;
 pub(super) const MODEL_TRANSFORMATION: u16 = 34264;
@@ -50,7 +52,6 @@ pub(super) const TEXT_TAGS: [(u16, &str); 11] = [
 pub(super) const SUBFILE_REDUCED: u64 = 1;
 pub(super) const SUBFILE_MASK: u64 = 4;
 
-pub(super) const PHOTOMETRIC_MIN_IS_WHITE: u64 = 0;
 pub(super) const PHOTOMETRIC_MIN_IS_BLACK: u64 = 1;
 pub(super) const PHOTOMETRIC_RGB: u64 = 2;
 pub(super) const PHOTOMETRIC_PALETTE: u64 = 3;

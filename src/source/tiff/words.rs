@@ -51,6 +51,11 @@ pub(super) fn nodata(parser: &Parser<'_>, directory: &Directory, sample: SampleT
     Ok(match sample {
         SampleType::I64 => text.parse().ok().map(Nodata::Int),
         SampleType::U64 => text.parse().ok().map(Nodata::UInt),
+        // Texts have too few digits, or too many: what is meant is the sample next to the number.
+        SampleType::F32 => leading_float(text).map(|value| {
+            let sample = f64::from(value as f32);
+            Nodata::Float(if sample.is_infinite() { value } else { sample })
+        }),
         _ => leading_float(text).map(Nodata::Float),
     })
 }

@@ -1,0 +1,704 @@
+/* tilekeep: rasters far larger than memory, served as blocks, windows and tiles out of caches that the client steers.
+ *
+ * SPDX-License-Identifier: MIT OR Apache-2.0
+ *
+ * Generated from the Rust sources: changes made here are lost.
+ *
+ * Rules that hold for every function:
+ *
+ * 1. A call that can fail returns tilekeep_status: TILEKEEP_OK is 0, failures are negative. Numbers are never reused.
+ * 2. Outputs come last, their names end in _out, and they are written only on success.
+ * 3. tilekeep_last_error() is the message of the last call that failed on this thread. A success leaves it alone.
+ * 4. Handles are references; releasing NULL does nothing. Blocks and tiles may outlive the dataset they came from.
+ *    Everything may be called from any thread at any time, except on a handle during or after its own release.
+ * 5. Structs that may grow start with struct_size, which the caller sets to the sizeof of its struct, also where the
+ *    struct is an output. A smaller one, of an older version, gets defaults for the rest.
+ * 6. Enums are int32_t and checked. Texts are UTF-8 and end in 0. A NULL where none is allowed, a wrong struct_size, an
+ *    unknown number or a coordinate out of range is an error with a message. Pointers that are not NULL must point to
+ *    what the parameter says, aligned for it, and stay valid and unchanged by others during the call.
+ * 7. A struct of callbacks has user_data, which they are given first, and destroy, which is called exactly once, also
+ *    when the call that received the struct fails. Callbacks run on any thread, never under a lock.
+ * 8. A bug in the library that would stop a program is TILEKEEP_ERR_INTERNAL with a message; the handle stays usable.
+ *
+ * Level 0 is full resolution. level, col, row count blocks or tiles from the top left; x, y, width, height are pixels of
+ * their own level. Strides are bytes. Bands are numbered from 0.
+ */
+
+#ifndef TILEKEEP_H
+#define TILEKEEP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// The call did what it says.
+#define TILEKEEP_OK 0
+
+// The call itself is wrong: a NULL, a coordinate out of range, a buffer too small, an unknown number of an enum.
+#define TILEKEEP_ERR_INVALID_ARGUMENT -1
+
+// The named thing does not exist: a file, a geotransform, a nodata value.
+#define TILEKEEP_ERR_NOT_FOUND -2
+
+// The operating system, or a source of the client, could not deliver the bytes.
+#define TILEKEEP_ERR_IO -3
+
+// The bytes are there and contradict themselves or their format.
+#define TILEKEEP_ERR_CORRUPT -4
+
+// The bytes are fine as far as can be told; this build cannot read them.
+#define TILEKEEP_ERR_UNSUPPORTED -5
+
+// A budget, or a limit on sizes that come from files, forbids it.
+#define TILEKEEP_ERR_LIMIT_EXCEEDED -6
+
+// The requester took the request back.
+#define TILEKEEP_ERR_CANCELLED -7
+
+// The dataset cannot be written.
+#define TILEKEEP_ERR_READ_ONLY -8
+
+// The source is no longer the one that was opened.
+#define TILEKEEP_ERR_CHANGED -9
+
+// A tile store failed.
+#define TILEKEEP_ERR_STORE -10
+
+// A bug of the library, or a panic in a callback. The handle stays usable.
+#define TILEKEEP_ERR_INTERNAL -11
+
+// The block is lent to be read: the only mode so far.
+#define TILEKEEP_LOCK_READ 0
+
+// The samples' own type.
+#define TILEKEEP_SAMPLE_NATIVE 0
+
+// Unsigned, 8 bits.
+#define TILEKEEP_SAMPLE_U8 1
+
+// Signed, 8 bits.
+#define TILEKEEP_SAMPLE_I8 2
+
+// Unsigned, 16 bits.
+#define TILEKEEP_SAMPLE_U16 3
+
+// Signed, 16 bits.
+#define TILEKEEP_SAMPLE_I16 4
+
+// Unsigned, 32 bits.
+#define TILEKEEP_SAMPLE_U32 5
+
+// Signed, 32 bits.
+#define TILEKEEP_SAMPLE_I32 6
+
+// Unsigned, 64 bits.
+#define TILEKEEP_SAMPLE_U64 7
+
+// Signed, 64 bits.
+#define TILEKEEP_SAMPLE_I64 8
+
+// IEEE 754 float, 32 bits.
+#define TILEKEEP_SAMPLE_F32 9
+
+// IEEE 754 float, 64 bits.
+#define TILEKEEP_SAMPLE_F64 10
+
+// Complex: two signed 16-bit integers, real part first.
+#define TILEKEEP_SAMPLE_COMPLEX_I16 11
+
+// Complex: two signed 32-bit integers, real part first.
+#define TILEKEEP_SAMPLE_COMPLEX_I32 12
+
+// Complex: two 32-bit floats, real part first.
+#define TILEKEEP_SAMPLE_COMPLEX_F32 13
+
+// Complex: two 64-bit floats, real part first.
+#define TILEKEEP_SAMPLE_COMPLEX_F64 14
+
+// A band of which nothing is known.
+#define TILEKEEP_COLOR_UNDEFINED 0
+
+// A band of luminance, or any single quantity.
+#define TILEKEEP_COLOR_GRAY 1
+
+// A band of indices into the colour table.
+#define TILEKEEP_COLOR_PALETTE 2
+
+// A red band.
+#define TILEKEEP_COLOR_RED 3
+
+// A green band.
+#define TILEKEEP_COLOR_GREEN 4
+
+// A blue band.
+#define TILEKEEP_COLOR_BLUE 5
+
+// A band of opacity.
+#define TILEKEEP_COLOR_ALPHA 6
+
+// A band of cyan ink.
+#define TILEKEEP_COLOR_CYAN 7
+
+// A band of magenta ink.
+#define TILEKEEP_COLOR_MAGENTA 8
+
+// A band of yellow ink.
+#define TILEKEEP_COLOR_YELLOW 9
+
+// A band of black ink.
+#define TILEKEEP_COLOR_BLACK 10
+
+// The luminance of a CIE L*a*b* or YCbCr picture.
+#define TILEKEEP_COLOR_LUMINANCE 11
+
+// The first chrominance.
+#define TILEKEEP_COLOR_CHROMA_FIRST 12
+
+// The second chrominance.
+#define TILEKEEP_COLOR_CHROMA_SECOND 13
+
+// The pixel whose area holds the centre of the new one.
+#define TILEKEEP_RESAMPLING_NEAREST 0
+
+// The mean over the area of the new pixel, without nodata and NaN.
+#define TILEKEEP_RESAMPLING_AVERAGE 1
+
+// Samples as they are, without a file around them.
+#define TILEKEEP_ENCODING_RAW 0
+
+// A PNG file.
+#define TILEKEEP_ENCODING_PNG 1
+
+// A JPEG file.
+#define TILEKEEP_ENCODING_JPEG 2
+
+// Tiles of the last column and row are smaller.
+#define TILEKEEP_EDGE_CROP 0
+
+// Tiles of the last column and row are whole, filled up with nodata or 0.
+#define TILEKEEP_EDGE_PAD 1
+
+// An opened raster with a cache of its own for decoded blocks. Made by tilekeep_open and tilekeep_open_source,
+// released by tilekeep_close. Every call on it may come from any thread at any time, except while or after it is
+// released.
+//
+// @since 0.1
+typedef struct tilekeep_dataset tilekeep_dataset;
+
+// What a call that can fail returns: TILEKEEP_OK, or one of the negative TILEKEEP_ERR_ codes.
+//
+// @since 0.1
+typedef int32_t tilekeep_status;
+
+// How a dataset is opened. Set struct_size to sizeof(tilekeep_open_options) and all else to 0 for the defaults.
+//
+// @since 0.1
+typedef struct tilekeep_open_options {
+    // sizeof(tilekeep_open_options).
+    uint32_t struct_size;
+    // Must be 0.
+    uint32_t reserved;
+    // Bytes of decoded blocks that the dataset may keep; 0: 128 MiB. tilekeep_set_cache_max can set it to nothing.
+    uint64_t cache_max_bytes;
+    // Decoded bytes that one block may have; 0: 256 MiB.
+    uint64_t max_block_bytes;
+    // Decoded bytes of an image whose format can only be decoded as a whole; 0: 1 GiB.
+    uint64_t max_image_bytes;
+    // Bytes of directories and tags that are read; 0: 64 MiB.
+    uint64_t max_metadata_bytes;
+} tilekeep_open_options;
+
+// What a dataset is. Texts belong to the dataset and are valid until it is closed.
+//
+// @since 0.1
+typedef struct tilekeep_dataset_info {
+    // sizeof(tilekeep_dataset_info), set by the caller.
+    uint32_t struct_size;
+    // Levels, those that are made from finer ones included. Level 0 is full resolution.
+    uint32_t n_levels;
+    // Pixels across level 0.
+    uint64_t width;
+    // Pixels down level 0.
+    uint64_t height;
+    // Bands.
+    uint32_t n_bands;
+    // Planes of blocks: 1, or one a band when every band is stored in blocks of its own.
+    uint32_t n_planes;
+    // The type of a sample, one of TILEKEEP_SAMPLE_.
+    int32_t sample_type;
+    // Bytes of a sample.
+    uint32_t sample_bytes;
+    // Bits of a sample that carry information.
+    uint32_t n_bits;
+    // Items that tilekeep_metadata has.
+    uint32_t n_metadata;
+    // Keys that tilekeep_geo_key has.
+    uint32_t n_geo_keys;
+    // Colours that tilekeep_color_table has; 0 when there is no table.
+    uint32_t n_colors;
+    // The EPSG code of the coordinate reference system when the file states one, otherwise 0.
+    uint32_t epsg;
+    // Whether tilekeep_geotransform gives one: 1 or 0.
+    uint8_t has_geotransform;
+    // Whether tilekeep_nodata gives one: 1 or 0.
+    uint8_t has_nodata;
+    // 0.
+    uint8_t reserved[2];
+    // Short name of the format: "tiff", "bigtiff", "png", "jpeg", or what a client's source calls itself.
+    const char *format;
+    // Short name of how pixels are compressed: "none", "deflate", ...
+    const char *compression;
+} tilekeep_dataset_info;
+
+// One level of a dataset and how it is cut into blocks.
+//
+// @since 0.1
+typedef struct tilekeep_level {
+    // sizeof(tilekeep_level), set by the caller.
+    uint32_t struct_size;
+    // 1 when the file stores the level, 0 when it is made from the next finer one.
+    uint32_t is_stored;
+    // Pixels across.
+    uint64_t width;
+    // Pixels down.
+    uint64_t height;
+    // Pixels across a block.
+    uint32_t block_width;
+    // Pixels down a block.
+    uint32_t block_height;
+    // Columns of blocks.
+    uint32_t n_cols;
+    // Rows of blocks.
+    uint32_t n_rows;
+} tilekeep_level;
+
+// Which block of a place, and what for. Set struct_size to sizeof(tilekeep_block_options) and all else to 0 for the
+// defaults.
+//
+// @since 0.1
+typedef struct tilekeep_block_options {
+    // sizeof(tilekeep_block_options).
+    uint32_t struct_size;
+    // The plane: 0, or the band when every band is stored in blocks of its own.
+    uint32_t plane;
+    // TILEKEEP_LOCK_READ.
+    int32_t mode;
+    // Must be 0.
+    uint32_t reserved;
+} tilekeep_block_options;
+
+// A block and how its samples lie in memory. Strides are distances in bytes.
+//
+// @since 0.1
+typedef struct tilekeep_block {
+    // sizeof(tilekeep_block), set by the caller.
+    uint32_t struct_size;
+    // Pixels across; fewer than a block's at the right edge of the level.
+    uint32_t width;
+    // Pixels down; fewer than a block's at the bottom edge of the level.
+    uint32_t height;
+    // Bands in the block: all, or 1 when every band is stored in blocks of its own.
+    uint32_t n_bands;
+    // The type of a sample, one of TILEKEEP_SAMPLE_.
+    int32_t sample_type;
+    // 0.
+    uint32_t reserved;
+    // The first sample of the top left pixel, aligned for every sample type. NULL after tilekeep_read_block.
+    const void *data;
+    // Bytes from data on.
+    size_t size;
+    // From a sample to that of the next pixel to the right.
+    size_t pixel_stride;
+    // From a sample to that of the pixel below.
+    size_t row_stride;
+    // From a sample to that of the next band at the same pixel.
+    size_t band_stride;
+    // What tilekeep_unlock_block knows the lock by. 0 after tilekeep_read_block.
+    uint64_t token;
+} tilekeep_block;
+
+// What the block cache of a dataset did since it was opened, and what it holds now.
+//
+// @since 0.1
+typedef struct tilekeep_cache_stats {
+    // sizeof(tilekeep_cache_stats), set by the caller.
+    uint32_t struct_size;
+    // 0.
+    uint32_t reserved;
+    // Blocks found in memory.
+    uint64_t hits;
+    // Blocks that were not.
+    uint64_t misses;
+    // Blocks read and decoded, or made from a finer level; failed ones included.
+    uint64_t loads;
+    // Loads that ended in an error.
+    uint64_t failed_loads;
+    // Misses that waited for a load that somebody else had begun.
+    uint64_t coalesced;
+    // Blocks that were decoded on the way to another one, and kept.
+    uint64_t siblings;
+    // Blocks forgotten to make room.
+    uint64_t evictions;
+    // Blocks handed out without being kept, because the budget had no room.
+    uint64_t uncached;
+    // Blocks kept.
+    uint64_t entries;
+    // Bytes that count against the budget.
+    uint64_t bytes;
+    // Of these, bytes of locked blocks and of blocks in use.
+    uint64_t locked_bytes;
+    // Bytes set aside for loads under way.
+    uint64_t loading_bytes;
+    // Bytes of pixels of all blocks of the dataset that exist, kept or only lent.
+    uint64_t pixel_bytes;
+    // The budget.
+    uint64_t max_bytes;
+} tilekeep_cache_stats;
+
+// Which pixels to read, and how they shall come. Set struct_size, level and the window; all else may be 0.
+//
+// @since 0.1
+typedef struct tilekeep_window {
+    // sizeof(tilekeep_window).
+    uint32_t struct_size;
+    // The level whose pixels the window counts.
+    uint32_t level;
+    // Pixels from the left edge of the level.
+    uint64_t x;
+    // Pixels from the top edge of the level.
+    uint64_t y;
+    // Pixels across; the window must lie in the level.
+    uint64_t width;
+    // Pixels down.
+    uint64_t height;
+    // Pixels across the result; 0: as the window.
+    uint32_t out_width;
+    // Pixels down the result; 0: as the window.
+    uint32_t out_height;
+    // One of TILEKEEP_RESAMPLING_.
+    int32_t resampling;
+    // 1: take the pixels of level even where a coarser one would do. Otherwise 0.
+    uint32_t exact_level;
+    // The sample type of the result, one of TILEKEEP_SAMPLE_.
+    int32_t sample_type;
+    // Bands in bands; 0: all bands of the dataset.
+    uint32_t n_bands;
+    // The bands wanted, numbered from 0, in the order wanted. May be NULL when n_bands is 0.
+    const uint32_t *bands;
+    // Bytes from a sample of the result to the next pixel's. All three strides 0: pixel-interleaved without gaps.
+    size_t pixel_stride;
+    // Bytes from a sample of the result to that of the pixel below.
+    size_t row_stride;
+    // Bytes from a sample of the result to the next band's.
+    size_t band_stride;
+} tilekeep_window;
+
+// How a tile shall come. Set struct_size to sizeof(tilekeep_tile_options) and all else to 0 for a raw tile of
+// 256 x 256 pixels.
+//
+// @since 0.1
+typedef struct tilekeep_tile_options {
+    // sizeof(tilekeep_tile_options).
+    uint32_t struct_size;
+    // Pixels across a tile; 0: 256.
+    uint32_t width;
+    // Pixels down a tile; 0: 256.
+    uint32_t height;
+    // One of TILEKEEP_ENCODING_.
+    int32_t encoding;
+    // Of a JPEG, from 1 to 100; 0: 85.
+    uint32_t quality;
+    // One of TILEKEEP_EDGE_.
+    int32_t edge;
+    // 1: samples from range_min to range_max become 0 to 255. Otherwise 0.
+    uint32_t has_range;
+    // Bands in bands; 0: all in a raw tile, those that make a picture in an encoded one.
+    uint32_t n_bands;
+    // The bands wanted, numbered from 0, in the order wanted. May be NULL when n_bands is 0.
+    const uint32_t *bands;
+    // The sample that becomes 0.
+    double range_min;
+    // The sample that becomes 255.
+    double range_max;
+} tilekeep_tile_options;
+
+// A tile: a file in memory, or samples. Give it to tilekeep_free_tile.
+//
+// @since 0.1
+typedef struct tilekeep_tile {
+    // sizeof(tilekeep_tile), set by the caller.
+    uint32_t struct_size;
+    // Pixels across.
+    uint32_t width;
+    // Pixels down.
+    uint32_t height;
+    // Bands of a raw tile, which lie side by side without gaps; of an encoded one, those that were encoded.
+    uint32_t n_bands;
+    // The type of a sample, one of TILEKEEP_SAMPLE_.
+    int32_t sample_type;
+    // 0.
+    uint32_t reserved;
+    // The bytes; they belong to the caller until tilekeep_free_tile.
+    void *data;
+    // How many there are.
+    size_t size;
+} tilekeep_tile;
+
+// Releases user_data. Called exactly once, from any thread, when nobody will read any more.
+//
+// @since 0.1
+typedef void (*tilekeep_destroy_fn)(void *user_data);
+
+// Reads one block. The buffer has exactly the bytes of the block: rows from the top without padding, bands side by
+// side, samples in native byte order; blocks of the last column and row have the pixels of the level only. All of it
+// must be written. Called from any thread, from several at once, never under a lock of the library.
+//
+// Returns TILEKEEP_OK or one of the TILEKEEP_ERR_ codes; tilekeep_set_last_error says why in words.
+//
+// @since 0.1
+typedef tilekeep_status (*tilekeep_read_block_fn)(void *user_data,
+                                                  uint32_t level,
+                                                  uint32_t col,
+                                                  uint32_t row,
+                                                  uint32_t plane,
+                                                  void *buffer,
+                                                  size_t buffer_size);
+
+// Size of a level of a client's own source, and of its blocks.
+//
+// @since 0.1
+typedef struct tilekeep_source_level {
+    // Pixels across.
+    uint64_t width;
+    // Pixels down.
+    uint64_t height;
+    // Pixels across a block.
+    uint32_t block_width;
+    // Pixels down a block.
+    uint32_t block_height;
+} tilekeep_source_level;
+
+// A client's own source: what it holds, and how it is read. The struct and its arrays are copied.
+//
+// @since 0.1
+typedef struct tilekeep_source {
+    // sizeof(tilekeep_source).
+    uint32_t struct_size;
+    // Bands.
+    uint32_t n_bands;
+    // The type of every sample, one of TILEKEEP_SAMPLE_.
+    int32_t sample_type;
+    // 1: every band is stored in blocks of its own, and the plane is the band. Otherwise 0.
+    uint32_t is_band_sequential;
+    // Given to the functions as their first argument.
+    void *user_data;
+    // May be NULL.
+    tilekeep_destroy_fn destroy;
+    // Reads a block.
+    tilekeep_read_block_fn read_block;
+    // The levels that the source stores, finest first.
+    const struct tilekeep_source_level *levels;
+    // How many there are; at least 1.
+    uint32_t n_levels;
+    // 1 when nodata is set, otherwise 0.
+    uint32_t has_nodata;
+    // The sample value that means "nothing here".
+    double nodata;
+    // Six numbers in GDAL's order, or NULL.
+    const double *geotransform;
+    // A short name for messages, or NULL.
+    const char *name;
+} tilekeep_source;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+// The message of the last call that failed on this thread: one line, UTF-8, ending in 0. Empty when none did.
+//
+// A call that succeeds leaves it alone. It is valid until the next call on this thread fails.
+//
+// @since 0.1
+const char *tilekeep_last_error(void);
+
+// Says in words why a callback is about to return a failure: the message becomes part of what the caller of the
+// library is told. To be called in the callback. NULL is taken as an empty text.
+//
+// @since 0.1
+void tilekeep_set_last_error(const char *message);
+
+// The version of the library, as "major.minor.patch". Valid for as long as the program runs.
+//
+// @since 0.1
+const char *tilekeep_version(void);
+
+// Opens the raster file at path. options may be NULL. Only that file and, for a TIFF without overviews, the file
+// with ".ovr" at the end of its name are touched.
+//
+// @since 0.1
+tilekeep_status tilekeep_open(const char *path,
+                              const struct tilekeep_open_options *options,
+                              struct tilekeep_dataset **dataset_out);
+
+// Releases a dataset. Blocks that are locked stay so, with their memory, until they are unlocked. NULL does nothing.
+//
+// @since 0.1
+void tilekeep_close(struct tilekeep_dataset *dataset);
+
+// Says what a dataset is. No file is read.
+//
+// @since 0.1
+tilekeep_status tilekeep_info(const struct tilekeep_dataset *dataset, struct tilekeep_dataset_info *info_out);
+
+// Says what a level is.
+//
+// @since 0.1
+tilekeep_status tilekeep_level_info(const struct tilekeep_dataset *dataset,
+                                    uint32_t level,
+                                    struct tilekeep_level *level_out);
+
+// Gives item number index, from 0, of what the file says in words. The domain is empty for what describes the whole
+// dataset, "band/0" for the first band. Any of the three outputs may be NULL. The texts are valid until the dataset is
+// closed. TILEKEEP_ERR_NOT_FOUND past the last item.
+//
+// @since 0.1
+tilekeep_status tilekeep_metadata(const struct tilekeep_dataset *dataset,
+                                  uint32_t index,
+                                  const char **domain_out,
+                                  const char **key_out,
+                                  const char **value_out);
+
+// Gives key number index, from 0, of the GeoTIFF key directory, and its value as text. The text is valid until the
+// dataset is closed. TILEKEEP_ERR_NOT_FOUND past the last key.
+//
+// @since 0.1
+tilekeep_status tilekeep_geo_key(const struct tilekeep_dataset *dataset,
+                                 uint32_t index,
+                                 uint16_t *id_out,
+                                 const char **value_out);
+
+// Gives the transform from pixels of level 0 to the ground: six numbers in GDAL's order, for the top left corner of
+// the top left pixel. transform_out must have room for all six. TILEKEEP_ERR_NOT_FOUND when there is none.
+//
+// @since 0.1
+tilekeep_status tilekeep_geotransform(const struct tilekeep_dataset *dataset,
+                                      double *transform_out);
+
+// Gives the sample value that means "nothing here"; it may be NaN. 64-bit integers may lose their last digits.
+// TILEKEEP_ERR_NOT_FOUND when there is none.
+//
+// @since 0.1
+tilekeep_status tilekeep_nodata(const struct tilekeep_dataset *dataset,
+                                double *nodata_out);
+
+// Says what a band shows, as one of TILEKEEP_COLOR_. Bands are numbered from 0.
+//
+// @since 0.1
+tilekeep_status tilekeep_band_color(const struct tilekeep_dataset *dataset,
+                                    uint32_t band,
+                                    int32_t *color_out);
+
+// Gives colour number index of the colour table as four bytes: red, green, blue, opacity.
+// TILEKEEP_ERR_NOT_FOUND past the last colour.
+//
+// @since 0.1
+tilekeep_status tilekeep_color_table(const struct tilekeep_dataset *dataset,
+                                     uint32_t index,
+                                     uint8_t *rgba_out);
+
+// Copies the pixels of a block into buffer: rows from the top without padding, bands side by side, samples in native
+// byte order. options may be NULL. block_out, which may be NULL too, is told how the copy lies in memory; its data and
+// token are 0, and there is nothing to unlock.
+//
+// @since 0.1
+tilekeep_status tilekeep_read_block(const struct tilekeep_dataset *dataset,
+                                    uint32_t level,
+                                    uint32_t col,
+                                    uint32_t row,
+                                    const struct tilekeep_block_options *options,
+                                    void *buffer,
+                                    size_t buffer_size,
+                                    struct tilekeep_block *block_out);
+
+// Lends a block without a copy. It stays where it is, and asking for it again finds it, until its token is given to
+// tilekeep_unlock_block; the dataset may be closed before that. options may be NULL. The pixels must not be written.
+//
+// TILEKEEP_ERR_LIMIT_EXCEEDED when the budget has no room beside the blocks that are locked already.
+//
+// @since 0.1
+tilekeep_status tilekeep_lock_block(const struct tilekeep_dataset *dataset,
+                                    uint32_t level,
+                                    uint32_t col,
+                                    uint32_t row,
+                                    const struct tilekeep_block_options *options,
+                                    struct tilekeep_block *block_out);
+
+// Gives a lent block back. Its token is used up: a second call with it is TILEKEEP_ERR_INVALID_ARGUMENT and does no
+// harm.
+//
+// @since 0.1
+tilekeep_status tilekeep_unlock_block(const struct tilekeep_block *block);
+
+// Changes how many bytes of decoded blocks the dataset keeps. What exceeds them goes at once, locked blocks when they
+// are unlocked. 0 keeps nothing.
+//
+// @since 0.1
+tilekeep_status tilekeep_set_cache_max(const struct tilekeep_dataset *dataset,
+                                       uint64_t bytes);
+
+// Says how many bytes of decoded blocks the dataset may keep.
+//
+// @since 0.1
+tilekeep_status tilekeep_get_cache_max(const struct tilekeep_dataset *dataset, uint64_t *bytes_out);
+
+// Says what the block cache of the dataset did, and what it holds.
+//
+// @since 0.1
+tilekeep_status tilekeep_stats(const struct tilekeep_dataset *dataset,
+                               struct tilekeep_cache_stats *stats_out);
+
+// Reads a window into buffer. What is needed beside the blocks is a few MiB at most, whatever the sizes.
+//
+// @since 0.1
+tilekeep_status tilekeep_read_window(const struct tilekeep_dataset *dataset,
+                                     const struct tilekeep_window *window,
+                                     void *buffer,
+                                     size_t buffer_size);
+
+// Says how many bytes tilekeep_read_window needs for a window.
+//
+// @since 0.1
+tilekeep_status tilekeep_window_size(const struct tilekeep_dataset *dataset,
+                                     const struct tilekeep_window *window,
+                                     size_t *size_out);
+
+// Reads a tile, raw or encoded. col and row count tiles of the size asked for. options may be NULL. The bytes in
+// tile_out belong to the caller until it gives them to tilekeep_free_tile.
+//
+// @since 0.1
+tilekeep_status tilekeep_read_tile(const struct tilekeep_dataset *dataset,
+                                   uint32_t level,
+                                   uint32_t col,
+                                   uint32_t row,
+                                   const struct tilekeep_tile_options *options,
+                                   struct tilekeep_tile *tile_out);
+
+// Releases the bytes of a tile and sets its data to NULL and its size to 0, so that a second call does nothing. A tile
+// of NULL, or one whose data is NULL, does nothing.
+//
+// @since 0.1
+void tilekeep_free_tile(struct tilekeep_tile *tile);
+
+// Opens a client's own source. options may be NULL. destroy is called exactly once: when the dataset was closed and
+// nobody reads any more, or before this returns a failure; not, though, when source is NULL or its struct_size is
+// wrong, for then it cannot be known.
+//
+// @since 0.1
+tilekeep_status tilekeep_open_source(const struct tilekeep_source *source,
+                                     const struct tilekeep_open_options *options,
+                                     struct tilekeep_dataset **dataset_out);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* TILEKEEP_H */

@@ -1,0 +1,317 @@
+//! Blocks: copied out, lent and given back; the budget; the counts.
+
+use std::ffi::c_void;
+
+use crate::block::BlockLayout;
+use crate::dataset::Stats;
+use crate::error::{Error, Result};
+use crate::grid::BlockId;
+
+use super::dataset::tilekeep_dataset;
+use super::pointers::{Growing, Out, borrow, buffer, out, read_options, read_struct};
+use super::status::{guard, tilekeep_status};
+use super::tokens::Tokens;
+
+/// The block is lent to be read: the only mode so far.
+pub const TILEKEEP_LOCK_READ: i32 = 0;
+
+/// Which block of a place, and what for. Set struct_size to sizeof(tilekeep_block_options) and all else to 0 for the
+/// defaults.
+///
+/// @since 0.1
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct tilekeep_block_options {
+    /// sizeof(tilekeep_block_options).
+    pub struct_size: u32,
+    /// The plane: 0, or the band when every band is stored in blocks of its own.
+    pub plane: u32,
+    /// TILEKEEP_LOCK_READ.
+    pub mode: i32,
+    /// Must be 0.
+    pub reserved: u32,
+}
+
+// SAFETY: `repr(C)`, integers only, size first.
+unsafe impl Growing for tilekeep_block_options {
+    const NAME: &'static str = "tilekeep_block_options";
+    const OLDEST: usize = 16;
+
+    fn defaults() -> Self {
+        Self::default()
+    }
+}
+
+impl tilekeep_block_options {
+    fn at(self, level: u32, col: u32, row: u32) -> Result<BlockId> {
+        if self.mode != TILEKEEP_LOCK_READ || self.reserved != 0 {
+            return Err(Error::invalid(format!(
+                "tilekeep_block_options: mode {} and reserved {}; both must be 0",
+                self.mode, self.reserved
+            )));
+        }
+        Ok(BlockId::new(level, col, row).with_plane(self.plane))
+    }
+}
+
+/// A block and how its samples lie in memory. Strides are distances in bytes.
+///
+/// @since 0.1
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct tilekeep_block {
+    /// sizeof(tilekeep_block), set by the caller.
+    pub struct_size: u32,
+    /// Pixels across; fewer than a block's at the right edge of the level.
+    pub width: u32,
+    /// Pixels down; fewer than a block's at the bottom edge of the level.
+    pub height: u32,
+    /// Bands in the block: all, or 1 when every band is stored in blocks of its own.
+    pub n_bands: u32,
+    /// The type of a sample, one of TILEKEEP_SAMPLE_.
+    pub sample_type: i32,
+    /// 0.
+    pub reserved: u32,
+    /// The first sample of the top left pixel, aligned for every sample type. NULL after tilekeep_read_block.
+    pub data: *const c_void,
+    /// Bytes from data on.
+    pub size: usize,
+    /// From a sample to that of the next pixel to the right.
+    pub pixel_stride: usize,
+    /// From a sample to that of the pixel below.
+    pub row_stride: usize,
+    /// From a sample to that of the next band at the same pixel.
+    pub band_stride: usize,
+    /// What tilekeep_unlock_block knows the lock by. 0 after tilekeep_read_block.
+    pub token: u64,
+}
+
+// SAFETY: `repr(C)`, integers and a raw pointer only, size first.
+unsafe impl Growing for tilekeep_block {
+    const NAME: &'static str = "tilekeep_block";
+    const OLDEST: usize = size_of::<tilekeep_block>();
+
+    fn defaults() -> Self {
+        Self {
+            struct_size: 0,
+            width: 0,
+            height: 0,
+            n_bands: 0,
+            sample_type: 0,
+            reserved: 0,
+            data: std::ptr::null(),
+            size: 0,
+            pixel_stride: 0,
+            row_stride: 0,
+            band_stride: 0,
+            token: 0,
+        }
+    }
+}
+
+impl tilekeep_block {
+    fn of(layout: &BlockLayout) -> Self {
+        Self {
+            width: layout.width,
+            height: layout.height,
+            n_bands: layout.n_bands,
+            sample_type: layout.sample as i32,
+            size: layout.bytes,
+            pixel_stride: layout.pixel_stride,
+            row_stride: layout.row_stride,
+            band_stride: layout.band_stride,
+            ..Self::defaults()
+        }
+    }
+}
+
+/// What the block cache of a dataset did since it was opened, and what it holds now.
+///
+/// @since 0.1
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct tilekeep_cache_stats {
+    /// sizeof(tilekeep_cache_stats), set by the caller.
+    pub struct_size: u32,
+    /// 0.
+    pub reserved: u32,
+    /// Blocks found in memory.
+    pub hits: u64,
+    /// Blocks that were not.
+    pub misses: u64,
+    /// Blocks read and decoded, or made from a finer level; failed ones included.
+    pub loads: u64,
+    /// Loads that ended in an error.
+    pub failed_loads: u64,
+    /// Misses that waited for a load that somebody else had begun.
+    pub coalesced: u64,
+    /// Blocks that were decoded on the way to another one, and kept.
+    pub siblings: u64,
+    /// Blocks forgotten to make room.
+    pub evictions: u64,
+    /// Blocks handed out without being kept, because the budget had no room.
+    pub uncached: u64,
+    /// Blocks kept.
+    pub entries: u64,
+    /// Bytes that count against the budget.
+    pub bytes: u64,
+    /// Of these, bytes of locked blocks and of blocks in use.
+    pub locked_bytes: u64,
+    /// Bytes set aside for loads under way.
+    pub loading_bytes: u64,
+    /// Bytes of pixels of all blocks of the dataset that exist, kept or only lent.
+    pub pixel_bytes: u64,
+    /// The budget.
+    pub max_bytes: u64,
+}
+
+// SAFETY: `repr(C)`, integers only, size first.
+unsafe impl Growing for tilekeep_cache_stats {
+    const NAME: &'static str = "tilekeep_cache_stats";
+    const OLDEST: usize = 120;
+
+    fn defaults() -> Self {
+        Self::default()
+    }
+}
+
+impl From<Stats> for tilekeep_cache_stats {
+    fn from(stats: Stats) -> Self {
+        Self {
+            struct_size: 0,
+            reserved: 0,
+            hits: stats.hits,
+            misses: stats.misses,
+            loads: stats.loads,
+            failed_loads: stats.failed_loads,
+            coalesced: stats.coalesced,
+            siblings: stats.siblings,
+            evictions: stats.evictions,
+            uncached: stats.uncached,
+            entries: stats.entries,
+            bytes: stats.bytes,
+            locked_bytes: stats.locked_bytes,
+            loading_bytes: stats.loading_bytes,
+            pixel_bytes: stats.pixel_bytes,
+            max_bytes: stats.max_bytes,
+        }
+    }
+}
+
+/// Copies the pixels of a block into buffer: rows from the top without padding, bands side by side, samples in native
+/// byte order. options may be NULL. block_out, which may be NULL too, is told how the copy lies in memory; its data and
+/// token are 0, and there is nothing to unlock.
+///
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tilekeep_read_block(
+    dataset: *const tilekeep_dataset,
+    level: u32,
+    col: u32,
+    row: u32,
+    options: *const tilekeep_block_options,
+    buffer: *mut c_void,
+    buffer_size: usize,
+    block_out: *mut tilekeep_block,
+) -> tilekeep_status {
+    guard(|| {
+        // SAFETY: the header's rules for pointers.
+        let (handle, options) = unsafe { (borrow(dataset, "dataset")?, read_options(options)?) };
+        // SAFETY: as above.
+        let target = unsafe { self::buffer(buffer, buffer_size, "buffer") }?;
+        // SAFETY: as above.
+        let block_out = if block_out.is_null() { None } else { Some(unsafe { Out::new(block_out) }?) };
+        let layout = handle.dataset.read_block(options.at(level, col, row)?, target)?;
+        if let Some(block_out) = block_out {
+            block_out.write(&tilekeep_block::of(&layout));
+        }
+        Ok(())
+    })
+}
+
+/// Lends a block without a copy. It stays where it is, and asking for it again finds it, until its token is given to
+/// tilekeep_unlock_block; the dataset may be closed before that. options may be NULL. The pixels must not be written.
+///
+/// TILEKEEP_ERR_LIMIT_EXCEEDED when the budget has no room beside the blocks that are locked already.
+///
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tilekeep_lock_block(
+    dataset: *const tilekeep_dataset,
+    level: u32,
+    col: u32,
+    row: u32,
+    options: *const tilekeep_block_options,
+    block_out: *mut tilekeep_block,
+) -> tilekeep_status {
+    guard(|| {
+        // SAFETY: the header's rules for pointers.
+        let (handle, options) = unsafe { (borrow(dataset, "dataset")?, read_options(options)?) };
+        // SAFETY: as above.
+        let block_out = unsafe { Out::new(block_out) }?;
+        let block = handle.dataset.lock_block(options.at(level, col, row)?)?;
+        let mut lent = tilekeep_block::of(block.layout());
+        lent.data = block.bytes().as_ptr().cast();
+        lent.token = Tokens::process().put(block.into_shared());
+        block_out.write(&lent);
+        Ok(())
+    })
+}
+
+/// Gives a lent block back. Its token is used up: a second call with it is TILEKEEP_ERR_INVALID_ARGUMENT and does no
+/// harm.
+///
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tilekeep_unlock_block(block: *const tilekeep_block) -> tilekeep_status {
+    guard(|| {
+        // SAFETY: the header's rules for pointers.
+        let block = unsafe { read_struct(block) }?;
+        Tokens::process().take(block.token).map(drop)
+    })
+}
+
+/// Changes how many bytes of decoded blocks the dataset keeps. What exceeds them goes at once, locked blocks when they
+/// are unlocked. 0 keeps nothing.
+///
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tilekeep_set_cache_max(dataset: *const tilekeep_dataset, bytes: u64) -> tilekeep_status {
+    guard(|| {
+        // SAFETY: the header's rules for pointers.
+        unsafe { borrow(dataset, "dataset") }?.dataset.set_cache_max(bytes);
+        Ok(())
+    })
+}
+
+/// Says how many bytes of decoded blocks the dataset may keep.
+///
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tilekeep_get_cache_max(
+    dataset: *const tilekeep_dataset,
+    bytes_out: *mut u64,
+) -> tilekeep_status {
+    guard(|| {
+        // SAFETY: the header's rules for pointers.
+        let (handle, bytes_out) = unsafe { (borrow(dataset, "dataset")?, out(bytes_out, "bytes_out")?) };
+        *bytes_out = handle.dataset.cache_max();
+        Ok(())
+    })
+}
+
+/// Says what the block cache of the dataset did, and what it holds.
+///
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tilekeep_stats(
+    dataset: *const tilekeep_dataset,
+    stats_out: *mut tilekeep_cache_stats,
+) -> tilekeep_status {
+    guard(|| {
+        // SAFETY: the header's rules for pointers.
+        let (handle, stats_out) = unsafe { (borrow(dataset, "dataset")?, Out::new(stats_out)?) };
+        stats_out.write(&handle.dataset.stats().into());
+        Ok(())
+    })
+}

@@ -1,0 +1,17 @@
+//! The C ABI: the public API again, spelled for C. Nothing imports it.
+//!
+//! Its comments are written for readers of `include/tilekeep.h`, which is generated from them. The rules that all
+//! functions follow stand at the top of that header (`cbindgen.toml` holds their text).
+
+#![expect(unsafe_code, reason = "a C ABI takes and gives raw pointers")]
+#![allow(non_camel_case_types, reason = "the names are those that C programs write")]
+#![allow(clippy::multiple_unsafe_ops_per_block, reason = "one rule of the header covers all pointers of a call")]
+#![allow(clippy::missing_safety_doc, reason = "the rules at the top of the header are the contract of every function")]
+
+pub mod blocks;
+pub mod dataset;
+mod pointers;
+pub mod read;
+pub mod source;
+pub mod status;
+mod tokens;

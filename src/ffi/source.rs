@@ -1,0 +1,230 @@
+//! A client's own reader, as a struct of a description and two functions.
+
+use std::ffi::{c_char, c_void};
+
+use crate::block::Interleave;
+use crate::dataset::Dataset;
+use crate::error::{Error, Result};
+use crate::grid::{BlockId, Geotransform, Level};
+use crate::sample::SampleType;
+use crate::source::{Nodata, ReadContext, SourceInfo, TileSource, check_block};
+
+use super::dataset::{give, tilekeep_dataset, tilekeep_open_options};
+use super::pointers::{Growing, array, null, out, read_options, read_struct, text};
+use super::status::{TILEKEEP_OK, guard, kind_of, set_last, take_last, tilekeep_status};
+
+/// Reads one block. The buffer has exactly the bytes of the block: rows from the top without padding, bands side by
+/// side, samples in native byte order; blocks of the last column and row have the pixels of the level only. All of it
+/// must be written. Called from any thread, from several at once, never under a lock of the library.
+///
+/// Returns TILEKEEP_OK or one of the TILEKEEP_ERR_ codes; tilekeep_set_last_error says why in words.
+///
+/// @since 0.1
+pub type tilekeep_read_block_fn = Option<
+    unsafe extern "C" fn(
+        user_data: *mut c_void,
+        level: u32,
+        col: u32,
+        row: u32,
+        plane: u32,
+        buffer: *mut c_void,
+        buffer_size: usize,
+    ) -> tilekeep_status,
+>;
+
+/// Releases user_data. Called exactly once, from any thread, when nobody will read any more.
+///
+/// @since 0.1
+pub type tilekeep_destroy_fn = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
+
+/// Size of a level of a client's own source, and of its blocks.
+///
+/// @since 0.1
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct tilekeep_source_level {
+    /// Pixels across.
+    pub width: u64,
+    /// Pixels down.
+    pub height: u64,
+    /// Pixels across a block.
+    pub block_width: u32,
+    /// Pixels down a block.
+    pub block_height: u32,
+}
+
+/// A client's own source: what it holds, and how it is read. The struct and its arrays are copied.
+///
+/// @since 0.1
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct tilekeep_source {
+    /// sizeof(tilekeep_source).
+    pub struct_size: u32,
+    /// Bands.
+    pub n_bands: u32,
+    /// The type of every sample, one of TILEKEEP_SAMPLE_.
+    pub sample_type: i32,
+    /// 1: every band is stored in blocks of its own, and the plane is the band. Otherwise 0.
+    pub is_band_sequential: u32,
+    /// Given to the functions as their first argument.
+    pub user_data: *mut c_void,
+    /// May be NULL.
+    pub destroy: tilekeep_destroy_fn,
+    /// Reads a block.
+    pub read_block: tilekeep_read_block_fn,
+    /// The levels that the source stores, finest first.
+    pub levels: *const tilekeep_source_level,
+    /// How many there are; at least 1.
+    pub n_levels: u32,
+    /// 1 when nodata is set, otherwise 0.
+    pub has_nodata: u32,
+    /// The sample value that means "nothing here".
+    pub nodata: f64,
+    /// Six numbers in GDAL's order, or NULL.
+    pub geotransform: *const f64,
+    /// A short name for messages, or NULL.
+    pub name: *const c_char,
+}
+
+// SAFETY: `repr(C)`, size first. A function pointer is wrapped in `Option`, for which NULL is a value; that any other
+// bytes are a function is the caller's promise, as for every pointer.
+unsafe impl Growing for tilekeep_source {
+    const NAME: &'static str = "tilekeep_source";
+    const OLDEST: usize = size_of::<tilekeep_source>();
+
+    fn defaults() -> Self {
+        Self {
+            struct_size: 0,
+            n_bands: 0,
+            sample_type: 0,
+            is_band_sequential: 0,
+            user_data: std::ptr::null_mut(),
+            destroy: None,
+            read_block: None,
+            levels: std::ptr::null(),
+            n_levels: 0,
+            has_nodata: 0,
+            nodata: 0.0,
+            geotransform: std::ptr::null(),
+            name: std::ptr::null(),
+        }
+    }
+}
+
+/// Opens a client's own source. options may be NULL. destroy is called exactly once: when the dataset was closed and
+/// nobody reads any more, or before this returns a failure; not, though, when source is NULL or its struct_size is
+/// wrong, for then it cannot be known.
+///
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tilekeep_open_source(
+    source: *const tilekeep_source,
+    options: *const tilekeep_open_options,
+    dataset_out: *mut *mut tilekeep_dataset,
+) -> tilekeep_status {
+    guard(|| {
+        // SAFETY: the header's rules for pointers.
+        let source = unsafe { read_struct(source) }?;
+        // From here on `destroy` runs, whatever happens.
+        let client = Client { user_data: source.user_data, destroy: source.destroy };
+        // SAFETY: as above.
+        let (options, dataset_out) = unsafe { (read_options(options)?, out(dataset_out, "dataset_out")?) };
+        let read_block = source.read_block.ok_or_else(|| null("read_block of tilekeep_source"))?;
+        // SAFETY: as above.
+        let info = unsafe { describe(&source) }?;
+        let dataset = Dataset::from_source(ClientSource { info, read_block, client }, &options.to_options()?)?;
+        give(dataset, dataset_out);
+        Ok(())
+    })
+}
+
+unsafe fn describe(source: &tilekeep_source) -> Result<SourceInfo> {
+    let sample = SampleType::from_number(source.sample_type)
+        .ok_or_else(|| Error::invalid(format!("sample_type {}", source.sample_type)))?;
+    if source.n_bands == 0 || source.n_bands > 65_535 || source.n_levels == 0 {
+        return Err(Error::invalid(format!("a source of {} bands and {} levels", source.n_bands, source.n_levels)));
+    }
+    // SAFETY: the header's rules for pointers.
+    let stored = unsafe { array(source.levels, source.n_levels as usize, "levels") }?;
+    let invalid = |e: Error| Error::invalid(e.message().to_owned());
+    let levels: Result<Vec<Level>> =
+        stored.iter().map(|l| Level::new(l.width, l.height, l.block_width, l.block_height).map_err(invalid)).collect();
+    let levels = levels?;
+    if levels.windows(2).any(|pair| pair[1].width > pair[0].width || pair[1].height > pair[0].height) {
+        return Err(Error::invalid("levels must go from fine to coarse"));
+    }
+    let name = if source.name.is_null() {
+        "client source"
+    } else {
+        // SAFETY: as above.
+        unsafe { text(source.name, "name") }?
+    };
+    let mut info = SourceInfo::new(name, levels, source.n_bands, sample);
+    let flag = |name: &str, value: u32| match value {
+        0 => Ok(false),
+        1 => Ok(true),
+        other => Err(Error::invalid(format!("{name} is {other}; 0 or 1"))),
+    };
+    if flag("is_band_sequential", source.is_band_sequential)? {
+        info.interleave = Interleave::Band;
+    }
+    if flag("has_nodata", source.has_nodata)? {
+        info.nodata = Some(Nodata::Float(source.nodata));
+    }
+    if !source.geotransform.is_null() {
+        // SAFETY: not NULL, and the caller promises six numbers.
+        info.geotransform = Some(Geotransform(unsafe { source.geotransform.cast::<[f64; 6]>().read_unaligned() }));
+    }
+    Ok(info)
+}
+
+/// What the client wants back exactly once.
+struct Client {
+    user_data: *mut c_void,
+    destroy: tilekeep_destroy_fn,
+}
+
+// SAFETY: the header says that the functions are called from any thread, and the client agreed by giving them.
+unsafe impl Send for Client {}
+// SAFETY: as above.
+unsafe impl Sync for Client {}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if let Some(destroy) = self.destroy {
+            // SAFETY: the client's function with the client's data, once, when nothing else can use them.
+            unsafe { destroy(self.user_data) };
+        }
+    }
+}
+
+struct ClientSource {
+    info: SourceInfo,
+    read_block: unsafe extern "C" fn(*mut c_void, u32, u32, u32, u32, *mut c_void, usize) -> tilekeep_status,
+    client: Client,
+}
+
+impl TileSource for ClientSource {
+    fn info(&self) -> &SourceInfo {
+        &self.info
+    }
+
+    fn read_block(&self, at: BlockId, out: &mut [u8], _context: &mut ReadContext<'_>) -> Result<()> {
+        check_block(&self.info, at, out)?;
+        // What the thread was told before stays its last error unless this call fails.
+        let before = take_last();
+        let target = out.as_mut_ptr().cast::<c_void>();
+        // SAFETY: the client's function, called as the header says, with memory that is ours and exactly as long as
+        // stated.
+        let status =
+            unsafe { (self.read_block)(self.client.user_data, at.level, at.col, at.row, at.plane, target, out.len()) };
+        let said = take_last();
+        set_last(&before);
+        match status {
+            TILEKEEP_OK => Ok(()),
+            status if said.is_empty() => Err(Error::new(kind_of(status), format!("the source returned {status}"))),
+            status => Err(Error::new(kind_of(status), said)),
+        }
+    }
+}

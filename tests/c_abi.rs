@@ -1,0 +1,93 @@
+//! C and C++ programs, compiled with warnings as errors against the shared library, run plainly and under
+//! AddressSanitizer; and what the README tells C and C++ users to type, in an empty folder.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Where cargo put the shared library that belongs to this test.
+fn library_dir() -> PathBuf {
+    let deps = std::env::current_exe().unwrap().parent().unwrap().to_owned();
+    deps.parent().filter(|dir| dir.join("libtilekeep.so").is_file()).unwrap_or(&deps).to_owned()
+}
+
+fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+/// Compiles one source file into `program`.
+fn compile(source: &str, program: &Path, more: &[&str]) {
+    let library = library_dir();
+    let (compiler, standard) = if source.ends_with(".cpp") { ("c++", "-std=c++17") } else { ("cc", "-std=c99") };
+    run(Command::new(compiler)
+        .args([standard, "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror", "-g", "-pthread"])
+        .args(more)
+        .arg(root().join(source))
+        .arg("-I")
+        .arg(root().join("include"))
+        .arg("-L")
+        .arg(&library)
+        .arg(format!("-Wl,-rpath,{}", library.display()))
+        .args(["-ltilekeep", "-o"])
+        .arg(program));
+}
+
+/// A PNG of 40 x 30 pixels with a title.
+fn png_file(path: &Path) {
+    let mut encoder = png::Encoder::new(std::fs::File::create(path).unwrap(), 40, 30);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.add_text_chunk("Title".to_owned(), "a test".to_owned()).unwrap();
+    encoder.write_header().unwrap().write_image_data(&[77; 40 * 30 * 3]).unwrap();
+}
+
+fn programs_run(more: &[&str]) {
+    let dir = tempfile::tempdir().unwrap();
+    let png = dir.path().join("picture.png");
+    png_file(&png);
+    for (source, argument) in [("tests/c/abi.c", Some(&png)), ("tests/c/abi.cpp", None)] {
+        let program = dir.path().join("program");
+        compile(source, &program, more);
+        let output = run(Command::new(&program).args(argument));
+        assert_eq!(output.stdout, b"ok\n", "{source}");
+    }
+}
+
+#[test]
+fn c_and_cpp_programs_pass_their_checks() {
+    programs_run(&[]);
+}
+
+#[test]
+fn c_and_cpp_programs_pass_their_checks_under_address_sanitizer() {
+    programs_run(&["-fsanitize=address", "-fno-omit-frame-pointer"]);
+}
+
+#[test]
+fn the_examples_for_c_and_cpp_write_their_tiles() {
+    let dir = tempfile::tempdir().unwrap();
+    let png = dir.path().join("picture.png");
+    png_file(&png);
+    for (source, argument) in [
+        ("examples/quickstart.c", Some(&png)),
+        ("examples/quickstart.cpp", Some(&png)),
+        ("examples/custom_source.c", None),
+    ] {
+        let (program, tile) = (dir.path().join("program"), dir.path().join("tile.png"));
+        compile(source, &program, &[]);
+        run(Command::new(&program).args(argument).arg(&tile));
+        let tile = tilekeep::Dataset::open(&tile).unwrap();
+        assert_eq!(tile.info().format, "png", "{source}");
+        assert!(tile.levels()[0].width >= 40, "{source}");
+    }
+}

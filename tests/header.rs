@@ -1,0 +1,24 @@
+//! The committed C header is the one that the sources make.
+
+use std::path::Path;
+
+#[test]
+fn the_header_is_generated_from_the_sources() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).unwrap();
+    let sources = ["status", "dataset", "blocks", "read", "source"].map(|name| root.join(format!("src/ffi/{name}.rs")));
+    let builder = sources.iter().fold(cbindgen::Builder::new().with_config(config), |b, path| b.with_src(path));
+    let mut generated = Vec::new();
+    builder.generate().unwrap().write(&mut generated);
+
+    let path = root.join("include/tilekeep.h");
+    if std::env::var_os("TILEKEEP_WRITE_HEADER").is_some() {
+        std::fs::write(&path, &generated).unwrap();
+    }
+    let committed = std::fs::read(&path).unwrap_or_default();
+    assert!(
+        committed == generated,
+        "{} is not what the sources make; write it anew with TILEKEEP_WRITE_HEADER=1 cargo test --test header",
+        path.display()
+    );
+}

@@ -1,0 +1,139 @@
+//! A block in memory is lent without a system call and without an allocation.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::path::Path;
+use std::process::Command;
+
+use tilekeep::{Dataset, Window, WindowRequest};
+
+/// Counts the allocations of the thread that asks for it; the test runner's other threads do not disturb.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    // A thread that is going away does not count any more.
+    let _ = ALLOCATIONS.try_with(|n| n.set(n.get() + 1));
+}
+
+#[expect(unsafe_code, reason = "an allocator that counts must be an allocator")]
+// SAFETY: every call is handed to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: forwarded.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: forwarded.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: forwarded.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count();
+        // SAFETY: forwarded.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn png_file(path: &Path) {
+    let mut encoder = png::Encoder::new(std::fs::File::create(path).unwrap(), 1000, 3000);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.write_header().unwrap().write_image_data(&vec![77; 1000 * 3000 * 3]).unwrap();
+}
+
+/// Locks every block of level 0, copies one out, again and again.
+fn hit(dataset: &Dataset, n: u32, pixels: &mut [u8]) {
+    let rows = dataset.levels()[0].rows();
+    for i in 0..n {
+        let block = dataset.lock_block((0, 0, i % rows)).unwrap();
+        assert_eq!(block.bytes()[0], 77);
+        drop(block);
+        drop(dataset.block((0, 0, i % rows)).unwrap().into_shared());
+        dataset.read_block((0, 0, i % rows), pixels).unwrap();
+    }
+}
+
+#[test]
+fn a_hit_allocates_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("picture.png");
+    png_file(&path);
+    let dataset = Dataset::open(&path).unwrap();
+    let mut pixels = vec![0; 1000 * 3000 * 3];
+    let rows = dataset.levels()[0].rows();
+    assert!(rows > 3);
+    hit(&dataset, rows, &mut pixels);
+    let (loads, before) = (dataset.stats().loads, ALLOCATIONS.get());
+    hit(&dataset, 1000, &mut pixels);
+    assert_eq!((ALLOCATIONS.get() - before, dataset.stats().loads - loads), (0, 0));
+    // And the counter counts.
+    dataset.evict_all();
+    hit(&dataset, 1, &mut pixels);
+    assert!(ALLOCATIONS.get() > before);
+}
+
+const CHILD: &str = "TILEKEEP_TEST_FILE_TO_HIT";
+const BEGIN: &str = "/tilekeep-test/begin";
+const END: &str = "/tilekeep-test/end";
+
+/// The other half of the next test: runs in a process of its own, watched from outside. The two look-ups of files that
+/// do not exist mark in the trace where the hits begin and end.
+#[test]
+fn hits_between_two_marks() {
+    let Some(path) = std::env::var_os(CHILD) else { return };
+    let dataset = Dataset::open(path).unwrap();
+    let mut pixels = vec![0; 1000 * 3000 * 3];
+    let window = WindowRequest::new(0, Window::new(10, 10, 500, 2000));
+    hit(&dataset, 100, &mut pixels);
+    dataset.read_window(&window, &mut pixels).unwrap();
+    assert!(std::fs::metadata(BEGIN).is_err());
+    hit(&dataset, 1000, &mut pixels);
+    dataset.read_window(&window, &mut pixels).unwrap();
+    assert!(std::fs::metadata(END).is_err());
+}
+
+#[test]
+fn a_hit_makes_no_system_call() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        assert!(std::env::var_os("TILEKEEP_REQUIRE_PEERS").is_none(), "strace is not installed");
+        eprintln!("SKIPPED: strace is not installed");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (path, trace) = (dir.path().join("picture.png"), dir.path().join("trace"));
+    png_file(&path);
+    let child = Command::new("strace")
+        .arg("-f")
+        .arg("-o")
+        .arg(&trace)
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "hits_between_two_marks", "--test-threads", "1"])
+        .env(CHILD, &path)
+        .output()
+        .unwrap();
+    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
+    let trace = std::fs::read_to_string(&trace).unwrap();
+    let lines: Vec<_> = trace.lines().collect();
+    let find = |mark: &str| lines.iter().position(|line| line.contains(mark)).unwrap();
+    let (begin, end) = (find(BEGIN), find(END));
+    // The runner's main thread waits for the test; only its own calls could stand in between.
+    let id = |line: &str| line.split_whitespace().next().unwrap().to_owned();
+    let between: Vec<_> = lines[begin + 1..end].iter().filter(|line| id(line) == id(lines[begin])).collect();
+    assert!(between.is_empty(), "{between:#?}");
+    assert!(lines[..begin].iter().any(|line| line.contains("pread64")), "the trace shows no read at all");
+}

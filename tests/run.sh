@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Runs all tests. Installs what they need beside Rust, where it is missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+missing=()
+need() { command -v "$1" >/dev/null 2>&1 || missing+=("$2"); }
+need cc gcc
+need c++ g++
+need gdal_translate gdal-bin
+need strace strace
+need valgrind valgrind
+if [ "${#missing[@]}" -gt 0 ]; then
+    sudo=()
+    [ "$(id -u)" -eq 0 ] || sudo=(sudo)
+    "${sudo[@]}" apt-get update -q
+    DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -qy --no-install-recommends "${missing[@]}"
+fi
+
+# A peer that is missing now is a failure, not a test that was skipped.
+export TILEKEEP_REQUIRE_PEERS=1
+cargo test
+# The same without any C code.
+cargo test --no-default-features --lib --test tiff_variants --test threads
+# The C program of the README, in an empty folder, by the README's own lines; and once more under valgrind.
+cargo build --release --example quickstart
+cargo build --release
+bash tests/readme.sh
