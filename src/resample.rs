@@ -184,15 +184,36 @@ impl Axis {
     }
 }
 
+/// What one new pixel takes from an axis.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    /// First and one past the last source pixel.
+    first: u64,
+    end: u64,
+    span: (f64, f64),
+}
+
+impl Axis {
+    fn parts(&self, first: u32, n: u32) -> Vec<Part> {
+        (first..first + n)
+            .map(|i| {
+                let (first, end) = self.pixels(i);
+                Part { first, end, span: self.span(i) }
+            })
+            .collect()
+    }
+}
+
+/// The parts that touch source pixels from `start` up to `end`. Parts are in order.
+fn touching(parts: &[Part], start: u64, end: u64) -> std::ops::Range<usize> {
+    parts.partition_point(|part| part.end <= start)..parts.partition_point(|part| part.first < end)
+}
+
 /// Area-weighted means of a rectangle of new pixels, built up block by block.
 pub(crate) struct Averages {
-    cols: Axis,
-    rows: Axis,
-    /// New pixels: first row, rows, width.
-    first_row: u32,
-    n_rows: u32,
-    width: u32,
-    n_bands: u32,
+    cols: Vec<Part>,
+    rows: Vec<Part>,
+    n_bands: usize,
     sums: Vec<f64>,
     weights: Vec<f64>,
 }
@@ -200,12 +221,18 @@ pub(crate) struct Averages {
 impl Averages {
     /// Bytes of memory for one row of new pixels.
     pub(crate) fn row_bytes(width: u32, n_bands: u32) -> usize {
-        width as usize * n_bands as usize * 16
+        (width as usize).saturating_mul(n_bands as usize).saturating_mul(16)
     }
 
     pub(crate) fn new(cols: Axis, rows: Axis, first_row: u32, n_rows: u32, width: u32, n_bands: u32) -> Self {
         let n = n_rows as usize * width as usize * n_bands as usize;
-        Self { cols, rows, first_row, n_rows, width, n_bands, sums: vec![0.0; n], weights: vec![0.0; n] }
+        Self {
+            cols: cols.parts(0, width),
+            rows: rows.parts(first_row, n_rows),
+            n_bands: n_bands as usize,
+            sums: vec![0.0; n],
+            weights: vec![0.0; n],
+        }
     }
 
     /// Adds band `from_band` of a block whose top left pixel is `x0, y0` to band `to_band`.
@@ -230,26 +257,22 @@ impl Averages {
         nodata: Option<T>,
     ) {
         let (right, bottom) = (x0 + u64::from(layout.width), y0 + u64::from(layout.height));
-        for j in 0..self.n_rows {
-            let (top, end) = self.rows.pixels(self.first_row + j);
-            let span_y = self.rows.span(self.first_row + j);
-            for y in top.max(y0)..end.min(bottom) {
-                let weight_y = Axis::weight(span_y, y);
-                for i in 0..self.width {
-                    let (left, end) = self.cols.pixels(i);
-                    if left >= right {
-                        break;
-                    }
-                    let span_x = self.cols.span(i);
-                    let at = ((j as usize * self.width as usize) + i as usize) * self.n_bands as usize;
-                    let at = at + to_band as usize;
-                    for x in left.max(x0)..end.min(right) {
-                        let sample = T::read(&pixels[layout.offset((x - x0) as u32, (y - y0) as u32, from_band)..]);
+        let across = touching(&self.cols, x0, right);
+        for j in touching(&self.rows, y0, bottom) {
+            let row = self.rows[j];
+            for y in row.first.max(y0)..row.end.min(bottom) {
+                let weight_y = Axis::weight(row.span, y);
+                let line = &pixels[layout.offset(0, (y - y0) as u32, from_band)..];
+                for i in across.clone() {
+                    let col = self.cols[i];
+                    let at = (j * self.cols.len() + i) * self.n_bands + to_band as usize;
+                    for x in col.first.max(x0)..col.end.min(right) {
+                        let sample = T::read(&line[(x - x0) as usize * layout.pixel_stride..]);
                         let value = sample.to_f64();
                         if nodata == Some(sample) || value.is_nan() {
                             continue;
                         }
-                        let weight = weight_y * Axis::weight(span_x, x);
+                        let weight = weight_y * Axis::weight(col.span, x);
                         self.sums[at] += value * weight;
                         self.weights[at] += weight;
                     }
@@ -268,16 +291,16 @@ impl Averages {
         out: &mut [u8],
         run: Run,
     ) -> Result<()> {
-        let mut line = vec![0; self.width as usize * from.part().bytes()];
+        let mut line = vec![0; self.cols.len() * from.part().bytes()];
         with_sample!(from, T => self.means::<T>(row, band, nodata_as::<T>(nodata), &mut line));
         let part = Run { sample: from.part(), stride: from.part().bytes() };
-        convert(&line, part, out, run, self.width as usize)
+        convert(&line, part, out, run, self.cols.len())
     }
 
     fn means<T: Sample>(&self, row: u32, band: u32, nodata: Option<T>, line: &mut [u8]) {
-        let start = row as usize * self.width as usize * self.n_bands as usize + band as usize;
+        let start = row as usize * self.cols.len() * self.n_bands + band as usize;
         for (i, target) in line.chunks_exact_mut(T::BYTES).enumerate() {
-            let at = start + i * self.n_bands as usize;
+            let at = start + i * self.n_bands;
             let mean = if self.weights[at] > 0.0 {
                 let mean = T::from_f64(self.sums[at] / self.weights[at]);
                 if nodata == Some(mean) { beside(mean) } else { mean }

@@ -159,6 +159,15 @@ fn assert_reads(path: &Path, format: Format, image: &Image, pixels: &Pixels, wha
     let info = dataset.info();
     assert_eq!(info.format, if format.big { "bigtiff" } else { "tiff" }, "{what}");
     assert_eq!((info.n_bands, info.sample), (u32::from(image.n_bands), sample_type(image.kind)), "{what}");
+    let codec = match image.compression {
+        Compression::None => "none",
+        Compression::Lzw => "lzw",
+        Compression::Deflate => "deflate",
+        Compression::PackBits => "packbits",
+        Compression::Zstd => "zstd",
+        Compression::Jpeg(_) => "jpeg",
+    };
+    assert_eq!(info.compression, codec, "{what}");
     let planar = image.planar && image.n_bands > 1;
     assert_eq!(info.interleave, if planar { Interleave::Band } else { Interleave::Pixel }, "{what}");
     let level = dataset.levels()[0];

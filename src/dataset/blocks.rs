@@ -79,7 +79,7 @@ impl Dataset {
     /// `invalid argument` when there is no such block, otherwise what reading it met; the message names the dataset
     /// and the block. Other blocks stay readable, and a later call tries again.
     pub fn block(&self, at: impl Into<BlockId>) -> Result<BlockRef<'_>> {
-        self.get(at.into(), Mode::Use)
+        self.named(self.get(at.into(), Mode::Use))
     }
 
     /// The block `at`, to be held for longer: it counts against the budget for as long as it is lent.
@@ -91,7 +91,7 @@ impl Dataset {
     /// As [`block`](Self::block), and `limit exceeded` when the budget has no room beside the blocks that are locked
     /// already.
     pub fn lock_block(&self, at: impl Into<BlockId>) -> Result<BlockRef<'_>> {
-        self.get(at.into(), Mode::Lock)
+        self.named(self.get(at.into(), Mode::Lock))
     }
 
     /// Copies the valid pixels of the block `at` to the start of `out`: rows from the top without padding, bands side
@@ -123,22 +123,33 @@ impl Dataset {
     fn get(&self, at: BlockId, mode: Mode) -> Result<BlockRef<'_>> {
         let layout = self.block_layout(at)?;
         let cache = &self.core.cache;
-        let pin = cache
-            .get_or_load(at, weight(&layout), mode, || self.load(at, &layout))
-            .map_err(|error| self.named(at, error))?;
+        let pin = cache.get_or_load(at, weight(&layout), mode, || self.load(at, &layout))?;
         Ok(BlockRef { pin, cache })
+    }
+
+    /// Puts the dataset's name before a message.
+    fn named<T>(&self, result: Result<T>) -> Result<T> {
+        result.map_err(|error| error.context(&self.core.name))
     }
 
     fn load(&self, at: BlockId, layout: &BlockLayout) -> Result<Block> {
         let (mut pixels, charge) = self.memory_for(layout)?;
         match self.core.origins[at.level as usize] {
-            Origin::Stored(level) => self.read_stored(BlockId { level, ..at }, layout, &mut pixels)?,
+            Origin::Stored(level) => {
+                let read = self.read_stored(BlockId { level, ..at }, layout, &mut pixels);
+                read.map_err(|error| error.context(at))?;
+            }
+            // A failure names the stored block that could not be read.
             Origin::Finer => self.make_from_finer(at, layout, &mut pixels)?,
         }
         Ok(Block::new(*layout, pixels, charge))
     }
 
     fn memory_for(&self, layout: &BlockLayout) -> Result<(Buffer, crate::memory::Charge)> {
+        let max = self.core.max_block_bytes;
+        if layout.bytes > max {
+            return Err(Error::limit(format!("a block of {} bytes, the limit is {max} bytes", layout.bytes)));
+        }
         let pixels = Pool::process().take(layout.bytes)?;
         Ok((pixels, self.core.cache.ledger().charge(Class::Block, weight(layout))))
     }
@@ -174,7 +185,7 @@ impl Dataset {
         let (cols, rows) = level.blocks_of(window);
         for row in rows {
             for col in cols.clone() {
-                let block = self.block(BlockId { col, row, ..at })?;
+                let block = self.get(BlockId { col, row, ..at }, Mode::Use)?;
                 let covered = level.block_window(col, row);
                 let Some(part) = covered.and_then(|covered| covered.intersection(window)) else { continue };
                 let (left, top) = (

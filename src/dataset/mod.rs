@@ -54,6 +54,8 @@ struct Core {
     source: Box<dyn TileSource>,
     levels: Vec<Level>,
     origins: Vec<Origin>,
+    /// Decoded bytes that one block may have.
+    max_block_bytes: usize,
     /// Shared apart from the rest, so that a lent block keeps its memory but not the file.
     cache: Arc<BlockCache>,
 }
@@ -106,7 +108,17 @@ impl Dataset {
         let (levels, origins) = levels::ladder(info);
         let ledger = Ledger::child_of(Ledger::process());
         let cache = Arc::new(Cache::new(options.cache_max_bytes, ledger));
-        Ok(Self { core: Arc::new(Core { name, identity, source, levels, origins, cache }) })
+        Ok(Self {
+            core: Arc::new(Core {
+                name,
+                identity,
+                source,
+                levels,
+                origins,
+                max_block_bytes: options.limits.max_block_bytes,
+                cache,
+            }),
+        })
     }
 
     /// What the source says of itself. Its `levels` are the stored ones only.
@@ -211,11 +223,6 @@ impl Dataset {
             return Ok(());
         }
         Err(Error::invalid(format!("{window} does not lie in level {level} of {}x{}", grid.width, grid.height)))
-    }
-
-    /// Puts the dataset and the block before a message.
-    fn named(&self, at: BlockId, error: Error) -> Error {
-        error.context(format!("{}: {at}", self.core.name))
     }
 }
 

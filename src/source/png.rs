@@ -47,6 +47,12 @@ impl PngSource {
         if row_bytes > limits.max_block_bytes as u64 {
             return Err(Error::limit(format!("a row takes {row_bytes} bytes")));
         }
+        // Deflate makes at most 1,032 bytes of one.
+        let stored = (width * u64::from(n_bands) * u64::from(bits)).div_ceil(8).saturating_mul(height);
+        if stored / 1032 > reader.len() {
+            let len = reader.len();
+            return Err(Error::corrupt(format!("{len} bytes of PNG cannot hold {stored} bytes of pixels")));
+        }
         let level = rows::strips(width, height, row_bytes, 1)?;
         let mut info = SourceInfo::new("png", vec![level], n_bands, sample);
         "deflate".clone_into(&mut info.compression);
@@ -118,12 +124,16 @@ impl PngSource {
         let bytes = bytes.ok_or_else(|| {
             Error::limit(format!("an interlaced picture of more than {} bytes", self.limits.max_image_bytes))
         })?;
-        let mut packed = vec![0; bytes];
-        let frame = stream.png.next_frame(&mut packed).map_err(|e| failed(&e))?;
-        let height = self.info.levels[0].height as usize;
-        let mut whole = vec![0; layout.row_stride * height];
-        for (row, target) in packed.chunks_exact(frame.line_size).zip(whole.chunks_exact_mut(layout.row_stride)) {
-            self.present(row, target)?;
+        let mut whole = vec![0; bytes];
+        let frame = stream.png.next_frame(&mut whole).map_err(|e| failed(&e))?;
+        if self.bits < 8 {
+            let packed = std::mem::take(&mut whole);
+            whole.resize(layout.row_stride * self.info.levels[0].height as usize, 0);
+            for (row, target) in packed.chunks_exact(frame.line_size).zip(whole.chunks_exact_mut(layout.row_stride)) {
+                codec::bits::unpack(row, self.bits, target.len(), target)?;
+            }
+        } else if self.bits == 16 && cfg!(target_endian = "little") {
+            codec::bytes::swap_in_place(&mut whole, 2);
         }
         rows::deal(&self.info, at, layout, &whole, out, context);
         Ok(())

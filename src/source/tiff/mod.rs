@@ -29,7 +29,6 @@ pub(super) struct TiffSource {
     info: SourceInfo,
     /// One image a level, as in `info.levels`.
     images: Vec<LevelImage>,
-    limits: Limits,
     scratch: ScratchPool,
     _metadata: Charge,
 }
@@ -51,19 +50,7 @@ impl TiffSource {
         let directories = parser.chain(parser.header.first)?;
         let first = &directories[0];
         let base = Image::parse(&parser, first, reader.len())?;
-        let layout = crate::block::BlockLayout::new(
-            (base.level.block_width, base.level.block_height),
-            1,
-            1,
-            if base.interleave == crate::block::Interleave::Band { 1 } else { base.n_bands },
-            base.sample,
-        )?;
-        if layout.bytes > limits.max_block_bytes {
-            return Err(Error::limit(format!(
-                "blocks of {} bytes, the limit is {} bytes",
-                layout.bytes, limits.max_block_bytes
-            )));
-        }
+        check_block_bytes(&base, limits)?;
 
         let mut info = SourceInfo::new(
             if parser.header.big { "bigtiff" } else { "tiff" },
@@ -93,14 +80,14 @@ impl TiffSource {
         let mut images = vec![LevelImage { reader: Arc::clone(&reader), image: base }];
         overviews.sort_by_key(|o| std::cmp::Reverse((o.image.level.width, o.image.level.height)));
         for overview in overviews {
-            if overview.fits(&images) {
+            if overview.fits(&images) && check_block_bytes(&overview.image, limits).is_ok() {
                 info.levels.push(overview.image.level);
                 images.push(overview);
             }
         }
         let memory = images.iter().map(|i| i.image.memory_bytes()).sum();
         let metadata = Ledger::process().charge(Class::Metadata, memory);
-        Ok(Self { info, images, limits, scratch: ScratchPool::default(), _metadata: metadata })
+        Ok(Self { info, images, scratch: ScratchPool::default(), _metadata: metadata })
     }
 
     /// Reads the stored bytes of a block into `scratch.bytes`.
@@ -147,6 +134,20 @@ impl LevelImage {
             && image.level.width <= last.level.width
             && image.level.height <= last.level.height
     }
+}
+
+/// Whether a block of `image` may be held: as it is presented and, where samples are widened, as it is stored too.
+fn check_block_bytes(image: &Image, limits: Limits) -> Result<()> {
+    let n_bands = if image.interleave == crate::block::Interleave::Band { 1 } else { image.n_bands };
+    let size = (image.level.block_width, image.level.block_height);
+    let layout = crate::block::BlockLayout::new(size, 1, 1, n_bands, image.sample)?;
+    let stored =
+        if decode::stored_as_presented(image, &layout) { Some(0) } else { image.stored_bytes(size.1 as usize) };
+    let bytes = stored.and_then(|stored| stored.checked_add(layout.bytes)).unwrap_or(usize::MAX);
+    if bytes > limits.max_block_bytes {
+        return Err(Error::limit(format!("blocks of {bytes} bytes, the limit is {} bytes", limits.max_block_bytes)));
+    }
+    Ok(())
 }
 
 /// The images of the file that call themselves reduced versions of the first, in sub-directories too. One that
@@ -198,12 +199,6 @@ impl TileSource for TiffSource {
 
     fn read_block(&self, at: BlockId, out: &mut [u8], _context: &mut ReadContext<'_>) -> Result<()> {
         let layout = check_block(&self.info, at, out)?;
-        if layout.bytes > self.limits.max_block_bytes {
-            return Err(Error::limit(format!(
-                "{} bytes, the limit is {} bytes a block",
-                layout.bytes, self.limits.max_block_bytes
-            )));
-        }
         let level = &self.images[at.level as usize];
         let (offset, len) = match level.image.stored(&*level.reader, at.plane, at.col, at.row)? {
             Stored::Sparse => {
