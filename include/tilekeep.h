@@ -69,6 +69,30 @@
 // The block is lent to be read: the only mode so far.
 #define TILEKEEP_LOCK_READ 0
 
+// LRU or CLOCK-Pro, whichever does better on a sample of what is read.
+#define TILEKEEP_POLICY_ADAPTIVE 0
+
+// Blocks may be wanted again: they are kept, and remembered as used.
+#define TILEKEEP_USE_NORMAL 0
+
+// Everything is read once, in order: blocks are kept where they leave first, and those that are there gain nothing.
+#define TILEKEEP_USE_SEQUENTIAL 1
+
+// The reader only passes through: absent blocks are not kept, and nothing is remembered.
+#define TILEKEEP_USE_NO_CACHE 2
+
+// The least recently used block goes first, exactly.
+#define TILEKEEP_POLICY_LRU 1
+
+// Second chance: nearly TILEKEEP_POLICY_LRU.
+#define TILEKEEP_POLICY_CLOCK 2
+
+// CLOCK-Pro: keeps a part of a loop that is larger than the cache, and what is asked for often.
+#define TILEKEEP_POLICY_CLOCK_PRO 3
+
+// Nothing is kept that is not locked or in use.
+#define TILEKEEP_POLICY_NONE 4
+
 // The samples' own type.
 #define TILEKEEP_SAMPLE_NATIVE 0
 
@@ -282,8 +306,8 @@ typedef struct tilekeep_block_options {
     uint32_t plane;
     // TILEKEEP_LOCK_READ.
     int32_t mode;
-    // Must be 0.
-    uint32_t reserved;
+    // Of tilekeep_read_block: one of TILEKEEP_USE_. A lock takes TILEKEEP_USE_NORMAL only.
+    int32_t cache_use;
 } tilekeep_block_options;
 
 // A block and how its samples lie in memory. Strides are distances in bytes.
@@ -352,6 +376,8 @@ typedef struct tilekeep_cache_stats {
     uint64_t pixel_bytes;
     // The budget.
     uint64_t max_bytes;
+    // What the cache's own structures take. The budget counts a share of them with every block.
+    uint64_t structure_bytes;
 } tilekeep_cache_stats;
 
 // Which pixels to read, and how they shall come. Set struct_size, level and the window; all else may be 0.
@@ -390,6 +416,10 @@ typedef struct tilekeep_window {
     size_t row_stride;
     // Bytes from a sample of the result to the next band's.
     size_t band_stride;
+    // One of TILEKEEP_USE_.
+    int32_t cache_use;
+    // Must be 0.
+    uint32_t reserved;
 } tilekeep_window;
 
 // How a tile shall come. Set struct_size to sizeof(tilekeep_tile_options) and all else to 0 for a raw tile of
@@ -419,6 +449,10 @@ typedef struct tilekeep_tile_options {
     double range_min;
     // The sample that becomes 255.
     double range_max;
+    // One of TILEKEEP_USE_.
+    int32_t cache_use;
+    // Must be 0.
+    uint32_t reserved;
 } tilekeep_tile_options;
 
 // A tile: a file in memory, or samples. Give it to tilekeep_free_tile.
@@ -450,7 +484,8 @@ typedef void (*tilekeep_destroy_fn)(void *user_data);
 
 // Reads one block. The buffer has exactly the bytes of the block: rows from the top without padding, bands side by
 // side, samples in native byte order; blocks of the last column and row have the pixels of the level only. All of it
-// must be written. Called from any thread, from several at once, never under a lock of the library.
+// must be written. Called from any thread, from several at once, never under a lock of the library. It may use other
+// datasets, but must not read from its own: that would wait for itself.
 //
 // Returns TILEKEEP_OK or one of the TILEKEEP_ERR_ codes; tilekeep_set_last_error says why in words.
 //
@@ -521,7 +556,7 @@ extern "C" {
 const char *tilekeep_last_error(void);
 
 // Says in words why a callback is about to return a failure: the message becomes part of what the caller of the
-// library is told. To be called in the callback. NULL is taken as an empty text.
+// library is told. For callbacks only; what tilekeep_last_error gives does not change. NULL is taken as an empty text.
 //
 // @since 0.1
 void tilekeep_set_last_error(const char *message);
@@ -645,10 +680,32 @@ tilekeep_status tilekeep_unlock_block(const struct tilekeep_block *block);
 tilekeep_status tilekeep_set_cache_max(const struct tilekeep_dataset *dataset,
                                        uint64_t bytes);
 
+// Changes which blocks the dataset forgets first: one of TILEKEEP_POLICY_. Blocks that are kept stay.
+//
+// @since 0.1
+tilekeep_status tilekeep_set_cache_policy(const struct tilekeep_dataset *dataset, int32_t policy);
+
 // Says how many bytes of decoded blocks the dataset may keep.
 //
 // @since 0.1
 tilekeep_status tilekeep_get_cache_max(const struct tilekeep_dataset *dataset, uint64_t *bytes_out);
+
+// Predicts the share of reads, from 0 to 1, that each of n budgets would have found in memory so far. ratios_out must
+// have room for n numbers.
+//
+// @since 0.1
+tilekeep_status tilekeep_cache_curve(const struct tilekeep_dataset *dataset,
+                                     const uint64_t *budgets_bytes,
+                                     uint32_t n,
+                                     double *ratios_out);
+
+// Gives a budget that is predicted to find this share of reads, from 0 to 1, in memory. TILEKEEP_ERR_NOT_FOUND when no
+// budget is, because too much is read for the first time.
+//
+// @since 0.1
+tilekeep_status tilekeep_suggest_cache_max(const struct tilekeep_dataset *dataset,
+                                           double target_ratio,
+                                           uint64_t *bytes_out);
 
 // Says what the block cache of the dataset did, and what it holds.
 //

@@ -46,7 +46,7 @@
 //! | `memory` | the ledger of bytes; the pool that block memory comes from |
 //! | `sample`, `grid` | sample types; levels, blocks, windows, geotransform |
 //! | `block` | the immutable pixels of one block |
-//! | `cache` | a byte-bounded cache with locks and one load for many waiters; knows no raster |
+//! | `cache` | byte-bounded, found without a lock, one load for many waiters, policies; knows no raster |
 //! | `codec` | stored bytes to samples; knows no file |
 //! | `source` | where bytes lie: TIFF, PNG, JPEG, memory |
 //! | `resample` | pixels out of other pixels |
@@ -64,9 +64,10 @@
 //! 3. One load per block at a time. All who wait for it sleep, and get the same block or the same error. A failure is
 //!    not remembered, concerns its one block, and pixels are never invented for it.
 //! 4. A published block never changes.
-//! 5. A locked block stays findable. Locked blocks are on no eviction list.
+//! 5. A locked block stays findable. Blocks that are locked for long are in no eviction structure.
 //! 6. Cached blocks, their overhead and loads under way stay within the budget of their dataset. When only locked bytes
-//!    are left a further lock is refused; reads go on, uncached.
+//!    are left a further lock is refused; reads go on, uncached. Making a level that is not stored takes up to 8 MiB
+//!    more for each such level on the way.
 //! 7. Level 0 is full resolution. Coordinates are pixels of their own level; levels, columns and rows of blocks and
 //!    tiles count from the top left.
 //! 8. No thread starts, no file is written, no logger or panic hook is installed.
@@ -75,7 +76,7 @@
 //! Absent on purpose: a global cache size, a global list of drivers, an async runtime, warping between coordinate
 //! systems.
 
-#![warn(clippy::print_stdout, clippy::print_stderr)]
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 mod block;
 mod cache;
@@ -93,7 +94,8 @@ mod sample;
 mod source;
 mod sync;
 
-pub use dataset::{BlockRef, Dataset, Layout, OpenOptions, SharedBlock, Stats, WindowRequest};
+pub use cache::CachePolicy;
+pub use dataset::{BlockRef, CacheUse, Dataset, Layout, OpenOptions, SharedBlock, Stats, WindowRequest};
 
 pub use render::{Edge, Encoding, Tile, TileRequest};
 

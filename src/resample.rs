@@ -1,5 +1,7 @@
 //! Pixels made from other pixels: half-size levels, and averages over any area. Nothing here knows a dataset.
 
+use std::ops::Range;
+
 use crate::sample::{Run, Sample, SampleType, convert, with_sample};
 use crate::source::Nodata;
 use crate::{BlockLayout, Result};
@@ -169,18 +171,21 @@ impl Axis {
         (low, high)
     }
 
-    /// First and one past the last source pixel that new pixel `i` touches.
+    /// First and one past the last source pixel that new pixel `i` is made of.
+    ///
+    /// A source pixel of which it covers next to nothing is left out: whether it does is a matter of rounding, and
+    /// beside nodata it would be all there is.
     pub(crate) fn pixels(&self, i: u32) -> (u64, u64) {
         let (low, high) = self.span(i);
-        let first = (low.floor() as u64).min(self.size - 1);
-        (first, (high.ceil() as u64).clamp(first + 1, self.size))
+        let sliver = (high - low) * 1e-6;
+        let first = ((low + sliver).floor() as u64).min(self.size - 1);
+        (first, ((high - sliver).ceil() as u64).clamp(first + 1, self.size))
     }
 
-    /// How much of source pixel `at` lies in the span; at least a sliver, so that a pixel touched only by rounding
-    /// does not vanish.
+    /// How much of source pixel `at` lies in the span.
     fn weight((low, high): (f64, f64), at: u64) -> f64 {
         let at = at as f64;
-        (high.min(at + 1.0) - low.max(at)).max(1e-9)
+        (high.min(at + 1.0) - low.max(at)).max(f64::MIN_POSITIVE)
     }
 }
 
@@ -194,18 +199,17 @@ struct Part {
 }
 
 impl Axis {
-    fn parts(&self, first: u32, n: u32) -> Vec<Part> {
-        (first..first + n)
-            .map(|i| {
-                let (first, end) = self.pixels(i);
-                Part { first, end, span: self.span(i) }
-            })
-            .collect()
+    fn parts(&self, new: Range<u32>) -> Vec<Part> {
+        new.map(|i| {
+            let (first, end) = self.pixels(i);
+            Part { first, end, span: self.span(i) }
+        })
+        .collect()
     }
 }
 
 /// The parts that touch source pixels from `start` up to `end`. Parts are in order.
-fn touching(parts: &[Part], start: u64, end: u64) -> std::ops::Range<usize> {
+fn touching(parts: &[Part], start: u64, end: u64) -> Range<usize> {
     parts.partition_point(|part| part.end <= start)..parts.partition_point(|part| part.first < end)
 }
 
@@ -224,11 +228,12 @@ impl Averages {
         (width as usize).saturating_mul(n_bands as usize).saturating_mul(16)
     }
 
-    pub(crate) fn new(cols: Axis, rows: Axis, first_row: u32, n_rows: u32, width: u32, n_bands: u32) -> Self {
-        let n = n_rows as usize * width as usize * n_bands as usize;
+    /// For the new pixels of these columns and rows.
+    pub(crate) fn new((cols, across): (Axis, Range<u32>), (rows, down): (Axis, Range<u32>), n_bands: u32) -> Self {
+        let n = across.len() * down.len() * n_bands as usize;
         Self {
-            cols: cols.parts(0, width),
-            rows: rows.parts(first_row, n_rows),
+            cols: cols.parts(across),
+            rows: rows.parts(down),
             n_bands: n_bands as usize,
             sums: vec![0.0; n],
             weights: vec![0.0; n],
@@ -361,12 +366,26 @@ mod tests {
     }
 
     #[test]
+    fn no_pixel_is_made_of_a_neighbour_that_rounding_lets_in() {
+        for (width, n) in (1..200u32).flat_map(|w| (1..=w).map(move |n| (w, n))) {
+            let axis = Axis { start: 0.0, step: f64::from(width) / f64::from(n), size: u64::from(width) };
+            for i in 0..n {
+                let exact = (
+                    u64::from(i) * u64::from(width) / u64::from(n),
+                    (u64::from(i + 1) * u64::from(width)).div_ceil(u64::from(n)),
+                );
+                assert_eq!(axis.pixels(i), exact, "{i} of {n} made of {width}");
+            }
+        }
+    }
+
+    #[test]
     fn averages_weigh_by_area() {
         // Three pixels become two: each new one covers one and a half.
         let layout = BlockLayout::new((3, 1), 3, 1, 1, SampleType::F64).unwrap();
         let cols = Axis { start: 0.0, step: 1.5, size: 3 };
         let rows = Axis { start: 0.0, step: 1.0, size: 1 };
-        let mut averages = Averages::new(cols, rows, 0, 1, 2, 1);
+        let mut averages = Averages::new((cols, 0..2), (rows, 0..1), 1);
         averages.add((&layout, &bytes(&[3.0f64, 6.0, 12.0])), (0, 0), (0, 0), None);
         let mut out = vec![0; 16];
         averages.write_row(0, 0, SampleType::F64, None, &mut out, Run { sample: SampleType::F64, stride: 8 }).unwrap();

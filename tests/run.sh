@@ -20,6 +20,8 @@ fi
 # A peer that is missing now is a failure, not a test that was skipped.
 export TILEKEEP_REQUIRE_PEERS=1
 cargo test
+# Once more for what it prints: files read, unsupported and refused, by codec; or that the real files are not there.
+cargo test --test real_files -- --nocapture --test-threads 1
 # The same without any C code.
 cargo test --no-default-features --lib --test tiff_variants --test threads
 # The C program of the README, in an empty folder, by the README's own lines; and once more under valgrind.

@@ -1,78 +1,98 @@
 //! One load that many may wait for.
 
-use std::hash::Hash;
-
 use crate::error::{Error, Result};
-use crate::sync::{Arc, Condvar, Mutex};
-
-use super::Cache;
+use crate::sync::{Arc, AtomicU32, Condvar, Mutex, Ordering};
 
 /// A load under way. Whoever wants its value sleeps here, and nowhere else.
 pub(super) struct Flight<V> {
-    result: Mutex<Option<Result<Arc<V>>>>,
-    landed: Condvar,
+    landed: Mutex<Option<Result<Landed<V>>>>,
+    arrived: Condvar,
+    /// Counted under the cache's mutex, until the leader takes the flight off the cache's list.
+    waiters: AtomicU32,
+}
+
+/// How a load ended well.
+pub(super) enum Landed<V> {
+    /// In this slot, with one pin for each waiter.
+    Kept(u32),
+    /// The budget had no room.
+    Loose(Arc<V>),
+    /// There is no value, and no reason why loading it should fail.
+    Nothing,
+}
+
+impl<V> Clone for Landed<V> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Kept(slot) => Self::Kept(*slot),
+            Self::Loose(value) => Self::Loose(Arc::clone(value)),
+            Self::Nothing => Self::Nothing,
+        }
+    }
 }
 
 impl<V> Default for Flight<V> {
     fn default() -> Self {
-        Self { result: Mutex::new(None), landed: Condvar::new() }
+        Self { landed: Mutex::new(None), arrived: Condvar::new(), waiters: AtomicU32::new(0) }
     }
 }
 
 impl<V> Flight<V> {
-    pub(super) fn wait(&self) -> Result<Arc<V>> {
-        let mut result = self.result.lock();
+    /// One more will wait. Under the cache's mutex.
+    pub(super) fn join(&self) {
+        self.waiters.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many wait. Under the cache's mutex, when nobody can join any more.
+    pub(super) fn waiters(&self) -> u32 {
+        self.waiters.load(Ordering::Relaxed)
+    }
+
+    /// Sleeps until the load is over. A slot that it gives has a pin for the caller.
+    pub(super) fn wait(&self) -> Result<Landed<V>> {
+        let mut landed = self.landed.lock();
         loop {
-            match &*result {
-                Some(Ok(value)) => return Ok(Arc::clone(value)),
-                Some(Err(error)) => return Err(error.clone()),
-                None => self.landed.wait(&mut result),
+            match &*landed {
+                Some(result) => return result.clone(),
+                None => self.arrived.wait(&mut landed),
             }
         }
     }
 
-    fn finish(&self, with: Result<Arc<V>>) {
-        *self.result.lock() = Some(with);
-        self.landed.notify_all();
-    }
-}
-
-/// The leader's duty to end its flight: if it panics, the waiters are told and the key is absent again.
-pub(super) struct Landing<'a, K: Copy + Eq + Hash, V> {
-    cache: &'a Cache<K, V>,
-    key: K,
-    reserved: u64,
-    flight: &'a Flight<V>,
-    over: bool,
-}
-
-impl<'a, K: Copy + Eq + Hash, V> Landing<'a, K, V> {
-    pub(super) fn new(cache: &'a Cache<K, V>, key: K, reserved: u64, flight: &'a Flight<V>) -> Self {
-        Self { cache, key, reserved, flight, over: false }
-    }
-
     /// Tells the waiters. The cache's own state must have been brought up to date before.
-    pub(super) fn land(mut self, result: Result<Arc<V>>) {
-        self.over = true;
-        self.flight.finish(result);
-    }
-
-    /// Makes the key absent and tells the waiters why.
-    pub(super) fn fail(mut self, error: &Error) {
-        self.over = true;
-        self.give_up(error.clone());
-    }
-
-    fn give_up(&self, error: Error) {
-        self.cache.abandon(&self.key, self.reserved);
-        self.flight.finish(Err(error));
+    pub(super) fn land(&self, result: Result<Landed<V>>) {
+        *self.landed.lock() = Some(result);
+        self.arrived.notify_all();
     }
 }
 
-impl<K: Copy + Eq + Hash, V> Drop for Landing<'_, K, V> {
+/// The leader's duty to end its flight: if the load panics, `give_up` runs with an error for everybody.
+pub(super) struct Duty<F: FnMut(Error)> {
+    give_up: F,
+    done: bool,
+}
+
+impl<F: FnMut(Error)> Duty<F> {
+    pub(super) fn new(give_up: F) -> Self {
+        Self { give_up, done: false }
+    }
+
+    /// The load ended without a panic.
+    pub(super) fn done(mut self) {
+        self.done = true;
+    }
+
+    /// The load failed.
+    pub(super) fn fail(mut self, error: Error) {
+        self.done = true;
+        (self.give_up)(error);
+    }
+}
+
+impl<F: FnMut(Error)> Drop for Duty<F> {
     fn drop(&mut self) {
-        if !self.over {
-            self.give_up(Error::internal("the load panicked in the thread that ran it"));
+        if !self.done {
+            (self.give_up)(Error::internal("the load panicked in the thread that ran it"));
         }
     }
 }

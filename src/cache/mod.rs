@@ -1,43 +1,67 @@
-//! A cache of loaded values: bounded in bytes, least recently used first out, one load for many who ask.
+//! A cache of loaded values: bounded in bytes, one load for many who ask, found without a lock.
 //!
 //! It knows nothing of rasters. A value found or loaded comes back *pinned*: it stays, and stays findable, until the
-//! pin is dropped. What is pinned is on no eviction list, so it costs a miss nothing.
+//! pin is dropped. What is pinned for long is in no eviction structure, so it costs a miss nothing.
 //!
-//! One mutex guards the entries. No load runs and no value is dropped while it is held; a hit takes it for a map
-//! look-up and a few links.
+//! ```text
+//! hit:   hash -> index -> slot: pin (one atomic addition), compare the key -> a note in a ring. No lock.
+//! miss:  mutex: note the load, make room; no lock: load; mutex: publish; wake who waited.
+//! ```
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `slots` | where entries live; their states and pins |
+//! | `index` | from a key's hash to slots |
+//! | `touches` | which entries were found, until somebody has the mutex |
+//! | `policy` | which entry goes |
+//! | `curve` | how often a cache of another size would have hit |
+//! | `flight` | a load, and those who wait for it |
+//! | `state` | what the mutex guards: policy, budget, loads under way |
+//!
+//! Locks: a thread takes the mutex of one cache, or the one inside a flight, never both, and never while it loads or
+//! drops a value.
 
-mod entries;
+mod curve;
 mod flight;
+mod index;
+mod kind;
+mod pinned;
+mod policy;
+mod slots;
+mod state;
+mod touches;
 
 use std::hash::Hash;
-use std::ops::Deref;
 
 use crate::error::{Error, Result};
 use crate::memory::{Class, Ledger};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering};
 
-use entries::Entries;
-use flight::{Flight, Landing};
+use flight::{Duty, Flight, Landed};
+use index::Index;
+pub use kind::CachePolicy;
+use pinned::Held;
+pub(crate) use pinned::Pinned;
+use slots::Slots;
+use state::{Evicted, State};
+use touches::Touches;
 
-/// What an entry takes beside its value, counted against the budget.
-pub(crate) const ENTRY_OVERHEAD: u64 = 128;
+/// What an entry takes beside its value, counted against the budget: its slot, its places in the index and in the
+/// policy.
+pub(crate) const ENTRY_OVERHEAD: u64 = 320;
 
 /// A cache of values of type `V` under keys of type `K`.
-pub(crate) struct Cache<K, V> {
+pub(crate) struct Cache<K: Copy + Eq + Hash, V> {
+    slots: Slots<K, V>,
+    index: Index,
+    touches: Touches,
     state: Mutex<State<K, V>>,
+    /// Hits by readers who left no note.
+    passing_hits: AtomicU64,
     ledger: Arc<Ledger>,
 }
 
-struct State<K, V> {
-    entries: Entries<K, V>,
-    flights: std::collections::HashMap<K, Arc<Flight<V>>>,
-    max_bytes: u64,
-    /// Reserved for loads under way.
-    loading_bytes: u64,
-    counts: Counts,
-}
-
-/// What happened in a cache since it was made.
+/// What happened in a cache since it was made, and what it holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) hits: u64,
@@ -49,12 +73,15 @@ pub(crate) struct Counts {
     /// Values that came beside one that was asked for.
     pub(crate) siblings: u64,
     pub(crate) evictions: u64,
-    /// Values handed out that the budget had no room for.
+    /// Loads whose value the budget had no room for.
     pub(crate) uncached: u64,
     /// Bytes of entries, overhead included.
     pub(crate) bytes: u64,
     pub(crate) entries: u64,
+    /// What the structures of the cache itself take.
+    pub(crate) structure_bytes: u64,
     pub(crate) locked_bytes: u64,
+    pub(crate) dirty_bytes: u64,
     pub(crate) loading_bytes: u64,
     pub(crate) max_bytes: u64,
 }
@@ -64,33 +91,44 @@ pub(crate) struct Counts {
 pub(crate) enum Mode {
     /// For a moment: when the budget has no room the value is handed out and forgotten.
     Use,
+    /// As `Use`, by somebody who reads everything once: the entry goes soon, and others are not pushed out for it.
+    Sequential,
+    /// As `Use`, without leaving a trace: what is absent is not kept, what is there gets no younger.
+    Passing,
     /// To stay: refused with `limit exceeded` when only pinned bytes are left.
     Lock,
 }
 
-/// A value that stays while this lives. `C` is how the cache is held: borrowed, or shared when the pin must be able
-/// to outlive whoever made it.
-pub(crate) struct Pinned<K: Copy + Eq + Hash, V, C: Deref<Target = Cache<K, V>>> {
-    cache: C,
-    value: Arc<V>,
-    /// `None` for a value that the cache does not keep, and after it moved to another pin.
-    slot: Option<u32>,
-}
-
 impl<K: Copy + Eq + Hash, V> Cache<K, V> {
-    pub(crate) fn new(max_bytes: u64, ledger: Arc<Ledger>) -> Self {
-        let state = State {
-            entries: Entries::default(),
-            flights: std::collections::HashMap::new(),
-            max_bytes,
-            loading_bytes: 0,
-            counts: Counts::default(),
-        };
-        Self { state: Mutex::new(state), ledger }
+    pub(crate) fn new(max_bytes: u64, kind: CachePolicy, ledger: Arc<Ledger>) -> Self {
+        Self {
+            slots: Slots::new(),
+            index: Index::new(),
+            touches: Touches::new(),
+            state: Mutex::new(State::new(max_bytes, kind)),
+            passing_hits: AtomicU64::new(0),
+            ledger,
+        }
     }
 
     pub(crate) fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
+    }
+
+    /// The value under `key` if it is there: no lock, no allocation, no system call.
+    #[inline]
+    pub(crate) fn get(&self, key: &K, mode: Mode) -> Option<Pinned<K, V, &Self>> {
+        for slot in self.index.probe(hash_of(key)) {
+            match self.slots.pin(slot, key) {
+                Ok(()) => {
+                    self.note_hit(slot, mode);
+                    return Some(Pinned::new(self, Held::Slot(slot)));
+                }
+                Err(true) => self.settle(slot),
+                Err(false) => {}
+            }
+        }
+        None
     }
 
     /// The value under `key`, loaded by `load` when it is not there. `bytes` is what it will take.
@@ -108,277 +146,376 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         mode: Mode,
         load: impl FnOnce() -> Result<V>,
     ) -> Result<Pinned<K, V, &Self>> {
-        let weight = bytes.saturating_add(ENTRY_OVERHEAD);
+        if let Some(found) = self.get(&key, mode) {
+            return Ok(found);
+        }
         let mut waited = false;
         loop {
             let mut state = self.state.lock();
-            if let Some(slot) = state.entries.find(&key) {
-                if !waited {
-                    state.counts.hits += 1;
-                }
-                return self.pin(&mut state, slot, mode);
-            }
-            if !waited {
-                state.counts.misses += 1;
-            }
-            if let Some(flight) = state.flights.get(&key) {
-                let flight = Arc::clone(flight);
-                if !waited {
-                    state.counts.coalesced += 1;
-                }
-                waited = true;
+            // A reader without the mutex can miss what is there.
+            if let Some(slot) = self.find(&key) {
+                self.slots.pin_again(slot);
                 drop(state);
-                let value = flight.wait()?;
-                if mode == Mode::Use {
-                    return Ok(self.pin_if_kept(&key, value));
+                if !waited {
+                    self.note_hit(slot, mode);
                 }
-                continue;
+                return Ok(Pinned::new(self, Held::Slot(slot)));
             }
-            return self.lead(state, key, weight, mode, load);
+            state.counts.misses += u64::from(!waited);
+            let Some(flight) = state.flights.get(&key).map(Arc::clone) else {
+                return self.lead(state, key, bytes.saturating_add(ENTRY_OVERHEAD), mode, load);
+            };
+            flight.join();
+            if !waited {
+                state.counts.coalesced += 1;
+                state.note_miss(hash_of(&key), bytes.saturating_add(ENTRY_OVERHEAD), mode);
+            }
+            waited = true;
+            drop(state);
+            let held = match flight.wait()? {
+                Landed::Kept(slot) => Held::Slot(slot),
+                Landed::Loose(_) if mode == Mode::Lock => {
+                    return Err(Error::limit("the budget has no room for a lock"));
+                }
+                Landed::Loose(value) => Held::Loose(value),
+                // Somebody offered the value and then did not have it: nothing is known about loading it.
+                Landed::Nothing => continue,
+            };
+            return Ok(Pinned::new(self, held));
         }
-    }
-
-    /// The value under `key` if it is there. Counts as a hit, or as nothing.
-    #[cfg(test)]
-    pub(crate) fn get(&self, key: &K) -> Option<Pinned<K, V, &Self>> {
-        let mut state = self.state.lock();
-        let slot = state.entries.find(key)?;
-        state.counts.hits += 1;
-        self.pin(&mut state, slot, Mode::Use).ok()
     }
 
     /// Keeps a value that nobody asked for yet, unless it is there or being loaded, or there is no room even with
     /// everything else evicted. `make` runs without the lock.
     pub(crate) fn insert_with(&self, key: K, bytes: u64, make: impl FnOnce() -> Option<V>) -> bool {
         let weight = bytes.saturating_add(ENTRY_OVERHEAD);
+        let mut state = self.state.lock();
+        if state.is_off() || self.find(&key).is_some() || state.flights.contains_key(&key) {
+            return false;
+        }
+        let (room, evicted) = self.make_room(&mut state, weight);
         let flight = Arc::new(Flight::default());
-        {
-            let mut state = self.state.lock();
-            if state.entries.find(&key).is_some() || state.flights.contains_key(&key) {
-                return false;
-            }
-            let (room, evicted) = state.reserve(weight);
-            self.count_out(&evicted);
-            if !room {
-                drop(state);
-                return false;
-            }
+        if room {
+            state.loading_bytes += weight;
             state.flights.insert(key, Arc::clone(&flight));
+        }
+        drop(state);
+        drop(evicted);
+        if !room {
+            return false;
+        }
+        let duty = Duty::new(|error| self.give_up(&key, weight, &flight, error));
+        let value = make();
+        duty.done();
+        let mut state = self.state.lock();
+        let Some(value) = value else {
+            state.finish(&key, weight);
             drop(state);
-            drop(evicted);
-        }
-        let landing = Landing::new(self, key, weight, &flight);
-        match make() {
-            Some(value) => {
-                let value = Arc::new(value);
-                let mut state = self.state.lock();
-                state.counts.siblings += 1;
-                state.finish(&key, weight);
-                let slot = state.entries.insert(key, Arc::clone(&value), weight);
-                self.ledger.add(Class::Overhead, ENTRY_OVERHEAD);
-                let max = state.max_bytes.saturating_sub(state.loading_bytes);
-                let evicted = state.entries.unpin(slot, max);
-                self.count_out(&evicted);
-                state.counts.evictions += evicted.len() as u64;
-                drop(state);
-                landing.land(Ok(value));
-                true
-            }
-            None => {
-                landing.fail(&Error::internal("a value offered beside another was not delivered"));
-                false
-            }
-        }
+            flight.land(Ok(Landed::Nothing));
+            return false;
+        };
+        state.counts.siblings += 1;
+        state.finish(&key, weight);
+        let slot = self.publish(&mut state, key, value, weight, flight.waiters(), Mode::Use);
+        let evicted = self.shrink(&mut state);
+        drop(state);
+        flight.land(Ok(Landed::Kept(slot)));
+        drop(evicted);
+        true
     }
 
     /// Changes the budget. What exceeds it and is not pinned goes at once.
     pub(crate) fn set_max_bytes(&self, max_bytes: u64) {
         let mut state = self.state.lock();
-        state.max_bytes = max_bytes;
-        let evicted = state.shrink_to_budget();
+        state.set_max_bytes(max_bytes);
+        let evicted = self.shrink(&mut state);
+        drop(state);
+        drop(evicted);
+    }
+
+    pub(crate) fn max_bytes(&self) -> u64 {
+        self.state.lock().max_bytes
+    }
+
+    /// The hit ratios that budgets are predicted to reach with LRU, by what was read so far.
+    pub(crate) fn curve(&self, budgets_bytes: &[u64]) -> Vec<f64> {
+        let mut state = self.state.lock();
+        self.drain(&mut state);
+        state.curve.predict(budgets_bytes)
+    }
+
+    /// The least budget that is predicted to reach a hit ratio.
+    pub(crate) fn suggest(&self, target_ratio: f64) -> Option<u64> {
+        let mut state = self.state.lock();
+        self.drain(&mut state);
+        state.curve.suggest(target_ratio)
+    }
+
+    /// Changes the policy. Entries stay; what is known of their use is forgotten.
+    pub(crate) fn set_policy(&self, kind: CachePolicy) {
+        let mut state = self.state.lock();
+        self.drain(&mut state);
+        let evicted = state.set_policy(kind, &self.slots, &self.index);
         self.count_out(&evicted);
         drop(state);
         drop(evicted);
     }
 
-    /// Forgets every value that is not pinned and for which `which` holds. They do not count as evictions.
-    pub(crate) fn remove_if(&self, which: impl FnMut(&K) -> bool) {
+    /// Forgets every value that is not pinned or dirty and for which `which` holds. They do not count as evictions.
+    pub(crate) fn remove_if(&self, mut which: impl FnMut(&K) -> bool) {
         let mut state = self.state.lock();
-        let removed = state.entries.remove_if(which);
+        let slots = 0..state.n_slots();
+        let removed: Evicted<V> = slots
+            .filter(|slot| self.slots.key(*slot).is_some_and(|key| which(&key)))
+            .filter_map(|slot| state.remove(slot, &self.slots, &self.index))
+            .collect();
         self.count_out(&removed);
         drop(state);
         drop(removed);
     }
 
+    /// Makes the value of a pin one that must be written back before it may go.
+    #[cfg_attr(not(test), expect(dead_code, reason = "datasets are read only so far"))]
+    pub(crate) fn mark_dirty(&self, pinned: &Pinned<K, V, &Self>) {
+        if let Held::Slot(slot) = pinned.held {
+            let mut state = self.state.lock();
+            state.park(slot, &self.slots);
+            self.slots.dirty(slot);
+        }
+    }
+
+    /// Writes every dirty value back with `write`, which runs without a lock. One whose write fails stays dirty; the
+    /// others are written all the same, and the first error is returned.
+    ///
+    /// # Errors
+    ///
+    /// The first that `write` returned.
+    #[cfg_attr(not(test), expect(dead_code, reason = "datasets are read only so far"))]
+    pub(crate) fn flush(&self, mut write: impl FnMut(&K, &V) -> Result<()>) -> Result<()> {
+        let n_slots = self.state.lock().n_slots();
+        let mut failure = Ok(());
+        for slot in 0..n_slots {
+            let key = {
+                let state = self.state.lock();
+                if !self.slots.begin_writing(slot) {
+                    continue;
+                }
+                self.slots.pin_again(slot);
+                let key = self.slots.key(slot);
+                drop(state);
+                key
+            };
+            let pinned = Pinned::new(self, Held::Slot(slot));
+            let written = key.map_or(Ok(()), |key| {
+                // A write that panics has failed, and the value is dirty still.
+                let rollback = Duty::new(|_| self.slots.end_writing(slot, false));
+                let written = write(&key, &pinned);
+                rollback.done();
+                written
+            });
+            let state = self.state.lock();
+            self.slots.end_writing(slot, written.is_ok());
+            drop(state);
+            drop(pinned);
+            if failure.is_ok() {
+                failure = written;
+            }
+        }
+        failure
+    }
+
     pub(crate) fn counts(&self) -> Counts {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        self.drain(&mut state);
+        let (locked_bytes, dirty_bytes) = state.held_bytes(&self.slots);
         Counts {
-            bytes: state.entries.bytes(),
-            entries: state.entries.len() as u64,
-            locked_bytes: state.entries.pinned_bytes(),
+            hits: self.touches.hits() + self.passing_hits.load(Ordering::Relaxed),
+            bytes: state.bytes,
+            entries: state.entries,
+            structure_bytes: (Touches::bytes() + self.index.bytes() + state.structure_bytes()) as u64,
+            locked_bytes,
+            dirty_bytes,
             loading_bytes: state.loading_bytes,
             max_bytes: state.max_bytes,
             ..state.counts
         }
     }
 
-    #[cfg(test)]
-    pub(crate) fn check_invariants(&self) {
-        let state = self.state.lock();
-        state.entries.check_invariants();
-        assert!(state.entries.bytes() - state.entries.pinned_bytes() <= state.max_bytes);
-    }
-
     fn lead(
         &self,
-        mut state: parking_lot::MutexGuard<'_, State<K, V>>,
+        mut state: MutexGuard<'_, State<K, V>>,
         key: K,
         weight: u64,
         mode: Mode,
         load: impl FnOnce() -> Result<V>,
     ) -> Result<Pinned<K, V, &Self>> {
-        let (room, evicted) = state.reserve(weight);
-        self.count_out(&evicted);
+        self.drain(&mut state);
+        state.note_miss(hash_of(&key), weight, mode);
+        let (room, evicted) =
+            if mode == Mode::Passing { (false, Vec::new()) } else { self.make_room(&mut state, weight) };
         if !room && mode == Mode::Lock {
-            let (locked, max) = (state.entries.pinned_bytes() + state.loading_bytes, state.max_bytes);
+            let (locked, max) = (state.bytes + state.loading_bytes, state.max_bytes);
             drop(state);
+            drop(evicted);
             return Err(Error::limit(format!("a lock of {weight} bytes with {locked} of {max} bytes locked already")));
         }
+        let reserved = if room { weight } else { 0 };
         let flight = Arc::new(Flight::default());
+        state.loading_bytes += reserved;
         state.flights.insert(key, Arc::clone(&flight));
         state.counts.loads += 1;
         drop(state);
         drop(evicted);
 
-        let landing = Landing::new(self, key, if room { weight } else { 0 }, &flight);
+        let duty = Duty::new(|error| self.give_up(&key, reserved, &flight, error));
         let value = match load() {
-            Ok(value) => Arc::new(value),
+            Ok(value) => value,
             Err(error) => {
-                landing.fail(&error);
+                duty.fail(error.clone());
                 return Err(error);
             }
         };
+        duty.done();
         let mut state = self.state.lock();
-        state.finish(&key, if room { weight } else { 0 });
+        state.finish(&key, reserved);
         // The budget may have shrunk meanwhile.
-        let keep = room && state.entries.bytes() + weight <= state.max_bytes;
-        let slot = keep.then(|| state.entries.insert(key, Arc::clone(&value), weight));
-        if keep {
-            self.ledger.add(Class::Overhead, ENTRY_OVERHEAD);
-        } else {
-            state.counts.uncached += 1;
+        if room && state.bytes + state.loading_bytes + weight <= state.max_bytes {
+            let slot = self.publish(&mut state, key, value, weight, flight.waiters() + 1, mode);
+            drop(state);
+            flight.land(Ok(Landed::Kept(slot)));
+            return Ok(Pinned::new(self, Held::Slot(slot)));
         }
+        state.counts.uncached += 1;
         drop(state);
-        landing.land(Ok(Arc::clone(&value)));
-        if slot.is_none() && mode == Mode::Lock {
-            return Err(Error::limit("the budget shrank while the block to lock was loaded"));
+        let value = Arc::new(value);
+        flight.land(Ok(Landed::Loose(Arc::clone(&value))));
+        if mode == Mode::Lock {
+            return Err(Error::limit("the budget shrank while the value to lock was loaded"));
         }
-        Ok(Pinned { cache: self, value, slot })
-    }
-
-    fn pin(&self, state: &mut State<K, V>, slot: u32, mode: Mode) -> Result<Pinned<K, V, &Self>> {
-        if mode == Mode::Lock && !state.entries.may_pin(slot, state.max_bytes) {
-            let (locked, max) = (state.entries.pinned_bytes(), state.max_bytes);
-            return Err(Error::limit(format!("a further lock with {locked} of {max} bytes locked already")));
-        }
-        let value = state.entries.pin(slot);
-        Ok(Pinned { cache: self, value, slot: Some(slot) })
-    }
-
-    /// A pin on the value that a load just gave, whether or not the cache still has it.
-    fn pin_if_kept(&self, key: &K, value: Arc<V>) -> Pinned<K, V, &Self> {
-        let mut state = self.state.lock();
-        match state.entries.find(key) {
-            Some(slot) => Pinned { cache: self, value: state.entries.pin(slot), slot: Some(slot) },
-            None => {
-                state.counts.uncached += 1;
-                Pinned { cache: self, value, slot: None }
-            }
-        }
-    }
-
-    /// Takes entries off the ledger; their values count until they are dropped.
-    fn count_out(&self, gone: &[Arc<V>]) {
-        self.ledger.sub(Class::Overhead, gone.len() as u64 * ENTRY_OVERHEAD);
+        Ok(Pinned::new(self, Held::Loose(value)))
     }
 
     /// The load of `key` is over without a value.
-    fn abandon(&self, key: &K, reserved: u64) {
+    fn give_up(&self, key: &K, reserved: u64, flight: &Flight<V>, error: Error) {
         let mut state = self.state.lock();
         state.finish(key, reserved);
         state.counts.failed_loads += 1;
+        drop(state);
+        flight.land(Err(error));
+    }
+
+    fn publish(&self, state: &mut State<K, V>, key: K, value: V, weight: u64, pins: u32, mode: Mode) -> u32 {
+        self.ledger.add(Class::Overhead, ENTRY_OVERHEAD);
+        state.publish((key, hash_of(&key)), value, weight, (pins, mode), &self.slots, &self.index)
+    }
+
+    /// The slot of `key`. Under the mutex, which makes the answer certain.
+    fn find(&self, key: &K) -> Option<u32> {
+        self.index.probe(hash_of(key)).find(|slot| self.slots.key(*slot).as_ref() == Some(key))
+    }
+
+    #[inline]
+    fn note_hit(&self, slot: u32, mode: Mode) {
+        if mode == Mode::Passing {
+            self.passing_hits.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.touches.push(slot, mode == Mode::Sequential, || {
+            if let Some(mut state) = self.state.try_lock() {
+                self.drain(&mut state);
+            }
+        });
+    }
+
+    /// Tells the policy what was found since it was last told.
+    fn drain(&self, state: &mut State<K, V>) {
+        self.touches.drain(|slot, sequential| state.touch(slot, sequential, &self.slots));
+    }
+
+    fn make_room(&self, state: &mut State<K, V>, weight: u64) -> (bool, Evicted<V>) {
+        self.drain(state);
+        let (room, evicted) = state.make_room(weight, &self.slots, &self.index);
+        self.count_out(&evicted);
+        (room, evicted)
+    }
+
+    fn shrink(&self, state: &mut State<K, V>) -> Evicted<V> {
+        self.make_room(state, 0).1
+    }
+
+    /// Takes entries off the ledger; their values count until they are dropped.
+    fn count_out(&self, gone: &Evicted<V>) {
+        self.ledger.sub(Class::Overhead, gone.len() as u64 * ENTRY_OVERHEAD);
+    }
+
+    /// Puts an entry whose last pin went back into the eviction structure, from which it was taken while pinned.
+    #[cold]
+    fn settle(&self, slot: u32) {
+        let mut state = self.state.lock();
+        let gone = state.settle(slot, &self.slots, &self.index);
+        self.count_out(&gone);
+        let evicted = self.shrink(&mut state);
+        drop(state);
+        drop((gone, evicted));
     }
 
     fn unpin(&self, slot: u32) {
+        if self.slots.unpin(slot) {
+            self.settle(slot);
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn check_invariants(&self) {
         let mut state = self.state.lock();
-        let max = state.max_bytes.saturating_sub(state.loading_bytes);
-        let evicted = state.entries.unpin(slot, max);
-        state.counts.evictions += evicted.len() as u64;
-        self.count_out(&evicted);
-        drop(state);
-        drop(evicted);
+        self.drain(&mut state);
+        state.check_invariants(&self.slots, |key, slot| self.find(key) == Some(slot));
     }
 }
 
-impl<K: Copy + Eq + Hash, V> State<K, V> {
-    /// Sets `weight` bytes aside, evicting what stands in the way; `false` when pins and loads leave no room.
-    fn reserve(&mut self, weight: u64) -> (bool, Vec<Arc<V>>) {
-        let fixed = self.entries.pinned_bytes() + self.loading_bytes;
-        if fixed.saturating_add(weight) > self.max_bytes {
-            return (false, Vec::new());
+impl<K: Copy + Eq + Hash, V> Drop for Cache<K, V> {
+    fn drop(&mut self) {
+        self.ledger.sub(Class::Overhead, self.state.get_mut().entries * ENTRY_OVERHEAD);
+    }
+}
+
+/// Mixes a key well enough that both halves of the result can be used on their own.
+#[inline]
+fn hash_of<K: Hash>(key: &K) -> u64 {
+    use std::hash::Hasher;
+
+    /// Folded multiplication, as in wyhash.
+    struct Fold(u64);
+
+    impl Hasher for Fold {
+        #[inline]
+        fn write(&mut self, bytes: &[u8]) {
+            for byte in bytes {
+                self.write_u64(u64::from(*byte));
+            }
         }
-        let evicted = self.entries.evict_to(self.max_bytes - weight - self.loading_bytes);
-        self.counts.evictions += evicted.len() as u64;
-        self.loading_bytes += weight;
-        (true, evicted)
-    }
 
-    fn shrink_to_budget(&mut self) -> Vec<Arc<V>> {
-        let evicted = self.entries.evict_to(self.max_bytes.saturating_sub(self.loading_bytes));
-        self.counts.evictions += evicted.len() as u64;
-        evicted
-    }
+        #[inline]
+        fn write_u32(&mut self, n: u32) {
+            self.write_u64(u64::from(n));
+        }
 
-    fn finish(&mut self, key: &K, reserved: u64) {
-        self.flights.remove(key);
-        self.loading_bytes -= reserved;
-    }
-}
+        #[inline]
+        fn write_u64(&mut self, n: u64) {
+            let product = u128::from(self.0 ^ n ^ 0x9E37_79B9_7F4A_7C15) * 0xA076_1D64_78BD_642F;
+            self.0 = (product as u64) ^ (product >> 64) as u64;
+        }
 
-impl<K, V> Drop for Cache<K, V> {
-    fn drop(&mut self) {
-        let entries = self.state.get_mut().entries.len() as u64;
-        self.ledger.sub(Class::Overhead, entries * ENTRY_OVERHEAD);
-    }
-}
-
-impl<K: Copy + Eq + Hash, V, C: Deref<Target = Cache<K, V>>> Pinned<K, V, C> {
-    /// The same pin held through `cache`, which must be the cache that this pin is of.
-    pub(crate) fn held_by<D: Deref<Target = Cache<K, V>>>(mut self, cache: D) -> Pinned<K, V, D> {
-        debug_assert!(std::ptr::eq(&*self.cache, &*cache));
-        Pinned { cache, value: Arc::clone(&self.value), slot: self.slot.take() }
-    }
-
-    /// Whether the cache keeps the value.
-    pub(crate) fn is_kept(&self) -> bool {
-        self.slot.is_some()
-    }
-}
-
-impl<K: Copy + Eq + Hash, V, C: Deref<Target = Cache<K, V>>> Deref for Pinned<K, V, C> {
-    type Target = V;
-
-    fn deref(&self) -> &V {
-        &self.value
-    }
-}
-
-impl<K: Copy + Eq + Hash, V, C: Deref<Target = Cache<K, V>>> Drop for Pinned<K, V, C> {
-    fn drop(&mut self) {
-        if let Some(slot) = self.slot.take() {
-            self.cache.unpin(slot);
+        #[inline]
+        fn finish(&self) -> u64 {
+            let product = u128::from(self.0 ^ 0xE703_7ED1_A0B4_28DB) * 0x8EBC_6AF0_9C88_C6E3;
+            (product as u64) ^ (product >> 64) as u64
         }
     }
+
+    let mut fold = Fold(0);
+    key.hash(&mut fold);
+    fold.finish()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Barrier, mpsc};
 use std::thread;
@@ -8,10 +8,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::ErrorKind;
 
+type Pin<'a> = Pinned<u32, u32, &'a Cache<u32, u32>>;
+
 const ONE: u64 = 1000 - ENTRY_OVERHEAD;
 
 fn cache(entries: u64) -> Cache<u32, u32> {
-    Cache::new(entries * 1000, Arc::new(Ledger::default()))
+    Cache::new(entries * 1000, CachePolicy::Lru, Arc::new(Ledger::default()))
 }
 
 fn get(cache: &Cache<u32, u32>, key: u32) -> u32 {
@@ -25,7 +27,7 @@ fn the_least_recently_used_goes_first() {
         assert_eq!(get(&cache, key), key * 10);
     }
     for (key, here) in [(1, true), (2, false), (3, true), (4, true)] {
-        assert_eq!(cache.get(&key).is_some(), here, "{key}");
+        assert_eq!(cache.get(&key, Mode::Use).is_some(), here, "{key}");
     }
     let counts = cache.counts();
     assert_eq!((counts.misses, counts.loads, counts.evictions, counts.bytes), (4, 4, 1, 3000));
@@ -162,54 +164,109 @@ fn what_is_offered_is_kept_only_where_there_is_room() {
     cache.check_invariants();
 }
 
-/// The cache as one would write it in five minutes: a queue of keys, oldest first, and the keys that are locked.
+/// A value that knows whether it was dropped, and whether it is dropped twice.
+struct Alive {
+    key: u32,
+    alive: std::sync::atomic::AtomicU32,
+}
+
+const ALIVE: u32 = 0xA11E;
+
+impl Alive {
+    fn check(&self, key: u32) {
+        assert_eq!((self.key, self.alive.load(Ordering::Relaxed)), (key, ALIVE));
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        assert_eq!(self.alive.swap(0, Ordering::Relaxed), ALIVE, "dropped twice");
+    }
+}
+
+#[test]
+fn threads_that_read_lock_write_and_evict_at_once_see_whole_values_only() {
+    for kind in CachePolicy::ALL {
+        let cache: Cache<u32, Alive> = Cache::new(8000, kind, Arc::new(Ledger::default()));
+        thread::scope(|scope| {
+            for seed in 1..=6u32 {
+                let cache = &cache;
+                scope.spawn(move || {
+                    let mut random = seed.wrapping_mul(0x9E37_79B9) | 1;
+                    let mut held = VecDeque::new();
+                    for _ in 0..6000 {
+                        random ^= random << 13;
+                        random ^= random >> 17;
+                        random ^= random << 5;
+                        // Some keys are asked for by everybody, some seldom.
+                        let key = if random & 1 == 0 { random >> 28 } else { (random >> 20) % 64 };
+                        let mode = [Mode::Use, Mode::Lock, Mode::Passing, Mode::Sequential][(random >> 3 & 3) as usize];
+                        let load = || {
+                            if random >> 8 & 15 == 0 {
+                                return Err(Error::corrupt("now and then"));
+                            }
+                            Ok(Alive { key, alive: std::sync::atomic::AtomicU32::new(ALIVE) })
+                        };
+                        if let Ok(pin) = cache.get_or_load(key, ONE, mode, load) {
+                            pin.check(key);
+                            if mode == Mode::Lock {
+                                held.push_back((key, pin));
+                            }
+                        }
+                        match random >> 12 & 63 {
+                            0 => cache.remove_if(|k| k % 3 == 0),
+                            1 => cache.set_max_bytes(u64::from(random >> 20 & 15) * 1000),
+                            2 => drop(cache.insert_with(key, ONE, || {
+                                Some(Alive { key, alive: std::sync::atomic::AtomicU32::new(ALIVE) })
+                            })),
+                            3 => {
+                                if let Some((key, pin)) = held.front() {
+                                    cache.mark_dirty(pin);
+                                    pin.check(*key);
+                                }
+                            }
+                            4 => drop(cache.flush(|key, value| {
+                                value.check(*key);
+                                Ok(())
+                            })),
+                            _ => {}
+                        }
+                        for (key, pin) in &held {
+                            pin.check(*key);
+                        }
+                        if held.len() > 3 {
+                            held.pop_front();
+                        }
+                    }
+                });
+            }
+        });
+        cache.flush(|_, _| Ok(())).unwrap();
+        cache.check_invariants();
+        let counts = cache.counts();
+        assert_eq!((counts.locked_bytes, counts.dirty_bytes, counts.loading_bytes), (0, 0, 0), "{kind:?}");
+        cache.set_max_bytes(0);
+        assert_eq!((cache.counts().entries, cache.ledger().bytes(Class::Overhead)), (0, 0), "{kind:?}");
+    }
+}
+
+/// An exact LRU as one would write it in five minutes: keys, oldest first.
 #[derive(Default)]
 struct Model {
     queue: VecDeque<u32>,
-    locked: Vec<u32>,
     max: usize,
 }
 
 impl Model {
     fn touch(&mut self, key: u32) -> bool {
-        if self.locked.contains(&key) {
-            return true;
-        }
         let hit = self.queue.iter().position(|k| *k == key).map(|i| self.queue.remove(i)).is_some();
-        if self.distinct_locked() < self.max {
-            self.queue.push_back(key);
-        }
+        self.queue.push_back(key);
         self.settle();
         hit
     }
 
-    fn lock(&mut self, key: u32) -> bool {
-        if !self.locked.contains(&key) && self.distinct_locked() >= self.max {
-            return false;
-        }
-        self.queue.retain(|k| *k != key);
-        self.locked.push(key);
-        self.settle();
-        true
-    }
-
-    fn unlock(&mut self, index: usize) {
-        let key = self.locked.remove(index);
-        if !self.locked.contains(&key) {
-            self.queue.push_back(key);
-        }
-        self.settle();
-    }
-
-    fn distinct_locked(&self) -> usize {
-        let mut keys = self.locked.clone();
-        keys.sort_unstable();
-        keys.dedup();
-        keys.len()
-    }
-
     fn settle(&mut self) {
-        while !self.queue.is_empty() && self.queue.len() + self.distinct_locked() > self.max {
+        while self.queue.len() > self.max {
             self.queue.pop_front();
         }
     }
@@ -218,27 +275,46 @@ impl Model {
 #[derive(Clone, Debug)]
 enum Step {
     Get(u32),
+    Pass(u32),
     Lock(u32),
     Unlock(usize),
+    Remove(u32),
     Max(u64),
+    Policy(CachePolicy),
+    MakeDirty(usize),
+    Flush(u32),
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn reads() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        6 => (0..12u32).prop_map(Step::Get),
-        2 => (0..12u32).prop_map(Step::Lock),
-        2 => (0..100usize).prop_map(Step::Unlock),
+        12 => (0..12u32).prop_map(Step::Get),
+        1 => (0..12u32).prop_map(Step::Remove),
         1 => (0..8u64).prop_map(Step::Max),
     ];
-    prop::collection::vec(step, 1..200)
+    prop::collection::vec(step, 1..300)
+}
+
+fn everything() -> impl Strategy<Value = Vec<Step>> {
+    let policies = prop::sample::select(CachePolicy::ALL.to_vec());
+    let step = prop_oneof![
+        6 => (0..12u32).prop_map(Step::Get),
+        2 => (0..12u32).prop_map(Step::Pass),
+        3 => (0..12u32).prop_map(Step::Lock),
+        3 => (0..100usize).prop_map(Step::Unlock),
+        1 => (0..12u32).prop_map(Step::Remove),
+        1 => (0..8u64).prop_map(Step::Max),
+        1 => policies.prop_map(Step::Policy),
+        1 => (0..100usize).prop_map(Step::MakeDirty),
+        1 => (0..3u32).prop_map(Step::Flush),
+    ];
+    prop::collection::vec(step, 1..300)
 }
 
 proptest! {
     #[test]
-    fn it_does_what_the_plain_model_does(steps in steps()) {
+    fn read_by_one_thread_it_is_an_exact_lru(steps in reads()) {
         let cache = cache(4);
         let mut model = Model { max: 4, ..Model::default() };
-        let mut pins = Vec::new();
         for step in steps {
             match step {
                 Step::Get(key) => {
@@ -248,25 +324,82 @@ proptest! {
                     drop(pin);
                     prop_assert_eq!(hit, model.touch(key));
                 }
-                Step::Lock(key) => {
-                    let pin = cache.get_or_load(key, ONE, Mode::Lock, || Ok(key * 10));
-                    prop_assert_eq!(pin.is_ok(), model.lock(key));
-                    pins.extend(pin);
+                Step::Remove(key) => {
+                    cache.remove_if(|k| *k == key);
+                    model.queue.retain(|k| *k != key);
                 }
-                Step::Unlock(index) if !pins.is_empty() => {
-                    let index = index % pins.len();
-                    drop(pins.remove(index));
-                    model.unlock(index);
-                }
-                Step::Unlock(_) => {}
                 Step::Max(entries) => {
                     cache.set_max_bytes(entries * 1000);
                     model.max = entries as usize;
                     model.settle();
                 }
+                _ => unreachable!("reads only"),
             }
             cache.check_invariants();
-            prop_assert_eq!(cache.counts().entries as usize, model.queue.len() + model.distinct_locked());
+            prop_assert_eq!(cache.counts().entries as usize, model.queue.len());
         }
+    }
+
+    #[test]
+    fn whatever_is_done_it_keeps_its_promises(steps in everything()) {
+        let cache = cache(4);
+        let mut max = 4000;
+        // What is locked, and what was made dirty and not written since.
+        let mut pins: Vec<Pin<'_>> = Vec::new();
+        let mut dirty = BTreeSet::new();
+        for step in steps {
+            match step {
+                Step::Get(key) | Step::Pass(key) => {
+                    let mode = if matches!(step, Step::Get(_)) { Mode::Use } else { Mode::Passing };
+                    let must_hit = dirty.contains(&key) || pins.iter().any(|pin| **pin == key * 10);
+                    let mut hit = true;
+                    let pin = cache.get_or_load(key, ONE, mode, || { hit = false; Ok(key * 10) }).unwrap();
+                    prop_assert_eq!(*pin, key * 10);
+                    prop_assert!(hit || !must_hit, "{} is locked or dirty and was not found", key);
+                }
+                Step::Lock(key) => {
+                    let pin = cache.get_or_load(key, ONE, Mode::Lock, || Ok(key * 10));
+                    // A lock is refused only when there is no room beside what must stay.
+                    if pin.is_err() {
+                        let counts = cache.counts();
+                        prop_assert!(counts.bytes + 1000 > max, "{:?}", counts);
+                    }
+                    pins.extend(pin);
+                }
+                Step::Unlock(index) if !pins.is_empty() => drop(pins.remove(index % pins.len())),
+                Step::Unlock(_) => {}
+                Step::Remove(key) => cache.remove_if(|k| *k == key),
+                Step::Max(entries) => {
+                    max = entries * 1000;
+                    cache.set_max_bytes(max);
+                }
+                Step::Policy(kind) => cache.set_policy(kind),
+                Step::MakeDirty(index) if !pins.is_empty() => {
+                    let pin = &pins[index % pins.len()];
+                    cache.mark_dirty(pin);
+                    dirty.insert(**pin / 10);
+                }
+                Step::MakeDirty(_) => {}
+                Step::Flush(fail) => {
+                    // Every third key cannot be written, or none.
+                    let is_bad = |key: u32| fail == 1 && key.is_multiple_of(3);
+                    let mut written = BTreeSet::new();
+                    let flushed = cache.flush(|key, value| {
+                        assert_eq!(*value, key * 10);
+                        assert!(written.insert(*key));
+                        if is_bad(*key) { Err(Error::new(ErrorKind::Io, "disk full")) } else { Ok(()) }
+                    });
+                    prop_assert_eq!(&written, &dirty);
+                    prop_assert_eq!(flushed.is_err(), dirty.iter().any(|key| is_bad(*key)));
+                    dirty.retain(|key| is_bad(*key));
+                }
+            }
+            cache.check_invariants();
+            prop_assert_eq!(cache.counts().dirty_bytes, dirty.len() as u64 * 1000);
+            prop_assert_eq!(cache.counts().loading_bytes, 0);
+        }
+        drop(pins);
+        cache.check_invariants();
+        prop_assert_eq!(cache.counts().locked_bytes, 0);
     }
 }

@@ -15,6 +15,7 @@ use crate::source::{ReadContext, Siblings};
 use crate::sync::Arc;
 
 use super::levels::Origin;
+use super::options::CacheUse;
 use super::{BlockCache, Dataset};
 
 /// A block lent by a dataset: it stays, and asking for it again finds it, until this is dropped.
@@ -79,7 +80,16 @@ impl Dataset {
     /// `invalid argument` when there is no such block, otherwise what reading it met; the message names the dataset
     /// and the block. Other blocks stay readable, and a later call tries again.
     pub fn block(&self, at: impl Into<BlockId>) -> Result<BlockRef<'_>> {
-        self.named(self.get(at.into(), Mode::Use))
+        self.block_with(at, CacheUse::Normal)
+    }
+
+    /// The block `at` as [`block`](Self::block) gives it, for a reader of another kind.
+    ///
+    /// # Errors
+    ///
+    /// As [`block`](Self::block).
+    pub fn block_with(&self, at: impl Into<BlockId>, cache_use: CacheUse) -> Result<BlockRef<'_>> {
+        self.named(self.get(at.into(), cache_use.mode()))
     }
 
     /// The block `at`, to be held for longer: it counts against the budget for as long as it is lent.
@@ -101,6 +111,15 @@ impl Dataset {
     ///
     /// As [`block`](Self::block), and `invalid argument` when `out` is too small.
     pub fn read_block(&self, at: impl Into<BlockId>, out: &mut [u8]) -> Result<BlockLayout> {
+        self.read_block_with(at, out, CacheUse::Normal)
+    }
+
+    /// Copies a block as [`read_block`](Self::read_block) does, for a reader of another kind.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_block`](Self::read_block).
+    pub fn read_block_with(&self, at: impl Into<BlockId>, out: &mut [u8], cache_use: CacheUse) -> Result<BlockLayout> {
         let at = at.into();
         let valid = self.block_layout(at)?;
         let size = (valid.width, valid.height);
@@ -112,7 +131,7 @@ impl Dataset {
                 out.len()
             )));
         }
-        let block = self.block(at)?;
+        let block = self.block_with(at, cache_use)?;
         let rows = block.bytes().chunks(block.layout().row_stride);
         for (row, target) in rows.zip(out.chunks_exact_mut(tight.row_stride).take(tight.height as usize)) {
             target.copy_from_slice(&row[..tight.row_stride]);
@@ -121,8 +140,12 @@ impl Dataset {
     }
 
     fn get(&self, at: BlockId, mode: Mode) -> Result<BlockRef<'_>> {
-        let layout = self.block_layout(at)?;
         let cache = &self.core.cache;
+        // A place that does not exist is never found.
+        if let Some(pin) = cache.get(&at, mode) {
+            return Ok(BlockRef { pin, cache });
+        }
+        let layout = self.block_layout(at)?;
         let pin = cache.get_or_load(at, weight(&layout), mode, || self.load(at, &layout))?;
         Ok(BlockRef { pin, cache })
     }
@@ -218,7 +241,7 @@ struct Keep<'a> {
 }
 
 impl Siblings for Keep<'_> {
-    fn offer(&mut self, at: BlockId, fill: &mut dyn FnMut(&mut [u8])) -> bool {
+    fn offer(&mut self, at: BlockId, fill: &mut dyn FnMut(&mut [u8]) -> Result<()>) -> bool {
         let core = &self.dataset.core;
         let level = core.origins.iter().position(|origin| *origin == Origin::Stored(at.level));
         let Some(at) = level.map(|level| BlockId { level: level as u32, ..at }) else { return false };
@@ -229,7 +252,7 @@ impl Siblings for Keep<'_> {
         }
         let taken = core.cache.insert_with(at, weight, || {
             let (mut pixels, charge) = self.dataset.memory_for(&layout).ok()?;
-            fill(&mut pixels);
+            fill(&mut pixels).ok()?;
             Some(Block::new(layout, pixels, charge))
         });
         if taken {

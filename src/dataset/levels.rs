@@ -17,13 +17,17 @@ pub(super) enum Origin {
     Finer,
 }
 
+/// Blocks of levels that are not stored have at most this many bytes, which only many bands make smaller than that.
+const BLOCK_BYTES: usize = 2 << 20;
+
 /// All levels of a dataset, finest first.
 ///
 /// Between stored levels that are three or more times apart, and after the last one, levels of half the size (rounded
 /// up) are put in, until the coarsest fits in 256 x 256 pixels.
 pub(super) fn ladder(info: &SourceInfo) -> (Vec<Level>, Vec<Origin>) {
     let (mut levels, mut origins) = (Vec::new(), Vec::new());
-    let block = block_size(&info.levels[0]);
+    let bands_here = if info.n_planes() > 1 { 1 } else { info.n_bands as usize };
+    let block = block_size(&info.levels[0], info.sample.bytes() * bands_here);
     let half = |finer: &Level| Level {
         width: finer.width.div_ceil(2),
         height: finer.height.div_ceil(2),
@@ -51,18 +55,36 @@ pub(super) fn ladder(info: &SourceInfo) -> (Vec<Level>, Vec<Origin>) {
     (levels, origins)
 }
 
+/// Pixels of level 0 that a pixel of each level measures. Exactly twice as many as the finer level's where a level is
+/// made, although its size is rounded up; as the sizes say where it is stored.
+pub(super) fn scales(levels: &[Level], origins: &[Origin]) -> Vec<(f64, f64)> {
+    let mut scales: Vec<(f64, f64)> = Vec::with_capacity(levels.len());
+    for (level, origin) in levels.iter().zip(origins) {
+        let scale = match (origin, scales.last()) {
+            (Origin::Finer, Some((across, down))) => (across * 2.0, down * 2.0),
+            _ => (levels[0].width as f64 / level.width as f64, levels[0].height as f64 / level.height as f64),
+        };
+        scales.push(scale);
+    }
+    scales
+}
+
 /// Whether a level of half of `finer`'s size has room before `stored`.
 fn is_far(finer: &Level, stored: &Level) -> bool {
     finer.width >= stored.width.saturating_mul(3) && finer.height >= stored.height.saturating_mul(3)
 }
 
-fn block_size(base: &Level) -> (u32, u32) {
+fn block_size(base: &Level, pixel_bytes: usize) -> (u32, u32) {
     let squarish = |side: u32| (64..=1024).contains(&side);
-    if squarish(base.block_width) && squarish(base.block_height) {
+    let (mut width, mut height) = if squarish(base.block_width) && squarish(base.block_height) {
         (base.block_width, base.block_height)
     } else {
         (BLOCK, BLOCK)
+    };
+    while width as usize * height as usize > BLOCK_BYTES / pixel_bytes.min(BLOCK_BYTES) && width.max(height) > 1 {
+        (width, height) = (width.div_ceil(2), height.div_ceil(2));
     }
+    (width, height)
 }
 
 #[cfg(test)]
@@ -86,6 +108,12 @@ mod tests {
             [(4000, 4000, true), (2000, 2000, false), (1000, 1000, true), (500, 500, false), (250, 250, false)]
         );
         assert_eq!(sizes(&[(600, 600), (300, 300), (150, 150)]).len(), 3);
+    }
+
+    #[test]
+    fn many_bands_make_small_blocks() {
+        let base = Level::new(4000, 4000, 256, 256).unwrap();
+        assert_eq!([1, 32, 128, 60_000, 1 << 24].map(|bytes| block_size(&base, bytes).0), [256, 256, 128, 4, 1]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod window;
 use std::path::Path;
 
 use crate::block::{Block, BlockLayout};
-use crate::cache::Cache;
+use crate::cache::{Cache, CachePolicy};
 use crate::error::{Error, Result};
 use crate::grid::{BlockId, Geotransform, Level, Window};
 use crate::memory::Ledger;
@@ -19,7 +19,7 @@ use crate::sync::Arc;
 
 pub use blocks::{BlockRef, SharedBlock};
 use levels::Origin;
-pub use options::OpenOptions;
+pub use options::{CacheUse, OpenOptions};
 pub use stats::Stats;
 pub use window::{Layout, WindowRequest};
 
@@ -54,6 +54,8 @@ struct Core {
     source: Box<dyn TileSource>,
     levels: Vec<Level>,
     origins: Vec<Origin>,
+    /// Pixels of level 0 that a pixel of each level measures, across and down.
+    scales: Vec<(f64, f64)>,
     /// Decoded bytes that one block may have.
     max_block_bytes: usize,
     /// Shared apart from the rest, so that a lent block keeps its memory but not the file.
@@ -61,6 +63,9 @@ struct Core {
 }
 
 impl Dataset {
+    /// What every kept block counts against the budget beside its pixels, in bytes.
+    pub const BLOCK_OVERHEAD: u64 = crate::cache::ENTRY_OVERHEAD;
+
     /// Opens the raster file at `path` with default options.
     ///
     /// # Errors
@@ -97,17 +102,11 @@ impl Dataset {
         options: &OpenOptions,
     ) -> Result<Self> {
         let info = source.info();
-        if info.levels.is_empty() || info.n_bands == 0 || info.colors.len() != info.n_bands as usize {
-            return Err(Error::invalid(format!(
-                "{name}: a source with {} levels, {} bands and {} colour interpretations",
-                info.levels.len(),
-                info.n_bands,
-                info.colors.len()
-            )));
-        }
+        source::check_info(info).map_err(|error| error.context(&name))?;
         let (levels, origins) = levels::ladder(info);
+        let scales = levels::scales(&levels, &origins);
         let ledger = Ledger::child_of(Ledger::process());
-        let cache = Arc::new(Cache::new(options.cache_max_bytes, ledger));
+        let cache = Arc::new(Cache::new(options.cache_max_bytes, options.cache_policy, ledger));
         Ok(Self {
             core: Arc::new(Core {
                 name,
@@ -115,6 +114,7 @@ impl Dataset {
                 source,
                 levels,
                 origins,
+                scales,
                 max_block_bytes: options.limits.max_block_bytes,
                 cache,
             }),
@@ -143,9 +143,7 @@ impl Dataset {
     #[must_use]
     pub fn geotransform(&self, level: u32) -> Option<Geotransform> {
         let Geotransform(g) = self.info().geotransform?;
-        let (base, level) = (self.core.levels.first()?, self.core.levels.get(level as usize)?);
-        let across = base.width as f64 / level.width as f64;
-        let down = base.height as f64 / level.height as f64;
+        let (across, down) = *self.core.scales.get(level as usize)?;
         Some(Geotransform([g[0], g[1] * across, g[2] * down, g[3], g[4] * across, g[5] * down]))
     }
 
@@ -180,7 +178,12 @@ impl Dataset {
     /// How many bytes of decoded blocks may be kept.
     #[must_use]
     pub fn cache_max(&self) -> u64 {
-        self.core.cache.counts().max_bytes
+        self.core.cache.max_bytes()
+    }
+
+    /// Changes which decoded blocks are forgotten first. Those that are kept stay.
+    pub fn set_cache_policy(&self, policy: CachePolicy) {
+        self.core.cache.set_policy(policy);
     }
 
     /// Forgets all decoded blocks that are not locked.
@@ -199,6 +202,20 @@ impl Dataset {
         let (cols, rows) = grid.blocks_of(window);
         self.core.cache.remove_if(|at| at.level == level && cols.contains(&at.col) && rows.contains(&at.row));
         Ok(())
+    }
+
+    /// The share of reads that each budget would have found in memory so far, predicted from a sample of what was read:
+    /// with LRU, first reads counted as misses. It costs no read and changes nothing.
+    #[must_use]
+    pub fn cache_curve(&self, budgets_bytes: &[u64]) -> Vec<f64> {
+        self.core.cache.curve(budgets_bytes)
+    }
+
+    /// A budget that is predicted to find this share of reads in memory, from 0 to 1; `None` when no budget is, because
+    /// too much is read for the first time.
+    #[must_use]
+    pub fn suggest_cache_max(&self, target_ratio: f64) -> Option<u64> {
+        self.core.cache.suggest(target_ratio)
     }
 
     /// What the cache did and holds.

@@ -27,7 +27,9 @@ pub struct Stats {
     pub entries: u64,
     /// Bytes that count against the budget: pixels and overhead of the blocks kept.
     pub bytes: u64,
-    /// Of these, bytes of locked blocks and of blocks in use.
+    /// What the cache's own structures take. The budget counts a share of them with every block.
+    pub structure_bytes: u64,
+    /// Of `bytes`, those of locked blocks and of blocks in use.
     pub locked_bytes: u64,
     /// Bytes set aside for loads under way.
     pub loading_bytes: u64,
@@ -50,6 +52,7 @@ impl Stats {
             evictions: counts.evictions,
             uncached: counts.uncached,
             entries: counts.entries,
+            structure_bytes: counts.structure_bytes,
             bytes: counts.bytes,
             locked_bytes: counts.locked_bytes,
             loading_bytes: counts.loading_bytes,

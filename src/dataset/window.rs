@@ -2,16 +2,18 @@
 
 use std::ops::Range;
 
-use crate::block::Interleave;
+use crate::block::{Block, Interleave};
 use crate::error::{Error, Result};
 use crate::grid::{BlockId, Level, Window};
 use crate::resample::{Averages, Axis, Resampling};
 use crate::sample::{Run, SampleType, convert};
 
-use super::Dataset;
+use super::{CacheUse, Dataset};
 
 /// Memory for averages that are being built up.
 const AVERAGES_BYTES: usize = 4 << 20;
+/// A result is made in areas of at most this many pixels across and down.
+const AREA: u32 = 1 << 15;
 /// A coarser level serves a request that is this little finer than it.
 const TOLERANCE: f64 = 1.0 + 1e-6;
 
@@ -37,6 +39,8 @@ pub struct WindowRequest {
     pub sample: Option<SampleType>,
     /// How the result lies in memory.
     pub layout: Layout,
+    /// What the read means for the blocks that it comes by.
+    pub cache_use: CacheUse,
 }
 
 /// How the samples of a window lie in the caller's memory.
@@ -69,6 +73,7 @@ impl WindowRequest {
             bands: None,
             sample: None,
             layout: Layout::Tight(Interleave::Pixel),
+            cache_use: CacheUse::Normal,
         }
     }
 
@@ -100,6 +105,13 @@ impl WindowRequest {
         self
     }
 
+    /// The same request by a reader of another kind.
+    #[must_use]
+    pub fn cache_use(mut self, cache_use: CacheUse) -> Self {
+        self.cache_use = cache_use;
+        self
+    }
+
     /// The same request with another layout of the result.
     #[must_use]
     pub fn layout(mut self, layout: Layout) -> Self {
@@ -119,6 +131,7 @@ struct Plan {
     level: u32,
     cols: Axis,
     rows: Axis,
+    cache_use: CacheUse,
 }
 
 struct Strides {
@@ -179,8 +192,23 @@ impl Dataset {
                 )));
             }
         }
-        let averaged = request.resampling == Resampling::Average && !self.info().sample.is_complex();
-        if averaged && !plan.is_identity() { self.average(&plan, out) } else { self.nearest(&plan, out) }
+        let averaged =
+            request.resampling == Resampling::Average && !self.info().sample.is_complex() && !plan.is_identity();
+        // Part by part, so that what is needed beside the blocks and the result stays small.
+        let row_bytes = Averages::row_bytes(1, plan.bands.len() as u32);
+        let side = if averaged { (AVERAGES_BYTES / row_bytes).clamp(1, AREA as usize) as u32 } else { AREA };
+        for y in (0..plan.height).step_by(AREA as usize) {
+            let down = y..plan.height.min(y.saturating_add(AREA));
+            for x in (0..plan.width).step_by(side as usize) {
+                let across = x..plan.width.min(x.saturating_add(side));
+                if averaged {
+                    self.average(&plan, across, down.clone(), out)?;
+                } else {
+                    self.nearest(&plan, across, down.clone(), out)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Bytes that [`read_window`](Self::read_window) needs for `request`.
@@ -210,30 +238,32 @@ impl Dataset {
         let sample = request.sample.unwrap_or(info.sample);
         let strides = strides(request.layout, width, height, bands.len(), sample)?;
         let level = self.level_for(request);
-        let (asked, read) = (self.level(request.level)?, self.level(level)?);
-        let axis = |start: u64, window: u64, n: u32, asked: u64, read: u64| {
-            // Exact for the level asked for, where the ratio is 1.
-            let ratio = if asked == read { 1.0 } else { read as f64 / asked as f64 };
-            Axis { start: start as f64 * ratio, step: window as f64 * ratio / f64::from(n), size: read }
+        let (from, to) = (self.core.scales[request.level as usize], self.core.scales[level as usize]);
+        let size = self.level(level)?;
+        let axis = |start: u64, window: u64, n: u32, ratio: f64, size: u64| Axis {
+            start: start as f64 * ratio,
+            step: window as f64 * ratio / f64::from(n),
+            size,
         };
         let w = &request.window;
-        let cols = axis(w.x, w.width, width, asked.width, read.width);
-        let rows = axis(w.y, w.height, height, asked.height, read.height);
-        Ok(Plan { bands, sample, width, height, strides, level, cols, rows })
+        let cols = axis(w.x, w.width, width, from.0 / to.0, size.width);
+        let rows = axis(w.y, w.height, height, from.1 / to.1, size.height);
+        Ok(Plan { bands, sample, width, height, strides, level, cols, rows, cache_use: request.cache_use })
     }
 
     /// The coarsest level that still has a pixel for every pixel of the result.
     fn level_for(&self, request: &WindowRequest) -> u32 {
         let factor_x = request.window.width as f64 / f64::from(request.size.0);
         let factor_y = request.window.height as f64 / f64::from(request.size.1);
-        let asked = &self.levels()[request.level as usize];
+        let scales = &self.core.scales;
+        let asked = scales[request.level as usize];
         let mut best = request.level;
         if request.exact_level {
             return best;
         }
         for (number, level) in self.levels().iter().enumerate().skip(request.level as usize + 1) {
-            let enough = asked.width as f64 / level.width as f64 <= factor_x * TOLERANCE
-                && asked.height as f64 / level.height as f64 <= factor_y * TOLERANCE;
+            let enough = scales[number].0 / asked.0 <= factor_x * TOLERANCE
+                && scales[number].1 / asked.1 <= factor_y * TOLERANCE;
             if enough && (level.native || request.resampling == Resampling::Average) {
                 best = number as u32;
             }
@@ -241,18 +271,20 @@ impl Dataset {
         best
     }
 
-    fn nearest(&self, plan: &Plan, out: &mut [u8]) -> Result<()> {
+    fn nearest(&self, plan: &Plan, across: Range<u32>, down: Range<u32>, out: &mut [u8]) -> Result<()> {
         let level = *self.level(plan.level)?;
-        let cols: Vec<u64> = (0..plan.width).map(|i| plan.cols.nearest(i)).collect();
-        let rows: Vec<u64> = (0..plan.height).map(|i| plan.rows.nearest(i)).collect();
+        let (left, top) = (across.start, down.start);
+        let cols: Vec<u64> = across.map(|i| plan.cols.nearest(i)).collect();
+        let rows: Vec<u64> = down.map(|i| plan.rows.nearest(i)).collect();
         let mut line = Vec::new();
         for (row, targets) in groups(&rows, level.block_height) {
             for (col, across) in groups(&cols, level.block_width) {
                 for (plane, bands) in self.planes(&plan.bands) {
-                    let block = self.block(BlockId { level: plan.level, plane, row, col })?;
-                    let part = Part { level: &level, plan, row, col, across: across.clone(), bands: &bands };
+                    let block = self.block_with(BlockId { level: plan.level, plane, row, col }, plan.cache_use)?;
+                    let cols = &cols[across.start as usize..across.end as usize];
+                    let part = Part { level: &level, plan, row, col, left: left + across.start, cols, bands: &bands };
                     for y in targets.clone() {
-                        part.copy_row(&block, &cols, rows[y as usize], y, &mut line, out)?;
+                        part.copy_row(&block, rows[y as usize], top + y, &mut line, out)?;
                     }
                 }
             }
@@ -260,23 +292,23 @@ impl Dataset {
         Ok(())
     }
 
-    fn average(&self, plan: &Plan, out: &mut [u8]) -> Result<()> {
+    fn average(&self, plan: &Plan, across: Range<u32>, down: Range<u32>, out: &mut [u8]) -> Result<()> {
         let level = *self.level(plan.level)?;
         let info = self.info();
         let n_bands = plan.bands.len() as u32;
-        let rows_at_once = (AVERAGES_BYTES / Averages::row_bytes(plan.width, n_bands)).clamp(1, plan.height as usize);
-        let span = |axis: &Axis, first: u32, n: u32| (axis.pixels(first).0, axis.pixels(first + n - 1).1);
-        let (left, right) = span(&plan.cols, 0, plan.width);
-        for first in (0..plan.height).step_by(rows_at_once) {
-            let n_rows = (rows_at_once as u32).min(plan.height - first);
-            let mut averages = Averages::new(plan.cols, plan.rows, first, n_rows, plan.width, n_bands);
-            let (top, bottom) = span(&plan.rows, first, n_rows);
-            let touched = Window::new(left, top, right - left, bottom - top);
-            let (cols, rows) = level.blocks_of(&touched);
+        let row_bytes = Averages::row_bytes(across.len() as u32, n_bands);
+        let rows_at_once = (AVERAGES_BYTES / row_bytes).clamp(1, down.len());
+        let span = |axis: &Axis, new: &Range<u32>| (axis.pixels(new.start).0, axis.pixels(new.end - 1).1);
+        let (left, right) = span(&plan.cols, &across);
+        for first in down.clone().step_by(rows_at_once) {
+            let rows_now = first..down.end.min(first + rows_at_once as u32);
+            let mut averages = Averages::new((plan.cols, across.clone()), (plan.rows, rows_now.clone()), n_bands);
+            let (top, bottom) = span(&plan.rows, &rows_now);
+            let (cols, rows) = level.blocks_of(&Window::new(left, top, right - left, bottom - top));
             for row in rows {
                 for col in cols.clone() {
                     for (plane, bands) in self.planes(&plan.bands) {
-                        let block = self.block(BlockId { level: plan.level, plane, row, col })?;
+                        let block = self.block_with(BlockId { level: plan.level, plane, row, col }, plan.cache_use)?;
                         let corner = (
                             u64::from(col) * u64::from(level.block_width),
                             u64::from(row) * u64::from(level.block_height),
@@ -288,10 +320,10 @@ impl Dataset {
                     }
                 }
             }
-            for y in 0..n_rows {
+            for y in rows_now.clone() {
                 for band in 0..plan.bands.len() {
-                    let target = &mut out[plan.offset(0, first + y, band)..];
-                    averages.write_row(y, band as u32, info.sample, info.nodata, target, plan.run())?;
+                    let target = &mut out[plan.offset(across.start, y, band)..];
+                    averages.write_row(y - first, band as u32, info.sample, info.nodata, target, plan.run())?;
                 }
             }
         }
@@ -314,32 +346,26 @@ struct Part<'a> {
     plan: &'a Plan,
     row: u32,
     col: u32,
-    /// Columns of the result.
-    across: Range<u32>,
+    /// The first column of the result.
+    left: u32,
+    /// The source pixel of each column.
+    cols: &'a [u64],
     bands: &'a [(u32, usize)],
 }
 
 impl Part<'_> {
     /// Writes row `y` of the result, which is row `source_y` of the level.
-    fn copy_row(
-        &self,
-        block: &crate::block::Block,
-        cols: &[u64],
-        source_y: u64,
-        y: u32,
-        line: &mut Vec<u8>,
-        out: &mut [u8],
-    ) -> Result<()> {
+    fn copy_row(&self, block: &Block, source_y: u64, y: u32, line: &mut Vec<u8>, out: &mut [u8]) -> Result<()> {
         let layout = block.layout();
         let in_block = |x: u64| (x - u64::from(self.col) * u64::from(self.level.block_width)) as u32;
         let top = (source_y - u64::from(self.row) * u64::from(self.level.block_height)) as u32;
-        let cols = &cols[self.across.start as usize..self.across.end as usize];
+        let cols = self.cols;
         let (n, bytes) = (cols.len(), layout.sample.bytes());
         let identity = self.plan.cols.step == 1.0;
         if identity && self.is_whole_pixels(layout.n_bands) {
             let run = Run { sample: layout.sample, stride: bytes };
             let from = &block.bytes()[layout.offset(in_block(cols[0]), top, 0)..];
-            let to = &mut out[self.plan.offset(self.across.start, y, 0)..];
+            let to = &mut out[self.plan.offset(self.left, y, 0)..];
             return convert(
                 from,
                 run,
@@ -349,7 +375,7 @@ impl Part<'_> {
             );
         }
         for (from_band, place) in self.bands {
-            let to = &mut out[self.plan.offset(self.across.start, y, *place)..];
+            let to = &mut out[self.plan.offset(self.left, y, *place)..];
             if identity {
                 let from = &block.bytes()[layout.offset(in_block(cols[0]), top, *from_band)..];
                 convert(from, Run { sample: layout.sample, stride: layout.pixel_stride }, to, self.plan.run(), n)?;

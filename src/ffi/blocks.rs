@@ -3,17 +3,36 @@
 use std::ffi::c_void;
 
 use crate::block::BlockLayout;
-use crate::dataset::Stats;
-use crate::error::{Error, Result};
+use crate::cache::CachePolicy;
+use crate::dataset::{CacheUse, Stats};
+use crate::error::{Error, ErrorKind, Result};
 use crate::grid::BlockId;
 
 use super::dataset::tilekeep_dataset;
-use super::pointers::{Growing, Out, borrow, buffer, out, read_options, read_struct};
+use super::pointers::{Growing, Out, array, borrow, buffer, end_of, null, out, read_options, read_struct};
 use super::status::{guard, tilekeep_status};
 use super::tokens::Tokens;
 
 /// The block is lent to be read: the only mode so far.
 pub const TILEKEEP_LOCK_READ: i32 = 0;
+
+/// LRU or CLOCK-Pro, whichever does better on a sample of what is read.
+pub const TILEKEEP_POLICY_ADAPTIVE: i32 = 0;
+/// Blocks may be wanted again: they are kept, and remembered as used.
+pub const TILEKEEP_USE_NORMAL: i32 = 0;
+/// Everything is read once, in order: blocks are kept where they leave first, and those that are there gain nothing.
+pub const TILEKEEP_USE_SEQUENTIAL: i32 = 1;
+/// The reader only passes through: absent blocks are not kept, and nothing is remembered.
+pub const TILEKEEP_USE_NO_CACHE: i32 = 2;
+
+/// The least recently used block goes first, exactly.
+pub const TILEKEEP_POLICY_LRU: i32 = 1;
+/// Second chance: nearly TILEKEEP_POLICY_LRU.
+pub const TILEKEEP_POLICY_CLOCK: i32 = 2;
+/// CLOCK-Pro: keeps a part of a loop that is larger than the cache, and what is asked for often.
+pub const TILEKEEP_POLICY_CLOCK_PRO: i32 = 3;
+/// Nothing is kept that is not locked or in use.
+pub const TILEKEEP_POLICY_NONE: i32 = 4;
 
 /// Which block of a place, and what for. Set struct_size to sizeof(tilekeep_block_options) and all else to 0 for the
 /// defaults.
@@ -28,14 +47,14 @@ pub struct tilekeep_block_options {
     pub plane: u32,
     /// TILEKEEP_LOCK_READ.
     pub mode: i32,
-    /// Must be 0.
-    pub reserved: u32,
+    /// Of tilekeep_read_block: one of TILEKEEP_USE_. A lock takes TILEKEEP_USE_NORMAL only.
+    pub cache_use: i32,
 }
 
 // SAFETY: `repr(C)`, integers only, size first.
 unsafe impl Growing for tilekeep_block_options {
     const NAME: &'static str = "tilekeep_block_options";
-    const OLDEST: usize = 16;
+    const OLDEST: usize = end_of!(tilekeep_block_options, cache_use);
 
     fn defaults() -> Self {
         Self::default()
@@ -44,11 +63,8 @@ unsafe impl Growing for tilekeep_block_options {
 
 impl tilekeep_block_options {
     fn at(self, level: u32, col: u32, row: u32) -> Result<BlockId> {
-        if self.mode != TILEKEEP_LOCK_READ || self.reserved != 0 {
-            return Err(Error::invalid(format!(
-                "tilekeep_block_options: mode {} and reserved {}; both must be 0",
-                self.mode, self.reserved
-            )));
+        if self.mode != TILEKEEP_LOCK_READ {
+            return Err(Error::invalid(format!("tilekeep_block_options: mode {}", self.mode)));
         }
         Ok(BlockId::new(level, col, row).with_plane(self.plane))
     }
@@ -89,7 +105,7 @@ pub struct tilekeep_block {
 // SAFETY: `repr(C)`, integers and a raw pointer only, size first.
 unsafe impl Growing for tilekeep_block {
     const NAME: &'static str = "tilekeep_block";
-    const OLDEST: usize = size_of::<tilekeep_block>();
+    const OLDEST: usize = end_of!(tilekeep_block, token);
 
     fn defaults() -> Self {
         Self {
@@ -163,12 +179,14 @@ pub struct tilekeep_cache_stats {
     pub pixel_bytes: u64,
     /// The budget.
     pub max_bytes: u64,
+    /// What the cache's own structures take. The budget counts a share of them with every block.
+    pub structure_bytes: u64,
 }
 
 // SAFETY: `repr(C)`, integers only, size first.
 unsafe impl Growing for tilekeep_cache_stats {
     const NAME: &'static str = "tilekeep_cache_stats";
-    const OLDEST: usize = 120;
+    const OLDEST: usize = end_of!(tilekeep_cache_stats, structure_bytes);
 
     fn defaults() -> Self {
         Self::default()
@@ -194,6 +212,7 @@ impl From<Stats> for tilekeep_cache_stats {
             loading_bytes: stats.loading_bytes,
             pixel_bytes: stats.pixel_bytes,
             max_bytes: stats.max_bytes,
+            structure_bytes: stats.structure_bytes,
         }
     }
 }
@@ -221,7 +240,8 @@ pub unsafe extern "C" fn tilekeep_read_block(
         let target = unsafe { self::buffer(buffer, buffer_size, "buffer") }?;
         // SAFETY: as above.
         let block_out = if block_out.is_null() { None } else { Some(unsafe { Out::new(block_out) }?) };
-        let layout = handle.dataset.read_block(options.at(level, col, row)?, target)?;
+        let cache_use = cache_use(options.cache_use)?;
+        let layout = handle.dataset.read_block_with(options.at(level, col, row)?, target, cache_use)?;
         if let Some(block_out) = block_out {
             block_out.write(&tilekeep_block::of(&layout));
         }
@@ -249,6 +269,9 @@ pub unsafe extern "C" fn tilekeep_lock_block(
         let (handle, options) = unsafe { (borrow(dataset, "dataset")?, read_options(options)?) };
         // SAFETY: as above.
         let block_out = unsafe { Out::new(block_out) }?;
+        if cache_use(options.cache_use)? != CacheUse::Normal {
+            return Err(Error::invalid(format!("a lock with cache_use {}", options.cache_use)));
+        }
         let block = handle.dataset.lock_block(options.at(level, col, row)?)?;
         let mut lent = tilekeep_block::of(block.layout());
         lent.data = block.bytes().as_ptr().cast();
@@ -284,6 +307,20 @@ pub unsafe extern "C" fn tilekeep_set_cache_max(dataset: *const tilekeep_dataset
     })
 }
 
+/// Changes which blocks the dataset forgets first: one of TILEKEEP_POLICY_. Blocks that are kept stay.
+///
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tilekeep_set_cache_policy(dataset: *const tilekeep_dataset, policy: i32) -> tilekeep_status {
+    guard(|| {
+        // SAFETY: the header's rules for pointers.
+        let handle = unsafe { borrow(dataset, "dataset") }?;
+        let policy = CachePolicy::from_number(policy).ok_or_else(|| Error::invalid(format!("policy {policy}")))?;
+        handle.dataset.set_cache_policy(policy);
+        Ok(())
+    })
+}
+
 /// Says how many bytes of decoded blocks the dataset may keep.
 ///
 /// @since 0.1
@@ -296,6 +333,56 @@ pub unsafe extern "C" fn tilekeep_get_cache_max(
         // SAFETY: the header's rules for pointers.
         let (handle, bytes_out) = unsafe { (borrow(dataset, "dataset")?, out(bytes_out, "bytes_out")?) };
         *bytes_out = handle.dataset.cache_max();
+        Ok(())
+    })
+}
+
+/// Predicts the share of reads, from 0 to 1, that each of n budgets would have found in memory so far. ratios_out must
+/// have room for n numbers.
+///
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tilekeep_cache_curve(
+    dataset: *const tilekeep_dataset,
+    budgets_bytes: *const u64,
+    n: u32,
+    ratios_out: *mut f64,
+) -> tilekeep_status {
+    guard(|| {
+        // SAFETY: the header's rules for pointers.
+        let handle = unsafe { borrow(dataset, "dataset") }?;
+        // SAFETY: as above.
+        let budgets = unsafe { array(budgets_bytes, n as usize, "budgets_bytes") }?;
+        if ratios_out.is_null() {
+            return Err(null("ratios_out"));
+        }
+        for (i, ratio) in handle.dataset.cache_curve(budgets).into_iter().enumerate() {
+            // SAFETY: not NULL, and the caller promises room for `n` numbers.
+            unsafe { ratios_out.add(i).write_unaligned(ratio) };
+        }
+        Ok(())
+    })
+}
+
+/// Gives a budget that is predicted to find this share of reads, from 0 to 1, in memory. TILEKEEP_ERR_NOT_FOUND when no
+/// budget is, because too much is read for the first time.
+///
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tilekeep_suggest_cache_max(
+    dataset: *const tilekeep_dataset,
+    target_ratio: f64,
+    bytes_out: *mut u64,
+) -> tilekeep_status {
+    guard(|| {
+        // SAFETY: the header's rules for pointers.
+        let (handle, bytes_out) = unsafe { (borrow(dataset, "dataset")?, out(bytes_out, "bytes_out")?) };
+        if !(0.0..=1.0).contains(&target_ratio) {
+            return Err(Error::invalid(format!("target_ratio {target_ratio}; from 0 to 1")));
+        }
+        *bytes_out = handle.dataset.suggest_cache_max(target_ratio).ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, format!("no budget is predicted to reach a hit ratio of {target_ratio}"))
+        })?;
         Ok(())
     })
 }
@@ -314,4 +401,42 @@ pub unsafe extern "C" fn tilekeep_stats(
         stats_out.write(&handle.dataset.stats().into());
         Ok(())
     })
+}
+
+pub(super) fn cache_use(number: i32) -> Result<CacheUse> {
+    CacheUse::from_number(number).ok_or_else(|| Error::invalid(format!("cache_use {number}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn constants_are_the_numbers_of_the_enum() {
+        let numbers = [
+            TILEKEEP_POLICY_ADAPTIVE,
+            TILEKEEP_POLICY_LRU,
+            TILEKEEP_POLICY_CLOCK,
+            TILEKEEP_POLICY_CLOCK_PRO,
+            TILEKEEP_POLICY_NONE,
+        ];
+        assert_eq!(numbers, CachePolicy::ALL.map(|policy| policy as i32));
+        for (number, cache_use) in [
+            (TILEKEEP_USE_NORMAL, CacheUse::Normal),
+            (TILEKEEP_USE_SEQUENTIAL, CacheUse::Sequential),
+            (TILEKEEP_USE_NO_CACHE, CacheUse::NoCache),
+        ] {
+            assert_eq!(number, cache_use as i32);
+        }
+    }
+
+    #[test]
+    fn structs_of_the_first_version_keep_their_sizes() {
+        // What a program compiled against 0.1 says its structs measure, where pointers have 64 bits.
+        #[cfg(target_pointer_width = "64")]
+        assert_eq!(
+            [tilekeep_block_options::OLDEST, tilekeep_block::OLDEST, tilekeep_cache_stats::OLDEST],
+            [16, 72, 128]
+        );
+    }
 }

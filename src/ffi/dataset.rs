@@ -7,7 +7,7 @@ use crate::dataset::{Dataset, OpenOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::SourceInfo;
 
-use super::pointers::{Growing, Out, borrow, null, out, read_options, text};
+use super::pointers::{Growing, Out, borrow, end_of, null, out, read_options, text};
 use super::status::{guard, tilekeep_status};
 
 /// An opened raster with a cache of its own for decoded blocks. Made by tilekeep_open and tilekeep_open_source,
@@ -43,7 +43,7 @@ pub struct tilekeep_open_options {
 // SAFETY: `repr(C)`, integers only, size first.
 unsafe impl Growing for tilekeep_open_options {
     const NAME: &'static str = "tilekeep_open_options";
-    const OLDEST: usize = 40;
+    const OLDEST: usize = end_of!(tilekeep_open_options, max_metadata_bytes);
 
     fn defaults() -> Self {
         Self {
@@ -125,7 +125,7 @@ pub struct tilekeep_dataset_info {
 // SAFETY: `repr(C)`, integers and raw pointers only, size first.
 unsafe impl Growing for tilekeep_dataset_info {
     const NAME: &'static str = "tilekeep_dataset_info";
-    const OLDEST: usize = 80;
+    const OLDEST: usize = end_of!(tilekeep_dataset_info, compression);
 
     fn defaults() -> Self {
         Self {
@@ -178,7 +178,7 @@ pub struct tilekeep_level {
 // SAFETY: `repr(C)`, integers only, size first.
 unsafe impl Growing for tilekeep_level {
     const NAME: &'static str = "tilekeep_level";
-    const OLDEST: usize = 40;
+    const OLDEST: usize = end_of!(tilekeep_level, n_rows);
 
     fn defaults() -> Self {
         Self::default()

@@ -17,6 +17,17 @@ pub(super) unsafe trait Growing: Copy {
     fn defaults() -> Self;
 }
 
+/// Where a field of a struct ends: the size that the struct had when it was the last one.
+macro_rules! end_of {
+    ($name:ty, $field:ident) => {{
+        const fn size<T, F>(_: fn(&T) -> &F) -> usize {
+            size_of::<F>()
+        }
+        std::mem::offset_of!($name, $field) + size(|value: &$name| &value.$field)
+    }};
+}
+pub(super) use end_of;
+
 /// What `pointer` points to, which the caller promises is a live value of ours.
 pub(super) unsafe fn borrow<'a, T>(pointer: *const T, name: &str) -> Result<&'a T> {
     // SAFETY: the caller gives NULL or a pointer that this library made and that was not released yet.

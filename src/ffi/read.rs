@@ -9,8 +9,9 @@ use crate::render::{Edge, Encoding, TileRequest};
 use crate::resample::Resampling;
 use crate::sample::SampleType;
 
+use super::blocks::cache_use;
 use super::dataset::tilekeep_dataset;
-use super::pointers::{Growing, Out, array, borrow, buffer, out, read_options, read_struct};
+use super::pointers::{Growing, Out, array, borrow, buffer, end_of, out, read_options, read_struct};
 use super::status::{guard, tilekeep_status};
 
 /// The samples' own type.
@@ -128,12 +129,16 @@ pub struct tilekeep_window {
     pub row_stride: usize,
     /// Bytes from a sample of the result to the next band's.
     pub band_stride: usize,
+    /// One of TILEKEEP_USE_.
+    pub cache_use: i32,
+    /// Must be 0.
+    pub reserved: u32,
 }
 
 // SAFETY: `repr(C)`, integers and a raw pointer only, size first.
 unsafe impl Growing for tilekeep_window {
     const NAME: &'static str = "tilekeep_window";
-    const OLDEST: usize = size_of::<tilekeep_window>();
+    const OLDEST: usize = end_of!(tilekeep_window, reserved);
 
     fn defaults() -> Self {
         Self {
@@ -153,6 +158,8 @@ unsafe impl Growing for tilekeep_window {
             pixel_stride: 0,
             row_stride: 0,
             band_stride: 0,
+            cache_use: 0,
+            reserved: 0,
         }
     }
 }
@@ -185,6 +192,10 @@ impl tilekeep_window {
         }
         // SAFETY: the header's rules for pointers.
         request.bands = unsafe { bands(self.bands, self.n_bands) }?;
+        request.cache_use = cache_use(self.cache_use)?;
+        if self.reserved != 0 {
+            return Err(Error::invalid("tilekeep_window: reserved is not 0"));
+        }
         let (pixel, row, band) = (self.pixel_stride, self.row_stride, self.band_stride);
         if (pixel, row, band) != (0, 0, 0) {
             request.layout = Layout::Strided { pixel, row, band };
@@ -222,12 +233,16 @@ pub struct tilekeep_tile_options {
     pub range_min: f64,
     /// The sample that becomes 255.
     pub range_max: f64,
+    /// One of TILEKEEP_USE_.
+    pub cache_use: i32,
+    /// Must be 0.
+    pub reserved: u32,
 }
 
 // SAFETY: `repr(C)`, numbers and a raw pointer only, size first.
 unsafe impl Growing for tilekeep_tile_options {
     const NAME: &'static str = "tilekeep_tile_options";
-    const OLDEST: usize = size_of::<tilekeep_tile_options>();
+    const OLDEST: usize = end_of!(tilekeep_tile_options, reserved);
 
     fn defaults() -> Self {
         Self {
@@ -242,6 +257,8 @@ unsafe impl Growing for tilekeep_tile_options {
             bands: std::ptr::null(),
             range_min: 0.0,
             range_max: 0.0,
+            cache_use: 0,
+            reserved: 0,
         }
     }
 }
@@ -265,6 +282,10 @@ impl tilekeep_tile_options {
             TILEKEEP_EDGE_PAD => Edge::Pad,
             other => return Err(Error::invalid(format!("edge {other}"))),
         };
+        request.cache_use = cache_use(self.cache_use)?;
+        if self.reserved != 0 {
+            return Err(Error::invalid("tilekeep_tile_options: reserved is not 0"));
+        }
         request.range = match self.has_range {
             0 => None,
             1 => Some((self.range_min, self.range_max)),
@@ -303,7 +324,7 @@ pub struct tilekeep_tile {
 // SAFETY: `repr(C)`, integers and a raw pointer only, size first.
 unsafe impl Growing for tilekeep_tile {
     const NAME: &'static str = "tilekeep_tile";
-    const OLDEST: usize = size_of::<tilekeep_tile>();
+    const OLDEST: usize = end_of!(tilekeep_tile, size);
 
     fn defaults() -> Self {
         Self {
@@ -397,16 +418,23 @@ pub unsafe extern "C" fn tilekeep_read_tile(
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tilekeep_free_tile(tile: *mut tilekeep_tile) {
-    // SAFETY: NULL or a tile of the caller's that nobody else uses during the call.
-    let Some(tile) = (unsafe { tile.as_mut() }) else { return };
-    let data = std::mem::replace(&mut tile.data, std::ptr::null_mut());
-    let size = std::mem::take(&mut tile.size);
-    if data.is_null() {
-        return;
-    }
-    let bytes = std::ptr::slice_from_raw_parts_mut(data.cast::<u8>(), size);
-    // SAFETY: `tilekeep_read_tile` leaked exactly this slice, and it is given up once, for `data` is NULL from now on.
-    drop(unsafe { Box::from_raw(bytes) });
+    guard(|| {
+        if tile.is_null() {
+            return Ok(());
+        }
+        // SAFETY: the header's rules for pointers.
+        let (mut given, tile_out) = unsafe { (read_struct(tile.cast_const())?, Out::new(tile)?) };
+        let data = std::mem::replace(&mut given.data, std::ptr::null_mut());
+        let size = std::mem::take(&mut given.size);
+        tile_out.write(&given);
+        if data.is_null() {
+            return Ok(());
+        }
+        let bytes = std::ptr::slice_from_raw_parts_mut(data.cast::<u8>(), size);
+        // SAFETY: `tilekeep_read_tile` leaked exactly this slice, and it is given up once: `data` is NULL from now on.
+        drop(unsafe { Box::from_raw(bytes) });
+        Ok(())
+    });
 }
 
 unsafe fn bands(pointer: *const u32, n: u32) -> Result<Option<Vec<u32>>> {

@@ -10,12 +10,13 @@ use crate::sample::SampleType;
 use crate::source::{Nodata, ReadContext, SourceInfo, TileSource, check_block};
 
 use super::dataset::{give, tilekeep_dataset, tilekeep_open_options};
-use super::pointers::{Growing, array, null, out, read_options, read_struct, text};
-use super::status::{TILEKEEP_OK, guard, kind_of, set_last, take_last, tilekeep_status};
+use super::pointers::{Growing, array, end_of, null, out, read_options, read_struct, text};
+use super::status::{TILEKEEP_OK, guard, kind_of, take_said, tilekeep_status};
 
 /// Reads one block. The buffer has exactly the bytes of the block: rows from the top without padding, bands side by
 /// side, samples in native byte order; blocks of the last column and row have the pixels of the level only. All of it
-/// must be written. Called from any thread, from several at once, never under a lock of the library.
+/// must be written. Called from any thread, from several at once, never under a lock of the library. It may use other
+/// datasets, but must not read from its own: that would wait for itself.
 ///
 /// Returns TILEKEEP_OK or one of the TILEKEEP_ERR_ codes; tilekeep_set_last_error says why in words.
 ///
@@ -91,7 +92,7 @@ pub struct tilekeep_source {
 // bytes are a function is the caller's promise, as for every pointer.
 unsafe impl Growing for tilekeep_source {
     const NAME: &'static str = "tilekeep_source";
-    const OLDEST: usize = size_of::<tilekeep_source>();
+    const OLDEST: usize = end_of!(tilekeep_source, name);
 
     fn defaults() -> Self {
         Self {
@@ -151,9 +152,6 @@ unsafe fn describe(source: &tilekeep_source) -> Result<SourceInfo> {
     let levels: Result<Vec<Level>> =
         stored.iter().map(|l| Level::new(l.width, l.height, l.block_width, l.block_height).map_err(invalid)).collect();
     let levels = levels?;
-    if levels.windows(2).any(|pair| pair[1].width > pair[0].width || pair[1].height > pair[0].height) {
-        return Err(Error::invalid("levels must go from fine to coarse"));
-    }
     let name = if source.name.is_null() {
         "client source"
     } else {
@@ -212,19 +210,62 @@ impl TileSource for ClientSource {
 
     fn read_block(&self, at: BlockId, out: &mut [u8], _context: &mut ReadContext<'_>) -> Result<()> {
         check_block(&self.info, at, out)?;
-        // What the thread was told before stays its last error unless this call fails.
-        let before = take_last();
+        // Recycled memory holds pixels of other datasets, which a callback that writes too little must not show.
+        out.fill(0);
+        take_said();
         let target = out.as_mut_ptr().cast::<c_void>();
         // SAFETY: the client's function, called as the header says, with memory that is ours and exactly as long as
         // stated.
         let status =
             unsafe { (self.read_block)(self.client.user_data, at.level, at.col, at.row, at.plane, target, out.len()) };
-        let said = take_last();
-        set_last(&before);
+        let said = take_said();
         match status {
             TILEKEEP_OK => Ok(()),
             status if said.is_empty() => Err(Error::new(kind_of(status), format!("the source returned {status}"))),
             status => Err(Error::new(kind_of(status), said)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    unsafe extern "C" fn read(
+        user_data: *mut c_void,
+        _: u32,
+        col: u32,
+        row: u32,
+        plane: u32,
+        buffer: *mut c_void,
+        size: usize,
+    ) -> tilekeep_status {
+        // SAFETY: the library gives a buffer of that size.
+        let out = unsafe { std::slice::from_raw_parts_mut(buffer.cast::<u8>(), size) };
+        out.fill((col * 16 + row * 4 + plane) as u8);
+        // SAFETY: the test gives a counter that lives until `destroy`.
+        unsafe {
+            (*user_data.cast::<std::sync::atomic::AtomicU32>()).fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+        };
+        TILEKEEP_OK
+    }
+
+    #[test]
+    fn a_source_of_c_functions_keeps_the_promises_of_a_source() {
+        let reads = std::sync::atomic::AtomicU32::new(0);
+        let level = tilekeep_source_level { width: 100, height: 70, block_width: 32, block_height: 32 };
+        let described = tilekeep_source {
+            n_bands: 3,
+            sample_type: 3,
+            is_band_sequential: 1,
+            levels: &raw const level,
+            n_levels: 1,
+            ..tilekeep_source::defaults()
+        };
+        // SAFETY: the level lives during the call.
+        let info = unsafe { describe(&described) }.unwrap();
+        let client = Client { user_data: (&raw const reads).cast_mut().cast(), destroy: None };
+        crate::conformance::check(&ClientSource { info, read_block: read, client }).unwrap();
+        assert!(reads.into_inner() > 36);
     }
 }

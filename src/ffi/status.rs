@@ -52,6 +52,9 @@ const KINDS: [(i32, ErrorKind); 11] = [
 
 thread_local! {
     static LAST: RefCell<CString> = RefCell::default();
+    /// What a callback said, until the call that ran it takes it. Apart from `LAST`, whose text the client may be
+    /// looking at.
+    static SAID: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
 pub(super) fn status_of(kind: ErrorKind) -> tilekeep_status {
@@ -80,16 +83,15 @@ pub(super) fn guard(call: impl FnOnce() -> Result<()>) -> tilekeep_status {
     }
 }
 
-pub(super) fn set_last(message: &str) {
+fn set_last(message: &str) {
     let message = CString::new(message.replace('\0', " ")).unwrap_or_default();
     // A thread that is going away has no last error any more.
     let _ = LAST.try_with(|last| *last.borrow_mut() = message);
 }
 
-/// Empties the last error of the thread, so that a callback's own message can be told from an older one.
-pub(super) fn take_last() -> String {
-    let taken = LAST.try_with(|last| std::mem::take(&mut *last.borrow_mut()));
-    taken.map(|message| message.to_string_lossy().into_owned()).unwrap_or_default()
+/// Takes what callbacks of this thread said since it was last taken.
+pub(super) fn take_said() -> String {
+    SAID.try_with(|said| std::mem::take(&mut *said.borrow_mut())).unwrap_or_default()
 }
 
 /// The message of the last call that failed on this thread: one line, UTF-8, ending in 0. Empty when none did.
@@ -103,7 +105,7 @@ pub extern "C" fn tilekeep_last_error() -> *const c_char {
 }
 
 /// Says in words why a callback is about to return a failure: the message becomes part of what the caller of the
-/// library is told. To be called in the callback. NULL is taken as an empty text.
+/// library is told. For callbacks only; what tilekeep_last_error gives does not change. NULL is taken as an empty text.
 ///
 /// @since 0.1
 #[unsafe(no_mangle)]
@@ -114,7 +116,8 @@ pub unsafe extern "C" fn tilekeep_set_last_error(message: *const c_char) {
         // SAFETY: not NULL, and the caller gives a text that ends in 0.
         unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned()
     };
-    set_last(&text);
+    // A thread that is going away says nothing any more.
+    let _ = SAID.try_with(|said| *said.borrow_mut() = text);
 }
 
 /// The version of the library, as "major.minor.patch". Valid for as long as the program runs.

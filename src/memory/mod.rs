@@ -3,5 +3,15 @@
 mod ledger;
 mod pool;
 
+use crate::error::{Error, Result};
+
 pub(crate) use ledger::{Charge, Class, Ledger};
 pub(crate) use pool::{Buffer, Pool};
+
+/// `len` zeros; a size that comes from a file or a caller must not abort the process when there is no such memory.
+pub(crate) fn zeroed(len: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len).map_err(|_| Error::limit(format!("no memory for {len} bytes")))?;
+    bytes.resize(len, 0);
+    Ok(bytes)
+}

@@ -1,14 +1,17 @@
 //! One tile, from blocks to bytes.
 
-use crate::dataset::{Dataset, Layout, WindowRequest};
+use crate::dataset::{CacheUse, Dataset, Layout, WindowRequest};
 use crate::encode::{self, Color, Picture};
 use crate::error::{Error, Result};
 use crate::grid::Window;
+use crate::memory::zeroed;
 use crate::sample::{Sample, SampleType, with_sample};
 use crate::source::ColorInterpretation;
 
 /// Sides beyond this are refused: a tile is something to show, and its memory is not bounded by the file.
 const MAX_SIDE: u32 = 16_384;
+/// So are tiles of more bytes, which only a great many bands can make.
+const MAX_BYTES: usize = 2 << 30;
 
 /// Which tile, and how it shall come. Build it with [`new`](Self::new) and change what differs.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,8 +33,11 @@ pub struct TileRequest {
     /// bands (or the first) and opacity.
     pub bands: Option<Vec<u32>>,
     /// Sample values that become 0 and 255; what lies beyond is clamped, between them it is linear, rounded. NaN
-    /// becomes 0. The samples of the result are then of 8 bits.
+    /// becomes 0. The samples of the result are then of 8 bits. By default encoded samples of 1 to 15 bits are shown by
+    /// the range that they can hold.
     pub range: Option<(f64, f64)>,
+    /// What the read means for the blocks that it comes by.
+    pub cache_use: CacheUse,
 }
 
 /// What a tile that reaches over the edge of its level is.
@@ -79,7 +85,24 @@ impl TileRequest {
     /// The raw tile of 256 x 256 pixels at `level, col, row`.
     #[must_use]
     pub fn new(level: u32, col: u32, row: u32) -> Self {
-        Self { level, col, row, size: (256, 256), edge: Edge::Crop, encoding: Encoding::Raw, bands: None, range: None }
+        Self {
+            level,
+            col,
+            row,
+            size: (256, 256),
+            edge: Edge::Crop,
+            encoding: Encoding::Raw,
+            bands: None,
+            range: None,
+            cache_use: CacheUse::Normal,
+        }
+    }
+
+    /// The same request by a reader of another kind.
+    #[must_use]
+    pub fn cache_use(mut self, cache_use: CacheUse) -> Self {
+        self.cache_use = cache_use;
+        self
     }
 
     /// The same request for tiles of another size; `col` and `row` count tiles of that size.
@@ -131,7 +154,8 @@ impl Dataset {
         let shown = self.shown(request)?;
         let mut window = WindowRequest::new(request.level, visible);
         window.bands.clone_from(&shown.bands);
-        let read_as = if request.range.is_some() { self.info().sample.part() } else { self.info().sample };
+        window.cache_use = request.cache_use;
+        let read_as = if shown.range.is_some() { self.info().sample.part() } else { self.info().sample };
         window.sample = Some(read_as);
         let n_bands = shown.bands.as_ref().map_or(self.info().n_bands as usize, Vec::len);
         let (width, height) = match request.edge {
@@ -140,16 +164,16 @@ impl Dataset {
         };
         let pixel = n_bands * read_as.bytes();
         let bytes = (width as usize).checked_mul(height as usize).and_then(|n| n.checked_mul(pixel));
-        let bytes = bytes.filter(|bytes| *bytes <= isize::MAX as usize);
+        let bytes = bytes.filter(|bytes| *bytes <= MAX_BYTES);
         let bytes = bytes.ok_or_else(|| Error::limit(format!("a tile of {width}x{height} pixels, {n_bands} bands")))?;
-        let mut pixels = vec![0; bytes];
+        let mut pixels = zeroed(bytes)?;
         if (u64::from(width), u64::from(height)) != (visible.width, visible.height) {
-            self.pad(&mut pixels, read_as);
+            self.pad(&mut pixels, read_as, window.bands.as_deref());
         }
         window.layout = Layout::Strided { pixel, row: pixel * width as usize, band: read_as.bytes() };
         self.read_window(&window, &mut pixels)?;
 
-        let (pixels, sample) = match request.range {
+        let (pixels, sample) = match shown.range {
             Some(range) => (to_eight_bits(&pixels, read_as, range), SampleType::U8),
             None => (pixels, read_as),
         };
@@ -182,7 +206,7 @@ impl Dataset {
 
     /// The bands to read and what an encoder makes of them; checks that it can.
     fn shown(&self, request: &TileRequest) -> Result<Shown<'_>> {
-        let raw = Shown { bands: request.bands.clone(), color: Color::Gray };
+        let raw = Shown { bands: request.bands.clone(), color: Color::Gray, range: request.range };
         if let Some((low, high)) = request.range
             && (!low.is_finite() || !high.is_finite() || low == high)
         {
@@ -214,16 +238,35 @@ impl Dataset {
             _ => return Err(Error::invalid(format!("a picture of {} bands; 1 to 4 can be encoded", bands.len()))),
         };
         debug_assert_eq!(color.n_bands(), bands.len());
-        Ok(Shown { bands: Some(bands), color })
+        // Samples of 1, 4 or 12 bits are shown by what they can hold, not by what their type could.
+        let own_range = match (info.n_bits, color) {
+            (Some(bits), Color::Gray | Color::GrayAlpha | Color::Rgb | Color::Rgba) if bits < 16 && fits => {
+                Some((0.0, f64::from((1u32 << bits) - 1)))
+            }
+            _ => None,
+        };
+        Ok(Shown { bands: Some(bands), color, range: request.range.or(own_range) })
     }
 
-    fn pad(&self, pixels: &mut [u8], sample: SampleType) {
+    /// Fills a tile with "nothing here": nodata where there is such a value, 0 elsewhere and in bands of opacity.
+    fn pad(&self, pixels: &mut [u8], sample: SampleType, bands: Option<&[u32]>) {
         if sample.is_complex() {
             return;
         }
+        let info = self.info();
+        let n_bands = bands.map_or(info.n_bands as usize, <[u32]>::len);
+        let is_alpha = |i: usize| {
+            let band = bands.map_or(i, |bands| bands[i] as usize);
+            info.colors[band] == ColorInterpretation::Alpha
+        };
         with_sample!(sample, T => {
-            if let Some(nodata) = crate::resample::nodata_as::<T>(self.info().nodata) {
-                pixels.chunks_exact_mut(T::BYTES).for_each(|target| nodata.write(target));
+            let Some(nodata) = crate::resample::nodata_as::<T>(info.nodata) else { return };
+            for pixel in pixels.chunks_exact_mut(T::BYTES * n_bands) {
+                for (i, target) in pixel.chunks_exact_mut(T::BYTES).enumerate() {
+                    if !is_alpha(i) {
+                        nodata.write(target);
+                    }
+                }
             }
         });
     }
@@ -232,6 +275,7 @@ impl Dataset {
 struct Shown<'a> {
     bands: Option<Vec<u32>>,
     color: Color<'a>,
+    range: Option<(f64, f64)>,
 }
 
 /// The bands that make a picture: red, green, blue or the first one, and opacity.
@@ -346,6 +390,36 @@ mod tests {
         assert_eq!((pixels, info.color_type), (vec![0, 1, 2, 9], png::ColorType::Indexed));
         let file = dataset.read_tile(&TileRequest::new(0, 0, 0).encoding(Encoding::Jpeg { quality: 90 })).unwrap();
         assert!(file.bytes.starts_with(&[0xFF, 0xD8]));
+    }
+
+    #[test]
+    fn samples_of_few_bits_are_shown_by_what_they_can_hold() {
+        let mut source = MemorySource::new(4, 1, 1, SampleType::U8, (4, 1), vec![0, 1, 2, 3]).unwrap();
+        source.info_mut().n_bits = Some(2);
+        let dataset = Dataset::from_source(source, &OpenOptions::default()).unwrap();
+        let request = TileRequest::new(0, 0, 0);
+        assert_eq!(dataset.read_tile(&request).unwrap().bytes, [0, 1, 2, 3]);
+        let file = dataset.read_tile(&request.encoding(Encoding::Png)).unwrap();
+        assert_eq!(decode_png(&file.bytes).0, [0, 85, 170, 255]);
+    }
+
+    #[test]
+    fn padding_is_nodata_and_transparent() {
+        let mut source = MemorySource::new(1, 1, 2, SampleType::U8, (1, 1), vec![7, 255]).unwrap();
+        source.info_mut().nodata = Some(crate::Nodata::Float(9.0));
+        source.info_mut().colors = vec![ColorInterpretation::Gray, ColorInterpretation::Alpha];
+        let dataset = Dataset::from_source(source, &OpenOptions::default()).unwrap();
+        let request = TileRequest::new(0, 0, 0).size(2, 1).edge(Edge::Pad);
+        assert_eq!(dataset.read_tile(&request).unwrap().bytes, [7, 255, 9, 0]);
+        assert_eq!(dataset.read_tile(&request.bands([1])).unwrap().bytes, [255, 0]);
+    }
+
+    #[test]
+    fn a_tile_that_no_memory_can_hold_is_refused() {
+        let source = MemorySource::new(1, 1, 60_000, SampleType::F64, (1, 1), vec![0; 480_000]).unwrap();
+        let dataset = Dataset::from_source(source, &OpenOptions::default()).unwrap();
+        let request = TileRequest::new(0, 0, 0).size(16_384, 16_384).edge(Edge::Pad);
+        assert_eq!(dataset.read_tile(&request).unwrap_err().kind(), ErrorKind::LimitExceeded);
     }
 
     #[test]

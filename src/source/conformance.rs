@@ -23,7 +23,7 @@ const THREADS: usize = 4;
 /// `internal` with a sentence that names the promise and the block, or the error of a block that cannot be read.
 pub fn check(source: &dyn TileSource) -> Result<()> {
     let info = source.info();
-    check_info(info)?;
+    super::check_info(info).map_err(|error| broken(error.message().to_owned()))?;
     let blocks = sample_blocks(info);
     let mut expected = Vec::with_capacity(blocks.len());
     for at in &blocks {
@@ -37,26 +37,6 @@ pub fn check(source: &dyn TileSource) -> Result<()> {
     check_refusals(source, &blocks)?;
     check_threads(source, &blocks, &expected)?;
     check_offers(source, &blocks)
-}
-
-fn check_info(info: &SourceInfo) -> Result<()> {
-    let Some(first) = info.levels.first() else {
-        return Err(broken("there is no level".to_owned()));
-    };
-    if info.n_bands == 0 || info.colors.len() != info.n_bands as usize {
-        return Err(broken(format!("{} bands and {} colour interpretations", info.n_bands, info.colors.len())));
-    }
-    let mut finer = first;
-    for level in &info.levels {
-        if level.width > finer.width || level.height > finer.height {
-            return Err(broken(format!("a level of {}x{} follows a smaller one", level.width, level.height)));
-        }
-        if !level.native {
-            return Err(broken("a source lists a level that it does not store".to_owned()));
-        }
-        finer = level;
-    }
-    Ok(())
 }
 
 fn check_refusals(source: &dyn TileSource, blocks: &[BlockId]) -> Result<()> {
@@ -112,11 +92,15 @@ fn check_offers(source: &dyn TileSource, blocks: &[BlockId]) -> Result<()> {
         failure: Option<Error>,
     }
     impl Siblings for Collect<'_> {
-        fn offer(&mut self, at: BlockId, fill: &mut dyn FnMut(&mut [u8])) -> bool {
+        fn offer(&mut self, at: BlockId, fill: &mut dyn FnMut(&mut [u8]) -> Result<()>) -> bool {
             match self.info.block_layout(at) {
                 Ok(layout) if self.taken.len() < BLOCKS_PER_LEVEL => {
                     let mut pixels = vec![0x5A; layout.bytes];
-                    fill(&mut pixels);
+                    let filled = fill(&mut pixels);
+                    if let Err(error) = filled {
+                        self.failure = Some(error);
+                        return false;
+                    }
                     self.taken.push((at, pixels));
                     true
                 }
@@ -134,7 +118,7 @@ fn check_offers(source: &dyn TileSource, blocks: &[BlockId]) -> Result<()> {
     let mut pixels = vec![0; info.block_layout(*at)?.bytes];
     source.read_block(*at, &mut pixels, &mut ReadContext::with_siblings(&mut collect))?;
     if let Some(error) = collect.failure {
-        return Err(error.context("offered a block that does not exist"));
+        return Err(error.context("offered a block and then did not deliver it"));
     }
     for (offered, mut pixels) in collect.taken {
         blank_padding(info, offered, &mut pixels)?;

@@ -74,11 +74,12 @@ pub(crate) struct DiskFile {
 impl DiskFile {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let context = |e: std::io::Error| Error::from(e).context(path.display());
-        let file = File::open(path).map_err(context)?;
-        let metadata = file.metadata().map_err(context)?;
-        if !metadata.is_file() {
+        // Asked before it is opened: opening a pipe waits for somebody to write to it.
+        if !std::fs::metadata(path).map_err(context)?.is_file() {
             return Err(Error::new(ErrorKind::Unsupported, format!("{}: not a regular file", path.display())));
         }
+        let file = File::open(path).map_err(context)?;
+        let metadata = file.metadata().map_err(context)?;
         let modified_ns = metadata
             .modified()
             .ok()

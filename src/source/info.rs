@@ -102,6 +102,38 @@ impl SourceInfo {
     }
 }
 
+/// Checks that a description is one that blocks can be read by.
+///
+/// # Errors
+///
+/// `invalid argument` with what contradicts itself.
+pub(crate) fn check_info(info: &SourceInfo) -> Result<()> {
+    let Some(first) = info.levels.first() else {
+        return Err(Error::invalid("a source without a level"));
+    };
+    if info.n_bands == 0 || info.colors.len() != info.n_bands as usize {
+        return Err(Error::invalid(format!(
+            "a source of {} bands with {} colour interpretations",
+            info.n_bands,
+            info.colors.len()
+        )));
+    }
+    let mut finer = first;
+    for level in &info.levels {
+        // Sizes that `Level::new` would refuse.
+        Level::new(level.width, level.height, level.block_width, level.block_height)
+            .map_err(|error| Error::invalid(error.message().to_owned()))?;
+        if level.width > finer.width || level.height > finer.height {
+            return Err(Error::invalid(format!("a level of {}x{} follows a smaller one", level.width, level.height)));
+        }
+        if !level.native {
+            return Err(Error::invalid("a source lists a level that it does not store"));
+        }
+        finer = level;
+    }
+    Ok(())
+}
+
 /// The layout of a block of `level`; shared by stored levels and those made from them.
 pub(crate) fn layout_in(
     level: &Level,

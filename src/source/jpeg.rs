@@ -20,6 +20,7 @@ const HEAD: u64 = 64 << 10;
 pub(super) struct JpegSource {
     info: SourceInfo,
     header: JpegInfo,
+    max_metadata_bytes: u64,
     reader: Arc<dyn ReadAt>,
     scratch: ScratchPool,
 }
@@ -48,7 +49,23 @@ impl JpegSource {
         let level = rows::strips(width, height, width * u64::from(n_bands), 16)?;
         let mut info = SourceInfo::new("jpeg", vec![level], n_bands, SampleType::U8);
         "jpeg".clone_into(&mut info.compression);
-        Ok(Self { info, header, reader, scratch: ScratchPool::default() })
+        Ok(Self {
+            info,
+            header,
+            max_metadata_bytes: limits.max_metadata_bytes as u64,
+            reader,
+            scratch: ScratchPool::default(),
+        })
+    }
+}
+
+impl JpegSource {
+    /// Bytes of the file that can be the picture: its pixels, stored as badly as can be, and as much metadata as is
+    /// allowed. What comes after is not looked at.
+    fn stream_bytes(&self) -> u64 {
+        let level = &self.info.levels[0];
+        let pixels = level.width * level.height * u64::from(self.header.components);
+        self.reader.len().min(pixels.saturating_mul(3).saturating_add(self.max_metadata_bytes))
     }
 }
 
@@ -64,11 +81,12 @@ impl TileSource for JpegSource {
         self.scratch.with(|scratch| {
             let Scratch { bytes, decoded, contexts } = scratch;
             bytes.clear();
-            bytes.resize(self.reader.len() as usize, 0);
+            bytes.resize(self.stream_bytes() as usize, 0);
             self.reader.read_at(0, bytes)?;
             if self.info.levels[0].rows() == 1 {
                 return jpeg::decode(contexts, None, bytes, Colour::Auto, out, width, height, components);
             }
+            decoded.clear();
             decoded.resize(layout.row_stride * height as usize, 0);
             jpeg::decode(contexts, None, bytes, Colour::Auto, decoded, width, height, components)?;
             rows::deal(&self.info, at, &layout, decoded, out, context);

@@ -13,8 +13,8 @@ mod scratch;
 mod tiff;
 
 pub use file::{Identity, ReadAt};
-pub(crate) use info::layout_in;
 pub use info::{ColorInterpretation, GeoKey, GeoKeyValue, MetadataItem, Nodata, SourceInfo};
+pub(crate) use info::{check_info, layout_in};
 pub use limits::Limits;
 pub use memory::MemorySource;
 pub use open::{open_path, open_reader};
@@ -34,7 +34,8 @@ pub trait TileSource: Send + Sync {
     /// Reads the block `at` into `out`, samples in native byte order, as [`SourceInfo::block_layout`] lays them out.
     ///
     /// `out` has exactly the layout's `bytes` and holds old bytes of other blocks: all of the valid pixels must be
-    /// written before this returns `Ok`. A failure concerns this one block; others stay readable.
+    /// written before this returns `Ok`. A failure concerns this one block; others stay readable. It must not read from
+    /// the dataset that it is the source of: that would wait for itself.
     ///
     /// # Errors
     ///
@@ -77,16 +78,18 @@ impl<'a> ReadContext<'a> {
     /// Offers a block that was decoded on the way to the one asked for.
     ///
     /// When the reader wants it, `fill` is called once with its memory (see [`TileSource::read_block`] for what it
-    /// must do); a source that has to decode in one go thereby decodes once. Returns whether it was wanted.
-    pub fn offer(&mut self, at: BlockId, fill: &mut dyn FnMut(&mut [u8])) -> bool {
+    /// must do); a source that has to decode in one go thereby decodes once. Returns whether it was taken: not when
+    /// `fill` fails.
+    pub fn offer(&mut self, at: BlockId, fill: &mut dyn FnMut(&mut [u8]) -> Result<()>) -> bool {
         self.siblings.as_mut().is_some_and(|siblings| siblings.offer(at, fill))
     }
 }
 
 /// A reader that takes blocks it did not ask for; see [`ReadContext::offer`].
 pub trait Siblings {
-    /// Takes the block `at` by calling `fill` with its memory, or declines by returning `false`.
-    fn offer(&mut self, at: BlockId, fill: &mut dyn FnMut(&mut [u8])) -> bool;
+    /// Takes the block `at` by calling `fill` with its memory, or declines by returning `false`. A block whose `fill`
+    /// fails must be forgotten: its memory holds anything.
+    fn offer(&mut self, at: BlockId, fill: &mut dyn FnMut(&mut [u8]) -> Result<()>) -> bool;
 }
 
 /// Checks a block's place and its memory, as every source must before it reads, and gives the block's layout.

@@ -4,6 +4,7 @@ use crate::block::BlockLayout;
 use crate::codec;
 use crate::error::{Error, Result};
 use crate::grid::BlockId;
+use crate::memory::zeroed;
 use crate::sample::SampleType;
 use crate::sync::{Arc, Mutex};
 
@@ -81,9 +82,12 @@ impl PngSource {
             let strip = (stream.next_row / u64::from(level.block_height)) as u32;
             let strip_end = (u64::from(strip) + 1) * u64::from(level.block_height);
             let mut failure = None;
-            let taken = stream.next_row % u64::from(level.block_height) == 0
+            let whole = stream.next_row.is_multiple_of(u64::from(level.block_height));
+            let taken = whole
                 && context.offer(BlockId::new(0, 0, strip), &mut |pixels| {
-                    failure = self.next_rows(&mut stream, layout.row_stride, pixels).err();
+                    let read = self.next_rows(&mut stream, layout.row_stride, pixels);
+                    failure = read.as_ref().err().cloned();
+                    read
                 });
             if let Some(error) = failure {
                 return Err(error);
@@ -96,7 +100,9 @@ impl PngSource {
             }
         }
         self.next_rows(&mut stream, layout.row_stride, out)?;
-        *self.stream.lock() = Some(stream);
+        let older = self.stream.lock().replace(stream);
+        // Not under the lock.
+        drop(older);
         Ok(())
     }
 
@@ -124,11 +130,15 @@ impl PngSource {
         let bytes = bytes.ok_or_else(|| {
             Error::limit(format!("an interlaced picture of more than {} bytes", self.limits.max_image_bytes))
         })?;
-        let mut whole = vec![0; bytes];
+        let presented = layout.row_stride.saturating_mul(self.info.levels[0].height as usize);
+        if presented > self.limits.max_image_bytes {
+            return Err(Error::limit(format!("an interlaced picture of {presented} bytes")));
+        }
+        let mut whole = zeroed(bytes)?;
         let frame = stream.png.next_frame(&mut whole).map_err(|e| failed(&e))?;
         if self.bits < 8 {
             let packed = std::mem::take(&mut whole);
-            whole.resize(layout.row_stride * self.info.levels[0].height as usize, 0);
+            whole = zeroed(presented)?;
             for (row, target) in packed.chunks_exact(frame.line_size).zip(whole.chunks_exact_mut(layout.row_stride)) {
                 codec::bits::unpack(row, self.bits, target.len(), target)?;
             }

@@ -35,7 +35,10 @@ pub(super) fn deal(
     let start = |row: u32| row as usize * level.block_height as usize * layout.row_stride;
     out.copy_from_slice(&whole[start(at.row)..][..layout.bytes]);
     for row in (at.row + 1..level.rows()).chain(0..at.row) {
-        context.offer(BlockId::new(0, 0, row), &mut |strip| strip.copy_from_slice(&whole[start(row)..][..strip.len()]));
+        context.offer(BlockId::new(0, 0, row), &mut |strip| {
+            strip.copy_from_slice(&whole[start(row)..][..strip.len()]);
+            Ok(())
+        });
     }
 }
 

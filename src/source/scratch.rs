@@ -9,7 +9,7 @@ const KEEP_BYTES: usize = 4 << 20;
 /// At most this many are kept; more exist only while more threads decode at once.
 const KEEP: usize = 8;
 
-/// As many [`Scratch`]es as blocks are decoded at once. All of them are on the process's ledger.
+/// As many [`Scratch`]es as blocks are decoded at once. Those that are kept are on the process's ledger.
 #[derive(Default)]
 pub(super) struct ScratchPool {
     free: Mutex<Vec<Counted>>,

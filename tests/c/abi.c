@@ -45,6 +45,18 @@ static void blocks_are_copied_and_lent(void)
     CHECK(stats.loads == 3 && stats.entries == 2 && stats.uncached == 1 && stats.max_bytes == 20000);
     CHECK(stats.locked_bytes == stats.bytes && stats.bytes > 12288);
 
+    {
+        const uint64_t budgets[] = {0, 1 << 30};
+        double ratios[] = {-1, -1};
+        CHECK(tilekeep_cache_curve(dataset, budgets, 2, ratios) == TILEKEEP_OK);
+        CHECK(ratios[0] == 0.0 && ratios[1] > 0.0 && ratios[1] < 1.0);
+        CHECK(tilekeep_suggest_cache_max(dataset, 0.1, &max) == TILEKEEP_OK && max > 1056);
+        FAILS(TILEKEEP_ERR_NOT_FOUND, tilekeep_suggest_cache_max(dataset, 1.0, &max));
+        FAILS(INVALID, tilekeep_suggest_cache_max(dataset, 1.5, &max));
+        FAILS(INVALID, tilekeep_cache_curve(dataset, NULL, 2, ratios));
+        FAILS(INVALID, tilekeep_cache_curve(dataset, budgets, 2, NULL));
+    }
+
     /* Blocks outlive the dataset; the source goes with the dataset. */
     tilekeep_close(dataset);
     CHECK(counting.n_destroyed == 1);
@@ -203,6 +215,11 @@ static void wrong_calls_are_errors(void)
     options.mode = 1;
     FAILS(INVALID, tilekeep_lock_block(dataset, 0, 0, 0, &options, &block));
     options.mode = 0;
+    options.cache_use = TILEKEEP_USE_NO_CACHE;
+    FAILS(INVALID, tilekeep_lock_block(dataset, 0, 0, 0, &options, &block));
+    options.cache_use = 3;
+    FAILS(INVALID, tilekeep_read_block(dataset, 0, 0, 0, &options, &byte, 1, NULL));
+    options.cache_use = 0;
     options.struct_size = 0;
     FAILS(INVALID, tilekeep_lock_block(dataset, 0, 0, 0, &options, &block));
     block.struct_size = sizeof block + 8;
@@ -213,12 +230,24 @@ static void wrong_calls_are_errors(void)
     FAILS(INVALID, tilekeep_stats(dataset, &stats));
     CHECK(counting.n_reads == 0);
 
-    /* A success leaves the last error alone. */
+    FAILS(INVALID, tilekeep_set_cache_policy(dataset, -1));
+    FAILS(INVALID, tilekeep_set_cache_policy(dataset, 5));
+    FAILS(INVALID, tilekeep_set_cache_policy(NULL, TILEKEEP_POLICY_LRU));
+    CHECK(tilekeep_set_cache_policy(dataset, TILEKEEP_POLICY_CLOCK_PRO) == TILEKEEP_OK);
+
+    /* A success leaves the last error alone, its memory too, also when a callback runs. */
     info.struct_size = sizeof info;
     FAILS(INVALID, tilekeep_info(NULL, &info));
     CHECK(tilekeep_info(dataset, &info) == TILEKEEP_OK && strstr(tilekeep_last_error(), "dataset is NULL") != NULL);
     CHECK(info.n_bands == 3 && info.n_levels == 2 && strcmp(info.format, "counting") == 0);
     CHECK(tilekeep_level_info(dataset, 1, &level) == TILEKEEP_OK && level.width == 150 && !level.is_stored);
+
+    {
+        const char *before = tilekeep_last_error();
+        unsigned char pixels[64 * 64 * 3];
+        CHECK(tilekeep_read_block(dataset, 0, 1, 1, NULL, pixels, sizeof pixels, NULL) == TILEKEEP_OK);
+        CHECK(tilekeep_last_error() == before && strstr(before, "dataset is NULL") != NULL);
+    }
 
     /* What a callback says is what the caller hears; the block is tried again. */
     counting.fail_with = TILEKEEP_ERR_CORRUPT;
@@ -229,7 +258,7 @@ static void wrong_calls_are_errors(void)
     FAILS(TILEKEEP_ERR_IO, tilekeep_lock_block(dataset, 0, 0, 0, NULL, &block));
     counting.fail_with = 0;
     CHECK(tilekeep_lock_block(dataset, 0, 0, 0, NULL, &block) == TILEKEEP_OK);
-    CHECK(counting.n_reads == 3 && tilekeep_unlock_block(&block) == TILEKEEP_OK);
+    CHECK(counting.n_reads == 4 && tilekeep_unlock_block(&block) == TILEKEEP_OK);
     tilekeep_close(dataset);
     tilekeep_close(NULL);
     CHECK(counting.n_destroyed == 1);

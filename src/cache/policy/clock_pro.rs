@@ -28,7 +28,7 @@ pub(crate) struct ClockPro {
     cold: List,
     /// Nodes in test without an entry. The test hand stands at the back.
     ghosts: List,
-    ghost_of: Hashed,
+    ghost_of: Hashed<u32>,
     max_bytes: u64,
     /// What the entries may take together, as far as is known: the budget, or what was here when room was last needed.
     capacity: u64,
@@ -59,18 +59,22 @@ impl ClockPro {
     }
 
     /// Takes over entries that were cached under another policy, the one that would go soonest first: as hot as many of
-    /// the last ones as the share leaves room for.
-    pub(super) fn take_over(max_bytes: u64, cold_share: f64, entries: &[(u32, u64, u64)]) -> Self {
+    /// the last ones as the share leaves room for. `full_bytes` is what was here when room was last needed, if it was.
+    pub(super) fn take_over(
+        max_bytes: u64,
+        full_bytes: Option<u64>,
+        cold_share: f64,
+        entries: &[(u32, u64, u64)],
+    ) -> Self {
         let mut pro = Self::default();
         pro.set_max_bytes(max_bytes);
-        let total: u64 = entries.iter().map(|(_, _, bytes)| bytes).sum();
-        pro.capacity = max_bytes.min(total.max(1));
+        pro.capacity = full_bytes.unwrap_or(max_bytes).min(max_bytes);
+        pro.full = full_bytes.is_some();
         pro.set_cold_target((pro.capacity as f64 * cold_share) as u64);
-        let mut newer_bytes = total;
+        let mut newer_bytes: u64 = entries.iter().map(|(_, _, bytes)| bytes).sum();
         for &(slot, hash, bytes) in entries {
             let hot = newer_bytes <= pro.capacity - pro.cold_target;
-            let node = Node { hash, bytes, slot, hot, in_test: false, touched: false };
-            pro.add(node);
+            pro.add(Node { hash, bytes, slot, hot, in_test: false, touched: false });
             newer_bytes -= bytes;
         }
         pro
@@ -124,6 +128,15 @@ impl ClockPro {
         self.forget(id);
     }
 
+    /// Changes the capacity and leaves cold entries their share of it.
+    fn set_capacity(&mut self, bytes: u64) {
+        let share = self.cold_share();
+        self.capacity = bytes;
+        self.set_cold_target((share * bytes as f64) as u64);
+        self.trim_ghosts();
+        self.cool();
+    }
+
     fn set_cold_target(&mut self, bytes: u64) {
         let least = self.capacity / 32;
         self.cold_target = bytes.clamp(least, (self.capacity - self.capacity / 16).max(least));
@@ -131,7 +144,7 @@ impl ClockPro {
 
     /// Lets the hot hand go on until the hot entries leave the cold ones their part.
     fn cool(&mut self) {
-        while self.hot_bytes > self.capacity - self.cold_target.min(self.capacity) {
+        while self.hot_bytes > self.capacity - self.cold_target {
             self.move_hot_hand();
         }
         // Behind the last hot entry nothing can pass its test any more.
@@ -183,10 +196,7 @@ impl ClockPro {
         let held = self.resident_bytes.min(self.max_bytes);
         // Entries of many sizes never fill a budget quite.
         if held > self.capacity || held < self.capacity - self.capacity / 16 {
-            self.capacity = held;
-            self.set_cold_target(self.cold_target);
-            self.trim_ghosts();
-            self.cool();
+            self.set_capacity(held);
         }
     }
 }
@@ -237,13 +247,10 @@ impl Policy for ClockPro {
     }
 
     fn victim(&mut self) -> Option<u32> {
-        if self.resident_bytes == 0 && self.cold.back().is_none() && self.clock.back().is_none() {
-            return None;
-        }
         self.note_full();
         loop {
             let Some(id) = self.cold.back() else {
-                // All is hot, or only ghosts are left.
+                // All is hot, or nothing is here but ghosts.
                 self.clock.back()?;
                 self.move_hot_hand();
                 continue;
@@ -286,15 +293,9 @@ impl Policy for ClockPro {
     }
 
     fn set_max_bytes(&mut self, bytes: u64) {
-        if bytes > self.max_bytes {
-            self.full = false;
-            self.capacity = bytes;
-        }
-        self.max_bytes = bytes;
-        self.capacity = self.capacity.min(bytes);
-        self.set_cold_target(self.cold_target);
-        self.trim_ghosts();
-        self.cool();
+        let more = bytes > std::mem::replace(&mut self.max_bytes, bytes);
+        self.full &= !more;
+        self.set_capacity(if more { bytes } else { bytes.min(self.capacity) });
     }
 
     fn for_each(&self, visit: &mut dyn FnMut(u32)) {

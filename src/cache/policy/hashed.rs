@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// Numbers found by the well mixed 64-bit hash of a key.
-pub(super) type Hashed = HashMap<u64, u32, BuildHasherDefault<AsItIs>>;
+/// What is found by the well mixed 64-bit hash of a key.
+pub(crate) type Hashed<V> = HashMap<u64, V, BuildHasherDefault<AsItIs>>;
 
 /// Passes a `u64` through.
 #[derive(Default)]
-pub(super) struct AsItIs(u64);
+pub(crate) struct AsItIs(u64);
 
 impl Hasher for AsItIs {
     fn finish(&self) -> u64 {
@@ -24,7 +24,7 @@ impl Hasher for AsItIs {
     }
 }
 
-/// Bytes that `map` holds, about: hashbrown keeps one control byte beside each place.
-pub(super) fn memory_bytes(map: &Hashed) -> usize {
-    map.capacity() * 8 / 7 * (size_of::<(u64, u32)>() + 1)
+/// Bytes that `map` holds, about: hashbrown keeps a control byte beside each place and leaves one in eight empty.
+pub(crate) fn memory_bytes<V>(map: &Hashed<V>) -> usize {
+    map.capacity() * 8 / 7 * (size_of::<(u64, V)>() + 1)
 }

@@ -24,6 +24,7 @@ impl Default for List {
 }
 
 impl List {
+    #[cfg(test)]
     pub(super) fn contains(&self, slot: u32) -> bool {
         self.links.get(slot as usize).is_some_and(|link| link.ahead != OUT)
     }

@@ -8,12 +8,15 @@
 //! of two sampled shadows of the cache hit more of late: LRU is right for viewers and for reading rows, CLOCK-Pro for
 //! loops that are larger than the cache and for skewed popularity.
 
+mod adaptive;
 mod clock;
 mod clock_pro;
-mod hashed;
+pub(crate) mod hashed;
 mod list;
 mod lru;
+mod shadow;
 
+pub(crate) use adaptive::Adaptive;
 pub(crate) use clock::Clock;
 pub(crate) use clock_pro::ClockPro;
 pub(crate) use lru::Lru;
@@ -64,5 +67,7 @@ pub(crate) enum Hint {
     Sequential,
 }
 
+#[cfg(test)]
+pub(crate) mod replay;
 #[cfg(test)]
 mod tests;

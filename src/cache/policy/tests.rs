@@ -2,6 +2,7 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 
+use super::replay::{self, Access, BLOCK, Replay, hash};
 use super::*;
 
 #[derive(Clone, Debug)]
@@ -48,13 +49,10 @@ fn bytes_of(key: u64) -> u64 {
     1 + key % 3
 }
 
-fn hash_of(key: u64) -> u64 {
-    (key + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
 impl<P: Policy> Owner<P> {
     fn new(policy: P) -> Self {
-        let mut owner = Self { policy, residents: HashMap::new(), free: Vec::new(), keys: Vec::new(), bytes: 0, max: 40 };
+        let mut owner =
+            Self { policy, residents: HashMap::new(), free: Vec::new(), keys: Vec::new(), bytes: 0, max: 40 };
         owner.policy.set_max_bytes(owner.max);
         owner
     }
@@ -78,7 +76,7 @@ impl<P: Policy> Owner<P> {
                 if let Some(resident) = self.residents.get_mut(&key) {
                     resident.locked = false;
                     if std::mem::take(&mut resident.out) {
-                        self.policy.restore(resident.slot, hash_of(key), bytes_of(key), Hint::Normal);
+                        self.policy.restore(resident.slot, hash(key), bytes_of(key), Hint::Normal);
                     }
                 }
                 self.make_room(0);
@@ -106,7 +104,7 @@ impl<P: Policy> Owner<P> {
         self.keys[slot as usize] = key;
         self.residents.insert(key, Resident { slot, locked: false, out: false });
         self.bytes += bytes_of(key);
-        self.policy.insert(slot, hash_of(key), bytes_of(key), hint);
+        self.policy.insert(slot, hash(key), bytes_of(key), hint);
     }
 
     fn make_room(&mut self, bytes: u64) -> bool {
@@ -165,5 +163,115 @@ proptest! {
     #[test]
     fn clock_pro_names_what_may_go_and_nothing_else(steps in steps()) {
         run(ClockPro::default(), steps);
+    }
+
+    #[test]
+    fn adaptive_names_what_may_go_and_nothing_else(steps in steps(), every in 1..50_usize) {
+        let mut owner = Owner::new(Adaptive::default());
+        for (step, n) in steps.into_iter().zip(1..) {
+            owner.step(step);
+            if n % every == 0 {
+                owner.policy.change();
+                owner.check();
+            }
+        }
+    }
+}
+
+#[test]
+fn clock_pro_keeps_what_comes_back_and_lets_go_what_passes() {
+    let mut pro = ClockPro::default();
+    pro.set_max_bytes(8);
+    (0..8).for_each(|slot| pro.insert(slot, hash(slot.into()), 1, Hint::Normal));
+    // Cold, in test, gone: a ghost.
+    let gone = pro.victim().unwrap();
+    pro.evict(gone);
+    pro.insert(gone, hash(100), 1, Hint::Normal);
+    let passing = pro.victim().unwrap();
+    assert_eq!(passing, gone, "what was first here is hot, what came last is cold");
+    pro.evict(passing);
+    pro.insert(passing, hash(100), 1, Hint::Normal);
+    assert_ne!(pro.victim(), Some(passing), "it came back while its ghost was here, so it is hot");
+    let other = pro.victim().unwrap();
+    pro.evict(other);
+    pro.insert(8, hash(101), 1, Hint::Sequential);
+    assert_eq!(pro.victim(), Some(8));
+    pro.check_invariants();
+}
+
+/// Hits of one cache, or of one for each dataset.
+fn hits<P: Policy + Default>(trace: &[Access], blocks: u64, apart: bool) -> u64 {
+    let mut caches = HashMap::new();
+    for access in trace {
+        let dataset = if apart { access.dataset } else { 0 };
+        caches.entry(dataset).or_insert_with(|| Replay::new(P::default(), blocks * BLOCK)).access(*access);
+    }
+    caches.values().map(|cache| cache.hits).sum()
+}
+
+/// Blocks; LRU's hits, to the unit; the least that adaptive must hit.
+type Expected = (u64, u64, u64);
+
+#[track_caller]
+fn check_hits(trace: &[Access], apart: bool, expected: &[Expected]) {
+    for &(blocks, lru, least) in expected {
+        assert_eq!(hits::<Lru>(trace, blocks, apart), lru, "LRU in {blocks} blocks");
+        let adaptive = hits::<Adaptive>(trace, blocks, apart);
+        assert!(adaptive >= least, "{adaptive} of {least} hits in {blocks} blocks");
+    }
+}
+
+/// The least that counts as so many percent.
+fn percent(hits: u64, percent: u64) -> u64 {
+    (hits * percent).div_ceil(100)
+}
+
+#[test]
+fn a_loop_hits_what_fits() {
+    let expected = [
+        (40, 0, 0),
+        (1000, 0, percent(11_000, 85)),
+        (2000, 0, percent(22_000, 85)),
+        (3600, 0, percent(39_600, 83)),
+        (4000, 44_000, 44_000),
+    ];
+    check_hits(&replay::cyclic(4000, 12), false, &expected);
+}
+
+#[test]
+fn rows_that_fit_are_kept_whole() {
+    let expected = [67, 192, 960].map(|blocks| (blocks, 107_520, percent(107_520, 99)));
+    check_hits(&replay::rows(64, 60, 4, 8), false, &expected);
+}
+
+#[test]
+fn a_viewer_is_served_as_by_lru() {
+    let Some(trace) = replay::viewer() else { return };
+    let as_lru = |(blocks, lru)| (blocks, lru, percent(lru, 99));
+    check_hits(&trace, false, &[(256, 39_214), (512, 43_403), (1024, 45_612)].map(as_lru));
+    check_hits(&trace, true, &[(91, 28_999), (182, 44_605), (365, 59_005)].map(as_lru));
+}
+
+#[test]
+fn a_tile_server_is_served_as_by_clock_pro() {
+    let Some(trace) = replay::tile_server() else { return };
+    let expected = [(4096, 70_876, percent(144_324, 98)), (16_384, 158_070, percent(217_066, 98))];
+    check_hits(&trace, false, &expected);
+}
+
+#[test]
+fn nothing_hits_more_than_belady() {
+    let (cyclic, rows) = (replay::cyclic(4000, 12), replay::rows(64, 60, 4, 8));
+    let mut cases = vec![
+        (&cyclic, [(40, 440), (1000, 11_000), (3600, 39_600)]),
+        (&rows, [(67, 107_532), (192, 108_032), (960, 110_400)]),
+    ];
+    let viewer = replay::viewer();
+    cases.extend(viewer.iter().map(|trace| (trace, [(256, 49_663), (512, 59_959), (1024, 69_635)])));
+    for (trace, expected) in cases {
+        for (blocks, most) in expected {
+            assert_eq!(replay::belady(trace, blocks * BLOCK), most, "{blocks} blocks");
+            assert!(hits::<ClockPro>(trace, blocks, false) <= most);
+        }
     }
 }

@@ -275,10 +275,12 @@ impl<'a> Parser<'a> {
         Ok(bytes)
     }
 
-    /// The values of a tag as unsigned integers; `None` when the directory does not have it.
-    pub(super) fn unsigned(&self, directory: &Directory, tag: u16) -> Result<Option<Vec<u64>>> {
+    /// The first `most` values of a tag as unsigned integers; `None` when the directory does not have it.
+    pub(super) fn unsigned(&self, directory: &Directory, tag: u16, most: u64) -> Result<Option<Vec<u64>>> {
         let Some(entry) = directory.entry(tag) else { return Ok(None) };
+        let entry = &Entry { count: entry.count.min(most), ..*entry };
         let bytes = self.bytes(entry)?;
+        self.spend(bytes.len() / entry.kind.bytes() as usize * size_of::<u64>())?;
         let values = bytes
             .chunks_exact(entry.kind.bytes() as usize)
             .map(|raw| entry.kind.unsigned(self.header.order, raw))
@@ -300,6 +302,7 @@ impl<'a> Parser<'a> {
     pub(super) fn floats(&self, directory: &Directory, tag: u16) -> Result<Vec<f64>> {
         let Some(entry) = directory.entry(tag) else { return Ok(Vec::new()) };
         let bytes = self.bytes(entry)?;
+        self.spend(bytes.len() / entry.kind.bytes() as usize * size_of::<f64>())?;
         let values = bytes.chunks_exact(entry.kind.bytes() as usize);
         Ok(values.map(|raw| entry.kind.float(self.header.order, raw)).collect())
     }

@@ -9,21 +9,27 @@ use super::tags;
 
 const RASTER_TYPE_KEY: u16 = 1025;
 const PIXEL_IS_POINT: u16 = 2;
+/// Keys looked at, and bytes of their values: many times what the specification has names for.
+const MAX_KEYS: usize = 1024;
+const MAX_VALUE_BYTES: usize = 1 << 20;
 
-/// The keys in the order of the file. Keys that point outside their parameters are left out.
+/// The keys in the order of the file. Keys that point outside their parameters are left out, and what exceeds a
+/// thousand keys or a mebibyte of values.
 pub(super) fn keys(parser: &Parser<'_>, directory: &Directory) -> Result<Vec<GeoKey>> {
-    let Some(shorts) = parser.unsigned(directory, tags::GEO_KEY_DIRECTORY)? else { return Ok(Vec::new()) };
+    let Some(shorts) = parser.unsigned(directory, tags::GEO_KEY_DIRECTORY, 1 << 17)? else { return Ok(Vec::new()) };
     let doubles = parser.floats(directory, tags::GEO_DOUBLE_PARAMS)?;
     let ascii = match directory.entry(tags::GEO_ASCII_PARAMS) {
         Some(entry) => parser.bytes(entry)?,
         None => Vec::new(),
     };
-    let n_keys = shorts.get(3).copied().unwrap_or(0) as usize;
+    let n_keys = (shorts.get(3).copied().unwrap_or(0) as usize).min(MAX_KEYS);
+    let mut left = MAX_VALUE_BYTES;
     let entries = shorts.get(4..).unwrap_or_default().chunks_exact(4).take(n_keys);
     let range = |offset: u64, count: u64| offset as usize..(offset as usize).saturating_add(count as usize);
     Ok(entries
         .filter_map(|entry| {
             let [id, location, count, value] = [entry[0], entry[1], entry[2], entry[3]];
+            left = left.checked_sub((count as usize).saturating_mul(8))?;
             let value = match location as u16 {
                 0 => GeoKeyValue::Short(value as u16),
                 tags::GEO_DOUBLE_PARAMS => GeoKeyValue::Doubles(doubles.get(range(value, count))?.to_vec()),

@@ -197,7 +197,7 @@ fn level(parser: &Parser<'_>, directory: &Directory, width: u64, height: u64) ->
 /// The type that samples are presented as, their stored bits, and whether those are a float.
 fn sample_type(parser: &Parser<'_>, directory: &Directory, n_bands: u64) -> Result<(SampleType, u32, bool)> {
     let all_equal = |tag: u16, name: &str, default: u64| -> Result<u64> {
-        let values = parser.unsigned(directory, tag)?.unwrap_or_default();
+        let values = parser.unsigned(directory, tag, n_bands)?.unwrap_or_default();
         let first = values.first().copied().unwrap_or(default);
         // Fewer values than samples: the rest is like the last.
         match values.iter().take(n_bands as usize).find(|v| **v != first) {
@@ -296,7 +296,7 @@ fn ycbcr(
     bits: u32,
 ) -> Result<Option<Ycbcr>> {
     const WHAT: &str = "YCbCr (PhotometricInterpretation, tag 262, 6) without JPEG compression";
-    let (horizontal, vertical) = match parser.unsigned(directory, tags::YCBCR_SUBSAMPLING)?.as_deref() {
+    let (horizontal, vertical) = match parser.unsigned(directory, tags::YCBCR_SUBSAMPLING, 2)?.as_deref() {
         None => (2, 2),
         Some([horizontal, vertical]) => (*horizontal, *vertical),
         Some(other) => {

@@ -24,6 +24,9 @@ use super::{Limits, Nodata, ReadAt, ReadContext, SourceInfo, TileSource, check_b
 use directory::Parser;
 use image::{Image, Stored};
 
+/// Sub-directories of an image that are looked at; a pyramid has a few dozen at most.
+const MAX_SUB_IFDS: u64 = 256;
+
 /// A TIFF file and, where there is one, the `.ovr` file beside it.
 pub(super) struct TiffSource {
     info: SourceInfo,
@@ -61,7 +64,8 @@ impl TiffSource {
         info.compression = base.storage.compression.name().to_owned();
         info.interleave = base.interleave;
         info.n_bits = (base.storage.bits as usize != base.sample.bytes() * 8).then_some(base.storage.bits);
-        info.colors = base.colors(&parser.unsigned(first, tags::EXTRA_SAMPLES)?.unwrap_or_default());
+        info.colors =
+            base.colors(&parser.unsigned(first, tags::EXTRA_SAMPLES, u64::from(base.n_bands))?.unwrap_or_default());
         // What only describes the pixels must not make them unreadable.
         info.nodata = words::nodata(&parser, first, base.sample).unwrap_or_default();
         info.geo_keys = geo::keys(&parser, first).unwrap_or_default();
@@ -153,14 +157,10 @@ fn check_block_bytes(image: &Image, limits: Limits) -> Result<()> {
 /// The images of the file that call themselves reduced versions of the first, in sub-directories too. One that
 /// cannot be read is left out: its level is then made from a finer one.
 fn overviews(parser: &Parser<'_>, directories: &[directory::Directory], reader: &Arc<dyn ReadAt>) -> Vec<LevelImage> {
-    let sub: Vec<_> = parser
-        .unsigned(&directories[0], tags::SUB_IFDS)
-        .ok()
-        .flatten()
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(|offset| parser.directory(offset).ok())
-        .collect();
+    let mut offsets = parser.unsigned(&directories[0], tags::SUB_IFDS, MAX_SUB_IFDS).ok().flatten().unwrap_or_default();
+    offsets.sort_unstable();
+    offsets.dedup();
+    let sub: Vec<_> = offsets.into_iter().filter_map(|offset| parser.directory(offset).ok()).collect();
     directories[1..].iter().chain(&sub).filter_map(|directory| overview(parser, directory, reader)).collect()
 }
 

@@ -25,7 +25,9 @@ pub(super) fn metadata(parser: &Parser<'_>, directory: &Directory) -> Result<Vec
 }
 
 fn gdal_items(xml: &str) -> Option<Vec<MetadataItem>> {
-    let document = roxmltree::Document::parse(xml.trim()).ok()?;
+    // A node takes many times the bytes of its text.
+    let options = roxmltree::ParsingOptions { nodes_limit: 1 << 18, ..roxmltree::ParsingOptions::default() };
+    let document = roxmltree::Document::parse_with_options(xml.trim(), options).ok()?;
     let items = document.root_element().children().filter(|node| node.has_tag_name("Item"));
     Some(
         items
@@ -75,7 +77,7 @@ fn leading_float(text: &str) -> Option<f64> {
 
 /// RGBA of each palette index. The tag holds 16 bits a colour; files whose numbers all fit in 8 mean those.
 pub(super) fn color_table(parser: &Parser<'_>, directory: &Directory, bits: u32) -> Result<Option<Vec<[u8; 4]>>> {
-    let Some(values) = parser.unsigned(directory, tags::COLOR_MAP)? else { return Ok(None) };
+    let Some(values) = parser.unsigned(directory, tags::COLOR_MAP, 3 << 16)? else { return Ok(None) };
     let n = values.len() / 3;
     if bits > 16 || n == 0 {
         return Ok(None);
