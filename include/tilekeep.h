@@ -690,6 +690,16 @@ tilekeep_status tilekeep_set_cache_policy(const struct tilekeep_dataset *dataset
 // @since 0.1
 tilekeep_status tilekeep_get_cache_max(const struct tilekeep_dataset *dataset, uint64_t *bytes_out);
 
+// Forgets the blocks of level that touch a window of its pixels and are not locked. The window must lie in the level.
+//
+// @since 0.1
+tilekeep_status tilekeep_evict(const struct tilekeep_dataset *dataset,
+                               uint32_t level,
+                               uint64_t x,
+                               uint64_t y,
+                               uint64_t width,
+                               uint64_t height);
+
 // Predicts the share of reads, from 0 to 1, that each of n budgets would have found in memory so far. ratios_out must
 // have room for n numbers.
 //

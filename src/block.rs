@@ -68,10 +68,13 @@ impl BlockLayout {
 }
 
 /// The immutable pixels of one block.
+///
+/// Where the pixels are comes first: a cache keeps it on the same line as the key, which a hit has just looked at.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Block {
-    layout: BlockLayout,
     pixels: Buffer,
+    layout: BlockLayout,
     /// On the ledger for as long as the pixels live, whoever holds them.
     _charge: Charge,
 }

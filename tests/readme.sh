@@ -21,5 +21,5 @@ rm tile.png
 run() { bash -euo pipefail -c "$1"; [ -s tile.png ] || { echo "README: no tile from: $1" >&2; exit 1; }; head -c 4 tile.png | grep -q PNG; rm tile.png; }
 run "$(sed -n 1,2p lines.sh)"
 run "$(sed -n 3,4p lines.sh)"
-valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite ./first
+valgrind -q --error-exitcode=9 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite ./first
 echo "README: the C and C++ programs write their tiles"

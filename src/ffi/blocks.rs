@@ -6,7 +6,7 @@ use crate::block::BlockLayout;
 use crate::cache::CachePolicy;
 use crate::dataset::{CacheUse, Stats};
 use crate::error::{Error, ErrorKind, Result};
-use crate::grid::BlockId;
+use crate::grid::{BlockId, Window};
 
 use super::dataset::tilekeep_dataset;
 use super::pointers::{Growing, Out, array, borrow, buffer, end_of, null, out, read_options, read_struct};
@@ -334,6 +334,25 @@ pub unsafe extern "C" fn tilekeep_get_cache_max(
         let (handle, bytes_out) = unsafe { (borrow(dataset, "dataset")?, out(bytes_out, "bytes_out")?) };
         *bytes_out = handle.dataset.cache_max();
         Ok(())
+    })
+}
+
+/// Forgets the blocks of level that touch a window of its pixels and are not locked. The window must lie in the level.
+///
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tilekeep_evict(
+    dataset: *const tilekeep_dataset,
+    level: u32,
+    x: u64,
+    y: u64,
+    width: u64,
+    height: u64,
+) -> tilekeep_status {
+    guard(|| {
+        // SAFETY: the header's rules for pointers.
+        let handle = unsafe { borrow(dataset, "dataset") }?;
+        handle.dataset.evict(level, &Window::new(x, y, width, height))
     })
 }
 

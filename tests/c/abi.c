@@ -259,6 +259,14 @@ static void wrong_calls_are_errors(void)
     counting.fail_with = 0;
     CHECK(tilekeep_lock_block(dataset, 0, 0, 0, NULL, &block) == TILEKEEP_OK);
     CHECK(counting.n_reads == 4 && tilekeep_unlock_block(&block) == TILEKEEP_OK);
+
+    /* Two blocks are kept, (0, 0) and (1, 1); only the first touches the window. */
+    CHECK(tilekeep_evict(dataset, 0, 0, 0, 64, 64) == TILEKEEP_OK);
+    stats.struct_size = sizeof stats;
+    CHECK(tilekeep_stats(dataset, &stats) == TILEKEEP_OK && stats.entries == 1);
+    FAILS(INVALID, tilekeep_evict(dataset, 0, 0, 0, 301, 64));
+    FAILS(INVALID, tilekeep_evict(dataset, 0, 0, 0, 0, 64));
+    FAILS(INVALID, tilekeep_evict(NULL, 0, 0, 0, 64, 64));
     tilekeep_close(dataset);
     tilekeep_close(NULL);
     CHECK(counting.n_destroyed == 1);
