@@ -75,26 +75,32 @@ impl ReuseCurve {
         self.watched.reserve(wanted.saturating_sub(self.watched.len()));
     }
 
-    /// Notes an access, hit or miss, of the block with this well mixed hash. In access order.
+    /// Notes an access of the block with this well mixed hash. In access order.
     ///
     /// Without room for another watched access, which `prepare` makes, this one is passed over.
     pub(crate) fn record(&mut self, hash: u64, bytes: u64) {
+        let mut may_be_watched = true;
+        self.record_known(hash, bytes, &mut may_be_watched);
+    }
+
+    /// As [`record`](Self::record), for a block of which somebody remembers whether it may be watched: most are not,
+    /// and then there is nothing to look up.
+    pub(crate) fn record_known(&mut self, hash: u64, bytes: u64, may_be_watched: &mut bool) {
         self.accesses += 1;
         let now = self.accesses;
+        if std::mem::take(may_be_watched)
+            && let Some(before) = self.watched.remove(&hash)
+        {
+            self.note_reuse(before, now);
+        }
         if now < self.next {
-            if let Some(before) = self.watched.remove(&hash) {
-                self.note_reuse(before, now);
-            }
             return;
         }
         self.choose_next();
-        let before = self.watched.remove(&hash);
-        if let Some(before) = before {
-            self.note_reuse(before, now);
-        }
         if self.watched.len() < MOST_WATCHED.min(self.watched.capacity()) {
             self.watched_bytes += bytes;
             self.watched.insert(hash, Watched { at: now, bytes });
+            *may_be_watched = true;
         }
     }
 

@@ -39,6 +39,8 @@ pub(super) struct State<K, V> {
 struct Meta {
     hash: u64,
     bytes: u64,
+    /// Whether the curve may watch it.
+    watched: bool,
 }
 
 impl<K: Copy + Eq + Hash, V> State<K, V> {
@@ -81,8 +83,8 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         if word.state() == SlotState::Absent {
             return;
         }
-        let Meta { hash, bytes } = self.metas[slot as usize];
-        self.curve.record(hash, bytes);
+        let meta = &mut self.metas[slot as usize];
+        self.curve.record_known(meta.hash, meta.bytes, &mut meta.watched);
         if !word.is_parked()
             && let Some(policy) = &mut self.policy
         {
@@ -166,7 +168,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
             self.metas.push(Meta::default());
             slot
         });
-        self.metas[slot as usize] = Meta { hash, bytes };
+        self.metas[slot as usize] = Meta { hash, bytes, watched: true };
         slots.publish(slot, key, value, pins);
         let metas = &self.metas;
         index.insert(hash, slot, self.entries as usize, |slot| metas[slot as usize].hash);
@@ -198,7 +200,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
 
     /// The slot is free from now on.
     fn forget(&mut self, slot: u32, index: &Index) {
-        let Meta { hash, bytes } = self.metas[slot as usize];
+        let Meta { hash, bytes, .. } = self.metas[slot as usize];
         index.remove(hash, slot, |slot| self.metas[slot as usize].hash);
         self.bytes -= bytes;
         self.entries -= 1;
@@ -215,7 +217,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         self.policy = kind.build(self.max_bytes);
         let mut evicted = Vec::new();
         for slot in order {
-            let Meta { hash, bytes } = self.metas[slot as usize];
+            let Meta { hash, bytes, .. } = self.metas[slot as usize];
             match &mut self.policy {
                 Some(policy) => policy.restore(slot, hash, bytes, Hint::Normal),
                 None if slots.park(slot) => self.parked_bytes += bytes,

@@ -24,6 +24,9 @@ pub(crate) struct Adaptive {
     entries: u64,
     bytes: u64,
     epoch: Epoch,
+    /// Whether room was needed of late. As long as nothing has to go, what is found makes no difference between the
+    /// policies, and is not followed.
+    is_pressed: bool,
     /// The hits of the shadows, where those of an epoch count half as much as those of the next.
     score: Hits,
 }
@@ -106,6 +109,7 @@ impl Adaptive {
 
     fn end_epoch(&mut self) {
         let Epoch { full_bytes, .. } = std::mem::take(&mut self.epoch);
+        self.is_pressed = full_bytes.is_some();
         let Hits { lru, pro } = self.shadows.take_hits();
         self.score = Hits { lru: self.score.lru / 2 + lru, pro: self.score.pro / 2 + pro };
         let Hits { lru, pro } = self.score;
@@ -175,8 +179,14 @@ impl Policy for Adaptive {
             Running::Lru(lru) => lru.touch(slot, hint),
             Running::ClockPro(pro) => pro.touch(slot, hint),
         }
-        if hint == Hint::Normal {
+        if hint != Hint::Normal {
+            return;
+        }
+        if self.is_pressed {
             self.note_access(slot);
+            self.is_pressed = self.epoch.accesses < 4 * LEAST_EPOCH.max(2 * self.entries);
+        } else {
+            self.epoch.accesses += 1;
         }
     }
 
@@ -191,6 +201,7 @@ impl Policy for Adaptive {
     }
 
     fn victim(&mut self) -> Option<u32> {
+        self.is_pressed = true;
         self.epoch.full_bytes = self.epoch.full_bytes.max(Some(self.bytes.min(self.max_bytes)));
         self.policy_mut().victim()
     }
