@@ -420,9 +420,9 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
             self.passing_hits.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        self.touches.push(slot, mode == Mode::Sequential, || {
+        self.touches.push(slot, mode == Mode::Sequential, |ring| {
             if let Some(mut state) = self.state.try_lock() {
-                self.drain(&mut state);
+                self.touches.drain_ring(ring, |slot, sequential| state.touch(slot, sequential, &self.slots));
             }
         });
     }
