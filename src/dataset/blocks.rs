@@ -88,8 +88,10 @@ impl Dataset {
     /// # Errors
     ///
     /// As [`block`](Self::block).
+    #[inline]
     pub fn block_with(&self, at: impl Into<BlockId>, cache_use: CacheUse) -> Result<BlockRef<'_>> {
-        self.named(self.get(at.into(), cache_use.mode()))
+        let (at, mode) = (at.into(), cache_use.mode());
+        self.found(at, mode).map_or_else(|| self.named(self.get(at, mode)), Ok)
     }
 
     /// The block `at`, to be held for longer: it counts against the budget for as long as it is lent.
@@ -100,8 +102,10 @@ impl Dataset {
     ///
     /// As [`block`](Self::block), and `limit exceeded` when the budget has no room beside the blocks that are locked
     /// already.
+    #[inline]
     pub fn lock_block(&self, at: impl Into<BlockId>) -> Result<BlockRef<'_>> {
-        self.named(self.get(at.into(), Mode::Lock))
+        let at = at.into();
+        self.found(at, Mode::Lock).map_or_else(|| self.named(self.get(at, Mode::Lock)), Ok)
     }
 
     /// Copies the valid pixels of the block `at` to the start of `out`: rows from the top without padding, bands side
@@ -139,12 +143,18 @@ impl Dataset {
         Ok(tight)
     }
 
-    fn get(&self, at: BlockId, mode: Mode) -> Result<BlockRef<'_>> {
+    /// The block if it is in memory. A place that does not exist is never found.
+    #[inline]
+    fn found(&self, at: BlockId, mode: Mode) -> Option<BlockRef<'_>> {
         let cache = &self.core.cache;
-        // A place that does not exist is never found.
-        if let Some(pin) = cache.get(&at, mode) {
-            return Ok(BlockRef { pin, cache });
+        cache.get(&at, mode).map(|pin| BlockRef { pin, cache })
+    }
+
+    fn get(&self, at: BlockId, mode: Mode) -> Result<BlockRef<'_>> {
+        if let Some(found) = self.found(at, mode) {
+            return Ok(found);
         }
+        let cache = &self.core.cache;
         let layout = self.block_layout(at)?;
         let pin = cache.get_or_load(at, weight(&layout), mode, || self.load(at, &layout))?;
         Ok(BlockRef { pin, cache })
