@@ -94,8 +94,11 @@ mod sample;
 mod source;
 mod sync;
 
-pub use cache::CachePolicy;
-pub use dataset::{BlockRef, CacheUse, Dataset, Layout, OpenOptions, SharedBlock, Stats, WindowRequest};
+pub use cache::{CacheBudget, CacheClass, CachePolicy};
+pub use dataset::{
+    BlockRef, CacheUse, Dataset, Layout, OpenOptions, ProcessStats, SharedBlock, Stats, TrimLevel, WindowRequest,
+    process_stats, set_total_max, total_max, trim,
+};
 
 pub use render::{Edge, Encoding, Tile, TileRequest};
 

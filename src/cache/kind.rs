@@ -1,4 +1,4 @@
-//! The policies by name.
+//! What a cache may hold and what it forgets first, by name.
 
 use super::policy::{Adaptive, Clock, ClockPro, Lru, Policy};
 
@@ -18,6 +18,60 @@ pub enum CachePolicy {
     ClockPro = 3,
     /// Nothing is kept that is not locked or in use.
     None = 4,
+}
+
+/// What a dataset's cache may hold.
+///
+/// All caches of the process together hold no more than the total (see [`set_total_max`](crate::set_total_max)). What a
+/// cache was promised is not taken from it for the sake of another one. When promises come to more than the total, all
+/// shrink by the same part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CacheBudget {
+    /// Up to this many bytes, all of them promised. 0 keeps nothing.
+    Own(u64),
+    /// A share of the total that grows and shrinks with what is read, here and in other datasets: what was not used for
+    /// long goes first, the sooner the cheaper it is to load and the less the dataset's blocks were used again of late.
+    Pooled {
+        /// Bytes that no other dataset can take. By default those of the last window that was read, at least 32 blocks;
+        /// such floors are cut to half of the total together.
+        floor_bytes: Option<u64>,
+        /// The most that it may hold.
+        ceiling_bytes: u64,
+        /// What reads the dataset.
+        class: CacheClass,
+    },
+}
+
+/// What reads a dataset whose cache is pooled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(i32)]
+pub enum CacheClass {
+    /// Somebody looks at it and comes back to what was seen.
+    #[default]
+    Interactive = 0,
+    /// A job that reads more than can be kept: it may hold a twentieth of the total, and is promised nothing.
+    Batch = 1,
+}
+
+impl Default for CacheBudget {
+    fn default() -> Self {
+        Self::Pooled { floor_bytes: None, ceiling_bytes: u64::MAX, class: CacheClass::Interactive }
+    }
+}
+
+impl CacheBudget {
+    /// The default share of the total for a job that reads more than can be kept.
+    pub const BATCH: Self = Self::Pooled { floor_bytes: None, ceiling_bytes: u64::MAX, class: CacheClass::Batch };
+}
+
+impl CacheClass {
+    /// The class with this number (the enum's discriminant, as in the C ABI).
+    #[must_use]
+    pub fn from_number(number: i32) -> Option<Self> {
+        [Self::Interactive, Self::Batch].into_iter().find(|class| *class as i32 == number)
+    }
 }
 
 impl CachePolicy {

@@ -17,33 +17,44 @@
 //! | `curve` | how often a cache of another size would have hit |
 //! | `flight` | a load, and those who wait for it |
 //! | `state` | what the mutex guards: policy, budget, loads under way |
+//! | `total` | what several caches may hold together, and which of them gives something up |
+//! | `worth` | what an entry is worth beside those of another cache |
+//! | `seen` | what was loaded before |
 //!
-//! Locks: a thread takes the mutex of one cache, or the one inside a flight, never both, and never while it loads or
-//! drops a value.
+//! Locks: a thread takes the mutex of one cache, the one inside a flight, or the one of a total, never two at once, and
+//! none while it loads or drops a value.
 
+mod counts;
 mod curve;
 mod flight;
 mod index;
 mod kind;
 mod pinned;
 mod policy;
+mod seen;
 mod slots;
 mod state;
+mod total;
 mod touches;
+mod worth;
 
 use std::hash::Hash;
+use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::memory::{Class, Ledger};
 use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering};
 
+pub(crate) use counts::Counts;
 use flight::{Duty, Flight, Landed};
 use index::Index;
-pub use kind::CachePolicy;
+pub use kind::{CacheBudget, CacheClass, CachePolicy};
 use pinned::Held;
 pub(crate) use pinned::Pinned;
 use slots::Slots;
 use state::{Evicted, State};
+pub(crate) use total::{Account, Total};
+use total::{Holder, urgency};
 use touches::Touches;
 
 /// What an entry takes beside its value, counted against the budget: its slot, its places in the index and in the
@@ -58,32 +69,8 @@ pub(crate) struct Cache<K: Copy + Eq + Hash, V> {
     state: Mutex<State<K, V>>,
     /// Hits by readers who left no note.
     passing_hits: AtomicU64,
+    account: Arc<Account>,
     ledger: Arc<Ledger>,
-}
-
-/// What happened in a cache since it was made, and what it holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) hits: u64,
-    pub(crate) misses: u64,
-    pub(crate) loads: u64,
-    pub(crate) failed_loads: u64,
-    /// Misses that found their load under way and waited for it.
-    pub(crate) coalesced: u64,
-    /// Values that came beside one that was asked for.
-    pub(crate) siblings: u64,
-    pub(crate) evictions: u64,
-    /// Loads whose value the budget had no room for.
-    pub(crate) uncached: u64,
-    /// Bytes of entries, overhead included.
-    pub(crate) bytes: u64,
-    pub(crate) entries: u64,
-    /// What the structures of the cache itself take.
-    pub(crate) structure_bytes: u64,
-    pub(crate) locked_bytes: u64,
-    pub(crate) dirty_bytes: u64,
-    pub(crate) loading_bytes: u64,
-    pub(crate) max_bytes: u64,
 }
 
 /// How a value is wanted.
@@ -100,15 +87,27 @@ pub(crate) enum Mode {
 }
 
 impl<K: Copy + Eq + Hash, V> Cache<K, V> {
-    pub(crate) fn new(max_bytes: u64, kind: CachePolicy, ledger: Arc<Ledger>) -> Self {
+    /// A cache that holds what its account lets it.
+    pub(crate) fn new(account: Arc<Account>, kind: CachePolicy, ledger: Arc<Ledger>) -> Self {
         Self {
             slots: Slots::new(),
             index: Index::new(),
             touches: Touches::new(),
-            state: Mutex::new(State::new(max_bytes, kind)),
+            state: Mutex::new(State::new(Arc::clone(&account), kind)),
             passing_hits: AtomicU64::new(0),
+            account,
             ledger,
         }
+    }
+
+    /// Lets other caches of the total have what this one does not need as much.
+    pub(crate) fn share(self: &Arc<Self>)
+    where
+        K: Send + Sync + 'static,
+        V: Send + Sync + 'static,
+    {
+        let this: Arc<dyn Holder> = Arc::<Self>::clone(self);
+        self.account.set_holder(Arc::downgrade(&this));
     }
 
     pub(crate) fn ledger(&self) -> &Arc<Ledger> {
@@ -199,23 +198,29 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
             state.loading_bytes += weight;
             state.flights.insert(key, Arc::clone(&flight));
         }
+        let taken = room && self.account.try_take(weight);
         drop(state);
         drop(evicted);
         if !room {
             return false;
         }
-        let duty = Duty::new(|error| self.give_up(&key, weight, &flight, error));
-        let value = make();
-        duty.done();
-        let mut state = self.state.lock();
-        let Some(value) = value else {
-            state.finish(&key, weight);
+        let nothing = |reserved| {
+            let mut state = self.state.lock();
+            state.finish(&key, weight, reserved);
             drop(state);
             flight.land(Ok(Landed::Nothing));
-            return false;
+            false
         };
+        if !taken && !self.account.take(weight, false) {
+            return nothing(0);
+        }
+        let duty = Duty::new(|error| self.give_up_load(&key, (weight, weight), &flight, error));
+        let value = make();
+        duty.done();
+        let Some(value) = value else { return nothing(weight) };
+        let mut state = self.state.lock();
         state.counts.siblings += 1;
-        state.finish(&key, weight);
+        state.finish(&key, weight, 0);
         let slot = self.publish(&mut state, key, value, weight, flight.waiters(), Mode::Use);
         let evicted = self.shrink(&mut state);
         drop(state);
@@ -225,16 +230,31 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
     }
 
     /// Changes the budget. What exceeds it and is not pinned goes at once.
-    pub(crate) fn set_max_bytes(&self, max_bytes: u64) {
+    pub(crate) fn set_budget(&self, budget: CacheBudget) {
+        self.account.set_budget(budget);
+        self.apply_budget();
+    }
+
+    fn apply_budget(&self) {
         let mut state = self.state.lock();
-        state.set_max_bytes(max_bytes);
+        state.set_max_bytes(self.account.max_bytes());
         let evicted = self.shrink(&mut state);
         drop(state);
         drop(evicted);
     }
 
     pub(crate) fn max_bytes(&self) -> u64 {
-        self.state.lock().max_bytes
+        self.account.max_bytes()
+    }
+
+    /// What may be kept of values that nobody asked for, without pushing out too much of what somebody did.
+    pub(crate) fn max_unasked_bytes(&self) -> u64 {
+        self.account.max_unasked_bytes()
+    }
+
+    /// Promises the cache at least this much, unless its budget says something else.
+    pub(crate) fn suggest_floor(&self, bytes: u64) {
+        self.account.suggest_floor(bytes);
     }
 
     /// The hit ratios that budgets are predicted to reach with LRU, by what was read so far.
@@ -351,23 +371,41 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
     ) -> Result<Pinned<K, V, &Self>> {
         self.drain(&mut state);
         state.note_miss(hash_of(&key), weight, mode);
-        let (room, evicted) =
+        let (mut room, evicted) =
             if mode == Mode::Passing { (false, Vec::new()) } else { self.make_room(&mut state, weight) };
         if !room && mode == Mode::Lock {
             let (locked, max) = (state.bytes + state.loading_bytes, state.max_bytes);
             drop(state);
             drop(evicted);
-            return Err(Error::limit(format!("a lock of {weight} bytes with {locked} of {max} bytes locked already")));
+            return Err(no_room(weight, locked, max));
         }
-        let reserved = if room { weight } else { 0 };
+        let mut reserved = if room { weight } else { 0 };
+        let taken = room && self.account.try_take(weight);
         let flight = Arc::new(Flight::default());
         state.loading_bytes += reserved;
         state.flights.insert(key, Arc::clone(&flight));
         state.counts.loads += 1;
         drop(state);
         drop(evicted);
+        if room && !taken {
+            room = self.account.take(weight, mode == Mode::Lock);
+            if !room {
+                let mut state = self.state.lock();
+                state.loading_bytes -= reserved;
+                reserved = 0;
+                if mode == Mode::Lock {
+                    state.counts.loads -= 1;
+                    state.finish(&key, 0, 0);
+                    drop(state);
+                    flight.land(Ok(Landed::Nothing));
+                    let total = self.account.total();
+                    return Err(no_room(weight, total.used_bytes(), total.max_bytes()));
+                }
+            }
+        }
 
-        let duty = Duty::new(|error| self.give_up(&key, reserved, &flight, error));
+        let duty = Duty::new(|error| self.give_up_load(&key, (reserved, reserved), &flight, error));
+        let start = Instant::now();
         let value = match load() {
             Ok(value) => value,
             Err(error) => {
@@ -375,11 +413,14 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
                 return Err(error);
             }
         };
+        let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         duty.done();
         let mut state = self.state.lock();
-        state.finish(&key, reserved);
+        state.note_load(hash_of(&key), weight, nanos);
         // The budget may have shrunk meanwhile.
-        if room && state.bytes + state.loading_bytes + weight <= state.max_bytes {
+        let keep = room && state.bytes + state.loading_bytes <= state.max_bytes;
+        state.finish(&key, reserved, if keep { 0 } else { reserved });
+        if keep {
             let slot = self.publish(&mut state, key, value, weight, flight.waiters() + 1, mode);
             drop(state);
             flight.land(Ok(Landed::Kept(slot)));
@@ -396,9 +437,9 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
     }
 
     /// The load of `key` is over without a value.
-    fn give_up(&self, key: &K, reserved: u64, flight: &Flight<V>, error: Error) {
+    fn give_up_load(&self, key: &K, (loading, reserved): (u64, u64), flight: &Flight<V>, error: Error) {
         let mut state = self.state.lock();
-        state.finish(key, reserved);
+        state.finish(key, loading, reserved);
         state.counts.failed_loads += 1;
         drop(state);
         flight.land(Err(error));
@@ -473,10 +514,41 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
     }
 }
 
+impl<K: Copy + Eq + Hash + Send + Sync, V: Send + Sync> Holder for Cache<K, V> {
+    fn give_up(&self, bytes: u64, floor: u64, least: f64, wait: bool) -> u64 {
+        let state = if wait { Some(self.state.lock()) } else { self.state.try_lock() };
+        let Some(mut state) = state else { return 0 };
+        self.drain(&mut state);
+        let (now, worth) = (self.account.total().now(), self.account.worth());
+        let is_urgent = |last_use| urgency(now, last_use, worth) >= least;
+        let before = state.bytes;
+        let evicted = state.give_up((bytes, floor), is_urgent, &self.slots, &self.index);
+        let gone = before - state.bytes;
+        self.count_out(&evicted);
+        drop(state);
+        drop(evicted);
+        gone
+    }
+
+    fn total_changed(&self) {
+        self.apply_budget();
+    }
+
+    fn counts(&self) -> Counts {
+        Self::counts(self)
+    }
+}
+
 impl<K: Copy + Eq + Hash, V> Drop for Cache<K, V> {
     fn drop(&mut self) {
-        self.ledger.sub(Class::Overhead, self.state.get_mut().entries * ENTRY_OVERHEAD);
+        let counts = Self::counts(self);
+        self.ledger.sub(Class::Overhead, counts.entries * ENTRY_OVERHEAD);
+        self.account.close(&counts);
     }
+}
+
+fn no_room(weight: u64, taken: u64, max: u64) -> Error {
+    Error::limit(format!("a lock of {weight} bytes with {taken} of {max} bytes taken by what cannot go"))
 }
 
 /// Mixes a key well enough that both halves of the result can be used on their own.

@@ -10,8 +10,10 @@ use super::flight::Flight;
 use super::index::Index;
 use super::kind::CachePolicy;
 use super::policy::{Hint, Policy};
+use super::seen::Seen;
 use super::slots::{Slots, State as SlotState};
-use super::{Counts, Mode};
+use super::worth::Worth;
+use super::{Account, Counts, Mode};
 
 /// Values that were taken out, to be dropped when the mutex is free again.
 pub(super) type Evicted<V> = Vec<V>;
@@ -23,6 +25,12 @@ pub(super) struct State<K, V> {
     /// `None` keeps nothing that is not pinned.
     policy: Option<Box<dyn Policy>>,
     pub(super) max_bytes: u64,
+    /// Told of every byte that comes and goes.
+    account: Arc<Account>,
+    /// Of the last use that was noted.
+    clock: u64,
+    worth: Worth,
+    seen: Seen,
     /// Bytes of entries.
     pub(super) bytes: u64,
     /// Of these, bytes of entries that no policy knows, because they are pinned or dirty.
@@ -41,16 +49,22 @@ struct Meta {
     bytes: u64,
     /// Whether the curve may watch it.
     watched: bool,
+    last_use: u64,
 }
 
 impl<K: Copy + Eq + Hash, V> State<K, V> {
-    pub(super) fn new(max_bytes: u64, kind: CachePolicy) -> Self {
+    pub(super) fn new(account: Arc<Account>, kind: CachePolicy) -> Self {
+        let max_bytes = account.max_bytes();
         Self {
             metas: Vec::new(),
             free: Vec::new(),
             flights: HashMap::new(),
             policy: kind.build(max_bytes),
             max_bytes,
+            account,
+            clock: 0,
+            worth: Worth::default(),
+            seen: Seen::default(),
             bytes: 0,
             parked_bytes: 0,
             loading_bytes: 0,
@@ -83,13 +97,24 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         if word.state() == SlotState::Absent {
             return;
         }
+        let now = self.tick();
         let meta = &mut self.metas[slot as usize];
         self.curve.record_known(meta.hash, meta.bytes, &mut meta.watched);
+        self.worth.note_hit();
+        if !sequential {
+            meta.last_use = now;
+        }
         if !word.is_parked()
             && let Some(policy) = &mut self.policy
         {
             policy.touch(slot, if sequential { Hint::Sequential } else { Hint::Normal });
         }
+    }
+
+    /// A time later than all before, and later than loads of other caches that are over.
+    fn tick(&mut self) -> u64 {
+        self.clock = (self.clock + 1).max(self.account.total().now());
+        self.clock
     }
 
     /// An entry was asked for and not found.
@@ -110,20 +135,59 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         }
         while self.bytes.saturating_add(self.loading_bytes).saturating_add(weight) > self.max_bytes {
             let Some(slot) = self.policy.as_mut().and_then(|policy| policy.victim()) else { return (false, evicted) };
-            match slots.take(slot) {
-                Ok(value) => {
-                    if let Some(policy) = &mut self.policy {
-                        policy.evict(slot);
-                    }
-                    self.forget(slot, index);
-                    self.counts.evictions += 1;
-                    evicted.push(value);
-                }
-                // If the pin goes at this moment the entry is looked at once more.
-                Err(_) => self.park(slot, slots),
-            }
+            evicted.extend(self.evict(slot, slots, index));
         }
         (true, evicted)
+    }
+
+    /// A load is over that took so long.
+    pub(super) fn note_load(&mut self, hash: u64, bytes: u64, nanos: u64) {
+        self.counts.load_nanos += nanos;
+        self.counts.redundant_loads += self.seen.load(hash);
+        if let Some(worth) = self.worth.note_load(bytes, nanos) {
+            self.account.set_worth(worth);
+        }
+    }
+
+    /// Evicts for another cache until `bytes` bytes have gone, or what is held would fall below `floor`, or the next
+    /// entry is not urgent.
+    pub(super) fn give_up(
+        &mut self,
+        (bytes, floor): (u64, u64),
+        is_urgent: impl Fn(u64) -> bool,
+        slots: &Slots<K, V>,
+        index: &Index,
+    ) -> Evicted<V> {
+        let mut evicted = Vec::new();
+        let enough = self.bytes.saturating_sub(bytes);
+        loop {
+            let Some(slot) = self.policy.as_mut().and_then(|policy| policy.victim()) else {
+                self.account.set_oldest(u64::MAX);
+                return evicted;
+            };
+            let Meta { bytes, last_use, .. } = self.metas[slot as usize];
+            self.account.set_oldest(last_use);
+            let after = (self.bytes + self.loading_bytes).saturating_sub(bytes);
+            if self.bytes <= enough || after < floor || !is_urgent(last_use) {
+                return evicted;
+            }
+            evicted.extend(self.evict(slot, slots, index));
+        }
+    }
+
+    /// Evicts what the policy named, or parks it when it is in use.
+    fn evict(&mut self, slot: u32, slots: &Slots<K, V>, index: &Index) -> Option<V> {
+        let Ok(value) = slots.take(slot) else {
+            // If the pin goes at this moment the entry is looked at once more.
+            self.park(slot, slots);
+            return None;
+        };
+        if let Some(policy) = &mut self.policy {
+            policy.evict(slot);
+        }
+        self.forget(slot, index);
+        self.counts.evictions += 1;
+        Some(value)
     }
 
     /// Takes a pinned or dirty entry out of the policy.
@@ -144,6 +208,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         if slots.unpark(slot) {
             let meta = self.metas[slot as usize];
             self.parked_bytes -= meta.bytes;
+            self.metas[slot as usize].last_use = self.tick();
             if let Some(policy) = &mut self.policy {
                 policy.restore(slot, meta.hash, meta.bytes, Hint::Normal);
             }
@@ -168,7 +233,11 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
             self.metas.push(Meta::default());
             slot
         });
-        self.metas[slot as usize] = Meta { hash, bytes, watched: true };
+        let last_use = self.tick();
+        self.metas[slot as usize] = Meta { hash, bytes, watched: true, last_use };
+        if self.entries == 0 {
+            self.account.set_oldest(last_use);
+        }
         slots.publish(slot, key, value, pins);
         let metas = &self.metas;
         index.insert(hash, slot, self.entries as usize, |slot| metas[slot as usize].hash);
@@ -203,6 +272,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         let Meta { hash, bytes, .. } = self.metas[slot as usize];
         index.remove(hash, slot, |slot| self.metas[slot as usize].hash);
         self.bytes -= bytes;
+        self.account.give(bytes);
         self.entries -= 1;
         self.free.push(slot);
     }
@@ -227,9 +297,13 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         evicted
     }
 
-    pub(super) fn finish(&mut self, key: &K, reserved: u64) {
+    /// A load is over for which `loading` bytes were set aside. Of these, `unused` are not for an entry now.
+    pub(super) fn finish(&mut self, key: &K, loading: u64, unused: u64) {
         self.flights.remove(key);
-        self.loading_bytes -= reserved;
+        self.loading_bytes -= loading;
+        if unused > 0 {
+            self.account.give(unused);
+        }
     }
 
     /// Bytes of slots, of what is known of them, and of the policy.
@@ -239,6 +313,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
             + self.free.capacity() * 4
             + policy
             + self.curve.memory_bytes()
+            + self.seen.memory_bytes()
     }
 
     /// Bytes of pinned entries, and of those that must be written back.
@@ -273,6 +348,9 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
             parked += if word.is_parked() { meta.bytes } else { 0 };
         }
         assert_eq!((bytes, parked, entries), (self.bytes, self.parked_bytes, self.entries));
+        // A load that is about to start has its bytes set aside here before it has them of the total.
+        assert!(self.account.used() <= self.bytes + self.loading_bytes);
+        assert!(self.loading_bytes > 0 || self.account.used() == self.bytes);
         assert_eq!(self.free.len() as u64 + entries, self.metas.len() as u64);
         let (held, dirty) = self.held_bytes(slots);
         assert!(self.bytes <= self.max_bytes.max(held + dirty), "{} of {}", self.bytes, self.max_bytes);

@@ -12,8 +12,14 @@ type Pin<'a> = Pinned<u32, u32, &'a Cache<u32, u32>>;
 
 const ONE: u64 = 1000 - ENTRY_OVERHEAD;
 
+/// A cache with a budget of its own, alone in a total that is large enough.
+fn own<V>(max_bytes: u64, kind: CachePolicy) -> Cache<u32, V> {
+    let account = Account::open(&Total::new(u64::MAX), CacheBudget::Own(max_bytes));
+    Cache::new(account, kind, Arc::new(Ledger::default()))
+}
+
 fn cache(entries: u64) -> Cache<u32, u32> {
-    Cache::new(entries * 1000, CachePolicy::Lru, Arc::new(Ledger::default()))
+    own(entries * 1000, CachePolicy::Lru)
 }
 
 fn get(cache: &Cache<u32, u32>, key: u32) -> u32 {
@@ -56,7 +62,7 @@ fn a_budget_of_nothing_keeps_nothing_and_a_shrunk_one_holds_at_once() {
     let cache = cache(4);
     (0..4).for_each(|key| assert_eq!(get(&cache, key), key * 10));
     let pinned = cache.get_or_load(0, ONE, Mode::Lock, || Ok(0)).unwrap();
-    cache.set_max_bytes(0);
+    cache.set_budget(CacheBudget::Own(0));
     assert_eq!(cache.counts().bytes, 1000);
     drop(pinned);
     assert_eq!((cache.counts().bytes, get(&cache, 7), cache.counts().bytes), (0, 70, 0));
@@ -187,7 +193,7 @@ impl Drop for Alive {
 #[test]
 fn threads_that_read_lock_write_and_evict_at_once_see_whole_values_only() {
     for kind in CachePolicy::ALL {
-        let cache: Cache<u32, Alive> = Cache::new(8000, kind, Arc::new(Ledger::default()));
+        let cache: Cache<u32, Alive> = own(8000, kind);
         thread::scope(|scope| {
             for seed in 1..=6u32 {
                 let cache = &cache;
@@ -215,7 +221,7 @@ fn threads_that_read_lock_write_and_evict_at_once_see_whole_values_only() {
                         }
                         match random >> 12 & 63 {
                             0 => cache.remove_if(|k| k % 3 == 0),
-                            1 => cache.set_max_bytes(u64::from(random >> 20 & 15) * 1000),
+                            1 => cache.set_budget(CacheBudget::Own(u64::from(random >> 20 & 15) * 1000)),
                             2 => drop(cache.insert_with(key, ONE, || {
                                 Some(Alive { key, alive: std::sync::atomic::AtomicU32::new(ALIVE) })
                             })),
@@ -245,7 +251,7 @@ fn threads_that_read_lock_write_and_evict_at_once_see_whole_values_only() {
         cache.check_invariants();
         let counts = cache.counts();
         assert_eq!((counts.locked_bytes, counts.dirty_bytes, counts.loading_bytes), (0, 0, 0), "{kind:?}");
-        cache.set_max_bytes(0);
+        cache.set_budget(CacheBudget::Own(0));
         assert_eq!((cache.counts().entries, cache.ledger().bytes(Class::Overhead)), (0, 0), "{kind:?}");
     }
 }
@@ -329,7 +335,7 @@ proptest! {
                     model.queue.retain(|k| *k != key);
                 }
                 Step::Max(entries) => {
-                    cache.set_max_bytes(entries * 1000);
+                    cache.set_budget(CacheBudget::Own(entries * 1000));
                     model.max = entries as usize;
                     model.settle();
                 }
@@ -371,7 +377,7 @@ proptest! {
                 Step::Remove(key) => cache.remove_if(|k| *k == key),
                 Step::Max(entries) => {
                     max = entries * 1000;
-                    cache.set_max_bytes(max);
+                    cache.set_budget(CacheBudget::Own(max));
                 }
                 Step::Policy(kind) => cache.set_policy(kind),
                 Step::MakeDirty(index) if !pins.is_empty() => {

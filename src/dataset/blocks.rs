@@ -188,7 +188,7 @@ impl Dataset {
     }
 
     fn read_stored(&self, at: BlockId, layout: &BlockLayout, pixels: &mut [u8]) -> Result<()> {
-        let room = self.cache_max().saturating_sub(weight(layout));
+        let room = self.core.cache.max_unasked_bytes().saturating_sub(weight(layout));
         let mut siblings = Keep { dataset: self, room };
         let mut context = ReadContext::with_siblings(&mut siblings);
         // A decoder that panics must not take the client down: its block failed, nothing else.
@@ -239,7 +239,7 @@ impl Dataset {
 }
 
 /// Bytes that a block of this layout takes.
-fn weight(layout: &BlockLayout) -> u64 {
+pub(super) fn weight(layout: &BlockLayout) -> u64 {
     Pool::size_of(layout.bytes).unwrap_or(layout.bytes) as u64
 }
 

@@ -3,13 +3,14 @@
 mod blocks;
 mod levels;
 mod options;
+mod process;
 mod stats;
 mod window;
 
 use std::path::Path;
 
 use crate::block::{Block, BlockLayout};
-use crate::cache::{Cache, CachePolicy};
+use crate::cache::{Account, Cache, CacheBudget, CachePolicy, Total};
 use crate::error::{Error, Result};
 use crate::grid::{BlockId, Geotransform, Level, Window};
 use crate::memory::Ledger;
@@ -20,8 +21,12 @@ use crate::sync::Arc;
 pub use blocks::{BlockRef, SharedBlock};
 use levels::Origin;
 pub use options::{CacheUse, OpenOptions};
+pub use process::{ProcessStats, TrimLevel, process_stats, set_total_max, total_max, trim};
 pub use stats::Stats;
 pub use window::{Layout, WindowRequest};
+
+/// Blocks that a dataset in a pool is promised when nobody says otherwise.
+const LEAST_FLOOR: u64 = 32;
 
 type BlockCache = Cache<BlockId, Block>;
 
@@ -106,8 +111,10 @@ impl Dataset {
         let (levels, origins) = levels::ladder(info);
         let scales = levels::scales(&levels, &origins);
         let ledger = Ledger::child_of(Ledger::process());
-        let cache = Arc::new(Cache::new(options.cache_max_bytes, options.cache_policy, ledger));
-        Ok(Self {
+        let account = Account::open(Total::process(), options.cache_budget);
+        let cache = Arc::new(Cache::new(account, options.cache_policy, ledger));
+        cache.share();
+        let dataset = Self {
             core: Arc::new(Core {
                 name,
                 identity,
@@ -118,7 +125,17 @@ impl Dataset {
                 max_block_bytes: options.limits.max_block_bytes,
                 cache,
             }),
-        })
+        };
+        dataset.suggest_floor(0);
+        Ok(dataset)
+    }
+
+    /// Promises the dataset what a window of so many blocks takes, at least 32 of them, unless its budget says something
+    /// else.
+    fn suggest_floor(&self, n_blocks: u64) {
+        let Ok(layout) = self.block_layout((0, 0, 0)) else { return };
+        let block = blocks::weight(&layout) + Self::BLOCK_OVERHEAD;
+        self.core.cache.suggest_floor(block.saturating_mul(n_blocks.max(LEAST_FLOOR)));
     }
 
     /// What the source says of itself. Its `levels` are the stored ones only.
@@ -169,13 +186,19 @@ impl Dataset {
         })
     }
 
-    /// Changes how many bytes of decoded blocks are kept. What exceeds them goes at once, locked blocks when they are
-    /// unlocked. 0 keeps nothing.
+    /// Gives the dataset a budget of its own: this many bytes of decoded blocks are kept. What exceeds them goes at once,
+    /// locked blocks when they are unlocked. 0 keeps nothing.
     pub fn set_cache_max(&self, bytes: u64) {
-        self.core.cache.set_max_bytes(bytes);
+        self.set_cache_budget(CacheBudget::Own(bytes));
     }
 
-    /// How many bytes of decoded blocks may be kept.
+    /// Changes how many bytes of decoded blocks are kept, and how they are shared with other datasets.
+    pub fn set_cache_budget(&self, budget: CacheBudget) {
+        self.core.cache.set_budget(budget);
+        self.suggest_floor(0);
+    }
+
+    /// How many bytes of decoded blocks may be kept: the budget, or the total where that is less.
     #[must_use]
     pub fn cache_max(&self) -> u64 {
         self.core.cache.max_bytes()
@@ -221,7 +244,7 @@ impl Dataset {
     /// What the cache did and holds.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        Stats::new(&self.core.cache)
+        Stats::new(&self.core.cache.counts(), self.core.cache.ledger())
     }
 
     /// How levels that are not stored are made: palette indices must not be mixed.

@@ -1,6 +1,6 @@
 //! How a dataset is opened.
 
-use crate::cache::{CachePolicy, Mode};
+use crate::cache::{CacheBudget, CachePolicy, Mode};
 use crate::source::Limits;
 
 /// What a read means for the blocks that it comes by.
@@ -34,29 +34,29 @@ impl CacheUse {
 }
 
 /// How a dataset is opened; the default suits a viewer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OpenOptions {
-    /// Bytes of decoded blocks that the dataset may keep; 128 MiB by default. 0 keeps nothing.
-    pub cache_max_bytes: u64,
+    /// How many bytes of decoded blocks the dataset may keep; by default a share of the total.
+    pub cache_budget: CacheBudget,
     /// Which decoded blocks are forgotten first.
     pub cache_policy: CachePolicy,
     /// Bounds on what the file may make us allocate.
     pub limits: Limits,
 }
 
-impl Default for OpenOptions {
-    fn default() -> Self {
-        Self { cache_max_bytes: 128 << 20, cache_policy: CachePolicy::default(), limits: Limits::default() }
-    }
-}
-
 impl OpenOptions {
     /// The same options with another budget of decoded blocks.
     #[must_use]
-    pub const fn cache_max_bytes(mut self, bytes: u64) -> Self {
-        self.cache_max_bytes = bytes;
+    pub const fn cache_budget(mut self, budget: CacheBudget) -> Self {
+        self.cache_budget = budget;
         self
+    }
+
+    /// The same options with a budget of so many bytes that are the dataset's own. 0 keeps nothing.
+    #[must_use]
+    pub const fn cache_max_bytes(self, bytes: u64) -> Self {
+        self.cache_budget(CacheBudget::Own(bytes))
     }
 
     /// The same options with another policy.

@@ -1,7 +1,9 @@
 //! What the cache of a dataset did and holds.
 
-use super::BlockCache;
-use crate::memory::Class;
+use std::time::Duration;
+
+use crate::cache::Counts;
+use crate::memory::{Class, Ledger};
 
 /// Counts since the dataset was opened, and bytes held now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,6 +17,11 @@ pub struct Stats {
     pub loads: u64,
     /// Loads that ended in an error.
     pub failed_loads: u64,
+    /// Loads of a block that had been loaded before: what a larger budget might have saved. Counted in a sample when more
+    /// than a million blocks were loaded.
+    pub redundant_loads: u64,
+    /// Time spent in loads that succeeded, all threads together.
+    pub load_time: Duration,
     /// Misses that waited for a load that somebody else had begun.
     pub coalesced: u64,
     /// Blocks that were decoded on the way to another one, and kept.
@@ -29,8 +36,12 @@ pub struct Stats {
     pub bytes: u64,
     /// What the cache's own structures take. The budget counts a share of them with every block.
     pub structure_bytes: u64,
+    /// Of `bytes`, what is counted for every block beside its pixels.
+    pub overhead_bytes: u64,
     /// Of `bytes`, those of locked blocks and of blocks in use.
     pub locked_bytes: u64,
+    /// Of `bytes`, those of blocks that were written to and must be written back.
+    pub dirty_bytes: u64,
     /// Bytes set aside for loads under way.
     pub loading_bytes: u64,
     /// Bytes of pixels of all blocks of the dataset that exist, kept or only lent.
@@ -40,13 +51,14 @@ pub struct Stats {
 }
 
 impl Stats {
-    pub(super) fn new(cache: &BlockCache) -> Self {
-        let counts = cache.counts();
+    pub(super) fn new(counts: &Counts, ledger: &Ledger) -> Self {
         Self {
             hits: counts.hits,
             misses: counts.misses,
             loads: counts.loads,
             failed_loads: counts.failed_loads,
+            redundant_loads: counts.redundant_loads,
+            load_time: Duration::from_nanos(counts.load_nanos),
             coalesced: counts.coalesced,
             siblings: counts.siblings,
             evictions: counts.evictions,
@@ -54,9 +66,11 @@ impl Stats {
             entries: counts.entries,
             structure_bytes: counts.structure_bytes,
             bytes: counts.bytes,
+            overhead_bytes: counts.entries * crate::cache::ENTRY_OVERHEAD,
             locked_bytes: counts.locked_bytes,
+            dirty_bytes: counts.dirty_bytes,
             loading_bytes: counts.loading_bytes,
-            pixel_bytes: cache.ledger().bytes(Class::Block),
+            pixel_bytes: ledger.bytes(Class::Block),
             max_bytes: counts.max_bytes,
         }
     }

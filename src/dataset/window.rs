@@ -159,6 +159,19 @@ impl Plan {
         steps.into_iter().try_fold(self.sample.bytes(), |sum, (n, stride)| sum.checked_add(n.checked_mul(stride)?))
     }
 
+    /// How many blocks of the level it reads, at most.
+    fn n_blocks(&self, level: &Level) -> u64 {
+        let along = |axis: &Axis, n: u32, block: u32| {
+            let (first, end) = (axis.pixels(0).0, axis.pixels(n - 1).1);
+            end.div_ceil(u64::from(block)) - first / u64::from(block)
+        };
+        along(&self.cols, self.width, level.block_width).saturating_mul(along(
+            &self.rows,
+            self.height,
+            level.block_height,
+        ))
+    }
+
     /// Whether the result is the window's pixels, one for one.
     fn is_identity(&self) -> bool {
         let whole = |axis: &Axis| axis.step == 1.0 && axis.start.fract() == 0.0;
@@ -191,6 +204,10 @@ impl Dataset {
                     out.len()
                 )));
             }
+        }
+        if plan.cache_use == CacheUse::Normal {
+            let planes = self.planes(&plan.bands).len() as u64;
+            self.suggest_floor(plan.n_blocks(self.level(plan.level)?).saturating_mul(planes));
         }
         let averaged =
             request.resampling == Resampling::Average && !self.info().sample.is_complex() && !plan.is_identity();

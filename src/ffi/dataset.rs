@@ -72,7 +72,7 @@ impl tilekeep_open_options {
         set(&mut options.limits.max_image_bytes, self.max_image_bytes);
         set(&mut options.limits.max_metadata_bytes, self.max_metadata_bytes);
         if self.cache_max_bytes > 0 {
-            options.cache_max_bytes = self.cache_max_bytes;
+            options = options.cache_max_bytes(self.cache_max_bytes);
         }
         Ok(options)
     }

@@ -76,9 +76,14 @@ impl Pool {
     }
 
     /// Bytes kept for reuse.
-    #[cfg(test)]
     pub(crate) fn free_bytes(&self) -> usize {
         self.free.lock().bytes
+    }
+
+    /// Gives all that is free back to the system.
+    pub(crate) fn trim(&self) {
+        let free = std::mem::take(&mut *self.free.lock());
+        drop(free);
     }
 
     fn give_back(&self, raw: Raw) {

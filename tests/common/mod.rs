@@ -1,6 +1,8 @@
 //! What the tests share: the real files and what others read in them.
 #![allow(dead_code, unreachable_pub, reason = "every test uses another part")]
 
+pub mod traces;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;

@@ -1,0 +1,188 @@
+//! What several caches may hold together, and whose entry goes when that is reached.
+//!
+//! Every cache has an [`Account`] in a [`Total`]. A load takes its bytes from the total before it starts. When they are
+//! not there, the cache whose next victim is the most worth giving up gives it up: the longest unused for what such an
+//! entry is worth. What a cache was promised, its floor, is not taken from it.
+//!
+//! Ranking is GreedyDual (Cao and Irani, "Cost-aware WWW proxy caching algorithms", USITS 1997) turned round: instead of
+//! a rank that ages by an inflation L, the age itself is divided by the worth, which orders the same and needs nothing
+//! written when an entry is used.
+
+mod account;
+mod search;
+
+use std::sync::OnceLock;
+
+use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering};
+
+use super::Counts;
+pub(crate) use account::Account;
+pub(super) use search::urgency;
+use search::{Search, Victim};
+
+/// What the process's caches hold together, beside what was promised to some of them, until somebody says otherwise.
+const DEFAULT_MAX: u64 = 512 << 20;
+/// Floors that nobody asked for take no more than this part of the total, or idle caches would hold all of it.
+const UNASKED_FLOORS: f64 = 0.5;
+/// Bytes that caches may hold together.
+pub(crate) struct Total {
+    max_bytes: AtomicU64,
+    /// Whether a client said what the total is. If not, it grows with every promise.
+    is_set: AtomicBool,
+    /// Entries and loads under way, of all accounts.
+    used: AtomicU64,
+    clock: AtomicU64,
+    accounts: Mutex<Accounts>,
+    /// Where the next search for a victim begins.
+    next: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Accounts {
+    open: Vec<Arc<Account>>,
+    /// Promised because a client said so, and because a cache has always something.
+    asked: u64,
+    unasked: u64,
+    /// What the caches did that are gone.
+    closed: Counts,
+}
+
+/// A cache that can be asked to give memory up.
+pub(crate) trait Holder: Send + Sync {
+    /// Evicts what its policy names until `bytes` bytes have gone, what is held would fall below `floor`, or the next
+    /// entry's `urgency` is below `least`. Returns the bytes that went; 0 as well when somebody else is at work on the cache and
+    /// `wait` is `false`.
+    fn give_up(&self, bytes: u64, floor: u64, least: f64, wait: bool) -> u64;
+
+    /// The total has changed.
+    fn total_changed(&self);
+
+    fn counts(&self) -> Counts;
+}
+
+impl Total {
+    /// The total of the process.
+    pub(crate) fn process() -> &'static Arc<Self> {
+        static PROCESS: OnceLock<Arc<Total>> = OnceLock::new();
+        PROCESS.get_or_init(|| {
+            let total = Self::new(DEFAULT_MAX);
+            total.is_set.store(false, Ordering::Relaxed);
+            total
+        })
+    }
+
+    pub(crate) fn new(max_bytes: u64) -> Arc<Self> {
+        Arc::new(Self {
+            max_bytes: AtomicU64::new(max_bytes),
+            is_set: AtomicBool::new(true),
+            used: AtomicU64::new(0),
+            clock: AtomicU64::new(1),
+            accounts: Mutex::default(),
+            next: AtomicUsize::new(0),
+        })
+    }
+
+    pub(crate) fn max_bytes(&self) -> u64 {
+        self.max_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of entries and loads under way in all caches.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Changes the total. What exceeds it and can go goes at once.
+    pub(crate) fn set_max_bytes(&self, max_bytes: u64) {
+        {
+            let _promises = self.accounts.lock();
+            self.is_set.store(true, Ordering::Relaxed);
+            self.max_bytes.store(max_bytes, Ordering::Relaxed);
+        }
+        self.holders().iter().for_each(|holder| holder.total_changed());
+        let _fits = self.make_room(None, 0, true);
+    }
+
+    /// Gives up this part of what every cache holds, floors or not.
+    pub(crate) fn give_up(&self, numerator: u64, denominator: u64) {
+        for account in self.open_accounts() {
+            let used = account.used.load(Ordering::Relaxed);
+            if let Some(holder) = account.holder() {
+                holder.give_up(used.saturating_mul(numerator).div_ceil(denominator), 0, 0.0, true);
+            }
+        }
+    }
+
+    /// What all caches did and hold, those that are gone included.
+    pub(crate) fn counts(&self) -> (Counts, u64) {
+        let (mut counts, n_open) = {
+            let accounts = self.accounts.lock();
+            (accounts.closed, accounts.open.len() as u64)
+        };
+        self.holders().iter().for_each(|holder| counts.add(&holder.counts()));
+        (counts, n_open)
+    }
+
+    /// The time, in loads: later for whatever happens after more was loaded.
+    pub(super) fn now(&self) -> u64 {
+        self.clock.load(Ordering::Relaxed)
+    }
+
+    /// Takes `bytes` from what is left of the total.
+    fn try_take(&self, bytes: u64) -> bool {
+        let max = self.max_bytes();
+        let take = |used: u64| used.checked_add(bytes).filter(|used| *used <= max);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+
+    /// Evicts until `bytes` more fit, which are taken then. No lock may be held. With `wait`, also what needs waiting for
+    /// another thread.
+    fn make_room(&self, asking: Option<&Account>, bytes: u64, wait: bool) -> bool {
+        let mut search = Search { asking, bytes, in_vain: Vec::new() };
+        loop {
+            if self.try_take(bytes) {
+                return true;
+            }
+            let missing = self.used_bytes().saturating_add(bytes).saturating_sub(self.max_bytes());
+            let Some(Victim { account, floor, spare, second }) = search.victim(self) else { return false };
+            // The first look may only find out that the next entry was used meanwhile.
+            let least = if search.tries(&account) > 0 { 0.0 } else { second };
+            let wait = wait || search.is_asking(&account);
+            let gone = account.holder().map_or(0, |holder| holder.give_up(missing.min(spare), floor, least, wait));
+            if gone == 0 && missing > 0 {
+                search.note_in_vain(&account);
+            }
+        }
+    }
+
+    /// Lets the total grow and shrink with what is promised, as long as nobody said what it is.
+    fn follow(&self, accounts: &Accounts) {
+        if !self.is_set.load(Ordering::Relaxed) {
+            self.max_bytes.store(DEFAULT_MAX.saturating_add(accounts.asked), Ordering::Relaxed);
+        }
+    }
+
+    fn open_accounts(&self) -> Vec<Arc<Account>> {
+        self.accounts.lock().open.clone()
+    }
+
+    fn holders(&self) -> Vec<Arc<dyn Holder>> {
+        self.open_accounts().iter().filter_map(|account| account.holder()).collect()
+    }
+}
+
+impl Accounts {
+    /// By how much floors that were asked for, and the others, must shrink to fit in the total.
+    fn floor_scale(&self, max_bytes: u64) -> (f64, f64) {
+        let max = max_bytes as f64;
+        let asked = if self.asked > max_bytes { max / self.asked as f64 } else { 1.0 };
+        let left = (max * UNASKED_FLOORS - self.asked as f64).max(0.0);
+        (asked, (left / self.unasked.max(1) as f64).min(1.0))
+    }
+
+    fn promised(&mut self, asked: bool) -> &mut u64 {
+        if asked { &mut self.asked } else { &mut self.unasked }
+    }
+}
+
+#[cfg(test)]
+mod tests;

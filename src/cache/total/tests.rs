@@ -1,0 +1,243 @@
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::thread;
+
+use proptest::prelude::*;
+
+use super::super::{Cache, CacheBudget, CacheClass, CachePolicy, ENTRY_OVERHEAD, Mode, Pinned};
+use super::*;
+use crate::memory::Ledger;
+
+type Shared = Arc<Cache<u32, u32>>;
+
+fn member(total: &Arc<Total>, budget: CacheBudget, policy: CachePolicy) -> Shared {
+    let cache = Arc::new(Cache::new(Account::open(total, budget), policy, Arc::new(Ledger::default())));
+    cache.share();
+    cache
+}
+
+fn pooled(floor: u64) -> CacheBudget {
+    CacheBudget::Pooled { floor_bytes: Some(floor), ceiling_bytes: u64::MAX, class: CacheClass::Interactive }
+}
+
+fn read(cache: &Shared, key: u32, bytes: u64) -> bool {
+    let mut hit = true;
+    let load = || {
+        hit = false;
+        Ok(key)
+    };
+    assert_eq!(*cache.get_or_load(key, bytes - ENTRY_OVERHEAD, Mode::Use, load).unwrap(), key);
+    hit
+}
+
+fn read_all(cache: &Shared, keys: Range<u32>) {
+    keys.for_each(|key| {
+        read(cache, key, 1000);
+    });
+}
+
+#[test]
+fn what_was_not_used_for_longest_goes_first_wherever_it_is() {
+    let total = Total::new(4000);
+    let [a, b] = [(); 2].map(|()| member(&total, pooled(0), CachePolicy::Lru));
+    for (cache, key) in [(&a, 1), (&b, 2), (&a, 3), (&b, 4), (&a, 1)] {
+        read(cache, key, 1000);
+    }
+    // In order of use: 2 of b, 3 of a, 4 of b, 1 of a.
+    read(&a, 5, 1000);
+    assert!(b.get(&2, Mode::Passing).is_none() && a.get(&3, Mode::Passing).is_some());
+    read(&a, 6, 1000);
+    assert!(a.get(&3, Mode::Passing).is_none() && b.get(&4, Mode::Passing).is_some());
+    assert_eq!((total.used_bytes(), a.counts().entries, b.counts().entries), (4000, 3, 1));
+    drop(a);
+    assert_eq!((total.used_bytes(), total.counts().0.loads, total.counts().1), (1000, 6, 1));
+}
+
+#[test]
+fn a_budget_of_its_own_is_a_floor_and_a_ceiling() {
+    let total = Total::new(10_000);
+    let own = member(&total, CacheBudget::Own(3000), CachePolicy::Lru);
+    let pool = member(&total, pooled(0), CachePolicy::Lru);
+    read_all(&own, 0..20);
+    read_all(&pool, 0..100);
+    assert_eq!((own.counts().bytes, pool.counts().bytes), (3000, 7000));
+    assert!((17..20).all(|key| read(&own, key, 1000)));
+    // What it does not use others may have, until it does.
+    own.remove_if(|_| true);
+    read_all(&pool, 100..120);
+    assert_eq!(pool.counts().bytes, 10_000);
+    read_all(&own, 0..3);
+    assert_eq!((own.counts().bytes, pool.counts().bytes), (3000, 7000));
+}
+
+#[test]
+fn a_total_that_nobody_set_grows_with_promises() {
+    let total = Total::new(DEFAULT_MAX);
+    total.is_set.store(false, Ordering::Relaxed);
+    let pool = member(&total, CacheBudget::default(), CachePolicy::Lru);
+    let own = member(&total, CacheBudget::Own(4 << 30), CachePolicy::Lru);
+    assert_eq!(
+        (total.max_bytes(), own.max_bytes(), pool.max_bytes()),
+        (DEFAULT_MAX + (4 << 30), 4 << 30, DEFAULT_MAX + (4 << 30))
+    );
+    drop(own);
+    assert_eq!((total.max_bytes(), pool.max_bytes()), (DEFAULT_MAX, DEFAULT_MAX));
+    total.set_max_bytes(1000);
+    let own = member(&total, CacheBudget::Own(4 << 30), CachePolicy::Lru);
+    assert_eq!((total.max_bytes(), own.max_bytes()), (1000, 1000));
+}
+
+#[test]
+fn a_batch_has_a_twentieth_and_floors_that_nobody_asked_for_half() {
+    let total = Total::new(100_000);
+    let batch = member(&total, CacheBudget::BATCH, CachePolicy::Lru);
+    read_all(&batch, 0..50);
+    assert_eq!(batch.counts().bytes, 5000);
+    let idle: Vec<Shared> = (0..100)
+        .map(|_| {
+            let idle = member(&total, CacheBudget::default(), CachePolicy::Lru);
+            idle.suggest_floor(20_000);
+            read_all(&idle, 0..20);
+            idle
+        })
+        .collect();
+    let busy = member(&total, CacheBudget::default(), CachePolicy::Lru);
+    read_all(&busy, 0..200);
+    assert!(busy.counts().bytes >= 49_000, "{}", busy.counts().bytes);
+    assert!(idle.iter().map(|idle| idle.counts().bytes).sum::<u64>() <= 51_000);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Read(usize, u32),
+    Lock(usize, u32),
+    Unlock(usize),
+    Evict(usize, u32),
+    Budget(usize, CacheBudget),
+    Policy(usize, CachePolicy),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let who = || 0..3usize;
+    let budget = prop_oneof![
+        (0..9u64).prop_map(|n| CacheBudget::Own(n * 1000)),
+        (0..9u64).prop_map(|n| pooled(n * 1000)),
+        Just(CacheBudget::default()),
+        Just(CacheBudget::BATCH),
+    ];
+    let policy = prop::sample::select(CachePolicy::ALL.to_vec());
+    let step = prop_oneof![
+        // The last one is hostile: it reads much and comes back to nothing.
+        8 => (who(), 0..16u32).prop_map(|(who, key)| Step::Read(who, key)),
+        12 => (0..10_000u32).prop_map(|key| Step::Read(2, key)),
+        2 => (who(), 0..16u32).prop_map(|(who, key)| Step::Lock(who, key)),
+        2 => (0..100usize).prop_map(Step::Unlock),
+        1 => (who(), 0..16u32).prop_map(|(who, key)| Step::Evict(who, key)),
+        1 => (who(), budget).prop_map(|(who, budget)| Step::Budget(who, budget)),
+        1 => (who(), policy).prop_map(|(who, policy)| Step::Policy(who, policy)),
+    ];
+    prop::collection::vec(step, 1..400)
+}
+
+proptest! {
+    #[test]
+    fn what_one_was_promised_no_other_takes(steps in steps(), floors in [0..6u64, 0..6u64, 0..6u64]) {
+        let total = Total::new(12_000);
+        let caches = floors.map(|floor| member(&total, pooled(floor * 1000), CachePolicy::Adaptive));
+        let mut locks: VecDeque<(usize, Pinned<u32, u32, Shared>)> = VecDeque::new();
+        for step in steps {
+            let held = |cache: &Shared| {
+                let (scale, max) = (total.accounts.lock().floor_scale(total.max_bytes()), total.max_bytes());
+                // Into one that nobody asked for, others may cut by a part of an entry.
+                let cut = if cache.account.is_asked() { 0 } else { 1200 };
+                (cache.account.used(), cache.account.floor(scale).min(max).saturating_sub(cut))
+            };
+            let before = caches.each_ref().map(held);
+            let who = match step {
+                Step::Read(who, key) => {
+                    read(&caches[who], key, 1000 + u64::from(key % 3) * 100);
+                    who
+                }
+                Step::Lock(who, key) => {
+                    let bytes = 1000 + u64::from(key % 3) * 100 - ENTRY_OVERHEAD;
+                    if let Ok(pin) = caches[who].get_or_load(key, bytes, Mode::Lock, || Ok(key)) {
+                        locks.push_back((who, pin.held_by(Arc::clone(&caches[who]))));
+                    }
+                    who
+                }
+                Step::Unlock(at) => {
+                    let Some((who, pin)) = locks.remove(at % locks.len().max(1)) else { continue };
+                    drop(pin);
+                    who
+                }
+                Step::Evict(who, key) => {
+                    caches[who].remove_if(|k| *k == key);
+                    who
+                }
+                Step::Budget(who, budget) => {
+                    caches[who].set_budget(budget);
+                    who
+                }
+                Step::Policy(who, policy) => {
+                    caches[who].set_policy(policy);
+                    who
+                }
+            };
+            for (other, (used, floor)) in before.into_iter().enumerate() {
+                let now = caches[other].account.used();
+                prop_assert!(other == who || now >= used.min(floor), "{other} held {used}, was promised {floor}: {now}");
+            }
+            caches.iter().for_each(|cache| cache.check_invariants());
+            prop_assert_eq!(total.used_bytes(), caches.iter().map(|cache| cache.account.used()).sum::<u64>());
+            prop_assert!(total.used_bytes() <= total.max_bytes());
+        }
+        drop(locks);
+        drop(caches);
+        prop_assert_eq!((total.used_bytes(), total.counts().1), (0, 0));
+        let accounts = total.accounts.lock();
+        prop_assert_eq!((accounts.asked, accounts.unasked), (0, 0));
+    }
+}
+
+#[test]
+fn threads_that_share_a_total_stay_within_it() {
+    let total = Total::new(40_000);
+    let caches: Vec<Shared> = [pooled(5000), pooled(0), CacheBudget::Own(9000), CacheBudget::BATCH]
+        .map(|budget| member(&total, budget, CachePolicy::Adaptive))
+        .into();
+    thread::scope(|scope| {
+        for seed in 1..=4u32 {
+            let (total, caches) = (&total, &caches);
+            scope.spawn(move || {
+                let mut random = seed.wrapping_mul(0x9E37_79B9) | 1;
+                let mut locks = VecDeque::new();
+                for i in 0..8000 {
+                    random ^= random << 13;
+                    random ^= random >> 17;
+                    random ^= random << 5;
+                    let (cache, key) = (&caches[(random >> 30) as usize], random >> 8 & 63);
+                    let mode = if random & 7 == 0 { Mode::Lock } else { Mode::Use };
+                    if let Ok(pin) = cache.get_or_load(key, 1000, mode, || Ok(key)) {
+                        assert_eq!(*pin, key);
+                        if mode == Mode::Lock {
+                            locks.push_back(pin);
+                        }
+                    }
+                    if locks.len() > 2 {
+                        locks.pop_front();
+                    }
+                    assert!(total.used_bytes() <= 40_000);
+                    match i % 1000 {
+                        500 => total.give_up(1, 2),
+                        700 => drop(member(total, pooled(1000), CachePolicy::Lru)),
+                        _ => {}
+                    }
+                }
+            });
+        }
+    });
+    caches.iter().for_each(|cache| cache.check_invariants());
+    assert_eq!(total.used_bytes(), caches.iter().map(|cache| cache.counts().bytes).sum::<u64>());
+    total.give_up(1, 1);
+    assert_eq!(total.used_bytes(), 0);
+}
