@@ -93,6 +93,42 @@
 // Nothing is kept that is not locked or in use.
 #define TILEKEEP_POLICY_NONE 4
 
+// A share of the total that grows and shrinks with what is read.
+#define TILEKEEP_BUDGET_POOLED 0
+
+// Bytes that are the dataset's own.
+#define TILEKEEP_BUDGET_OWN 1
+
+// Somebody looks at the dataset and comes back to what was seen.
+#define TILEKEEP_CLASS_INTERACTIVE 0
+
+// A job reads more than can be kept: it may hold a twentieth of the total, and is promised nothing.
+#define TILEKEEP_CLASS_BATCH 1
+
+// Soon: blocks in memory count as just used, and the system is asked to read the stored bytes of the others ahead.
+#define TILEKEEP_ADVICE_WILL_NEED 0
+
+// Not again: blocks that are not locked are forgotten.
+#define TILEKEEP_ADVICE_DONT_NEED 1
+
+// Once, in order: from now on its blocks are read as with TILEKEEP_USE_SEQUENTIAL.
+#define TILEKEEP_ADVICE_SEQUENTIAL 2
+
+// In any order, as if nothing had been said.
+#define TILEKEEP_ADVICE_RANDOM 3
+
+// Give back what is free already.
+#define TILEKEEP_TRIM_FREE 0
+
+// Also the half of every dataset's blocks that would go first.
+#define TILEKEEP_TRIM_HALF 1
+
+// Also every block that is not locked or in use.
+#define TILEKEEP_TRIM_ALL 2
+
+// No floor at all, in tilekeep_cache_budget.
+#define TILEKEEP_NO_FLOOR UINT64_MAX
+
 // The samples' own type.
 #define TILEKEEP_SAMPLE_NATIVE 0
 
@@ -221,7 +257,8 @@ typedef struct tilekeep_open_options {
     uint32_t struct_size;
     // Must be 0.
     uint32_t reserved;
-    // Bytes of decoded blocks that the dataset may keep; 0: 128 MiB. tilekeep_set_cache_max can set it to nothing.
+    // Bytes of decoded blocks that the dataset may keep, a budget of its own; 0: a share of the total, as
+    // tilekeep_set_cache_budget describes it. tilekeep_set_cache_max can set it to nothing.
     uint64_t cache_max_bytes;
     // Decoded bytes that one block may have; 0: 256 MiB.
     uint64_t max_block_bytes;
@@ -378,7 +415,62 @@ typedef struct tilekeep_cache_stats {
     uint64_t max_bytes;
     // What the cache's own structures take. The budget counts a share of them with every block.
     uint64_t structure_bytes;
+    // Loads of a block that had been loaded before: what a larger budget might have saved. Counted in a sample when
+    // more than a million blocks were loaded.
+    uint64_t redundant_loads;
+    // Nanoseconds spent in loads that succeeded, all threads together.
+    uint64_t load_ns;
+    // Of bytes, what is counted for every block beside its pixels.
+    uint64_t overhead_bytes;
+    // Of bytes, those of blocks that were written to and must be written back.
+    uint64_t dirty_bytes;
 } tilekeep_cache_stats;
+
+// What a dataset's cache may hold. Set struct_size to sizeof(tilekeep_cache_budget) and all else to 0 for the default, a
+// share of the total.
+//
+// All caches of the process together hold no more than the total. What a cache was promised is not taken from it for
+// the sake of another one; when promises come to more than the total, all shrink by the same part.
+//
+// @since 0.1
+typedef struct tilekeep_cache_budget {
+    // sizeof(tilekeep_cache_budget), set by the caller.
+    uint32_t struct_size;
+    // One of TILEKEEP_BUDGET_.
+    int32_t kind;
+    // Own: bytes of decoded blocks that are kept, all of them promised; 0 keeps nothing. Pooled: the most that it may
+    // hold; 0: up to the total.
+    uint64_t max_bytes;
+    // Pooled: bytes that no other dataset can take; 0: those of the last window that was read, at least 32 blocks;
+    // TILEKEEP_NO_FLOOR: none. Own: must be 0.
+    uint64_t floor_bytes;
+    // Pooled: one of TILEKEEP_CLASS_. Own: must be 0.
+    int32_t cache_class;
+    // Must be 0.
+    uint32_t reserved;
+} tilekeep_cache_budget;
+
+// What all datasets of the process did and hold together.
+//
+// @since 0.1
+typedef struct tilekeep_memory_stats {
+    // sizeof(tilekeep_memory_stats), set by the caller.
+    uint32_t struct_size;
+    // 0.
+    uint32_t reserved;
+    // The total.
+    uint64_t total_max_bytes;
+    // Bytes that count against the total: blocks kept, and loads under way.
+    uint64_t used_bytes;
+    // Datasets that are open, or of which a block is still lent.
+    uint64_t n_datasets;
+    // Read buffers and decoder state.
+    uint64_t scratch_bytes;
+    // Parsed metadata and offset tables.
+    uint64_t metadata_bytes;
+    // Free block memory that is kept for the next block; tilekeep_trim gives it back.
+    uint64_t free_bytes;
+} tilekeep_memory_stats;
 
 // Which pixels to read, and how they shall come. Set struct_size, level and the window; all else may be 0.
 //
@@ -673,8 +765,8 @@ tilekeep_status tilekeep_lock_block(const struct tilekeep_dataset *dataset,
 // @since 0.1
 tilekeep_status tilekeep_unlock_block(const struct tilekeep_block *block);
 
-// Changes how many bytes of decoded blocks the dataset keeps. What exceeds them goes at once, locked blocks when they
-// are unlocked. 0 keeps nothing.
+// Gives the dataset a budget of its own: so many bytes of decoded blocks are kept. What exceeds them goes at once, locked
+// blocks when they are unlocked. 0 keeps nothing. tilekeep_set_cache_budget gives it a share of the total again.
 //
 // @since 0.1
 tilekeep_status tilekeep_set_cache_max(const struct tilekeep_dataset *dataset,
@@ -685,7 +777,7 @@ tilekeep_status tilekeep_set_cache_max(const struct tilekeep_dataset *dataset,
 // @since 0.1
 tilekeep_status tilekeep_set_cache_policy(const struct tilekeep_dataset *dataset, int32_t policy);
 
-// Says how many bytes of decoded blocks the dataset may keep.
+// Says how many bytes of decoded blocks the dataset may keep: its budget, or the total where that is less.
 //
 // @since 0.1
 tilekeep_status tilekeep_get_cache_max(const struct tilekeep_dataset *dataset, uint64_t *bytes_out);
@@ -722,6 +814,50 @@ tilekeep_status tilekeep_suggest_cache_max(const struct tilekeep_dataset *datase
 // @since 0.1
 tilekeep_status tilekeep_stats(const struct tilekeep_dataset *dataset,
                                struct tilekeep_cache_stats *stats_out);
+
+// Changes what the dataset's cache may hold, and how it is shared with other datasets. What exceeds it goes at once,
+// locked blocks when they are unlocked.
+//
+// @since 0.1
+tilekeep_status tilekeep_set_cache_budget(const struct tilekeep_dataset *dataset,
+                                          const struct tilekeep_cache_budget *budget);
+
+// Changes how many bytes of decoded blocks the caches of all datasets hold together. What exceeds them goes at once,
+// locked blocks when they are unlocked. Until this is called the total is 512 MiB, and beside that what datasets were
+// promised, budgets of their own included.
+//
+// @since 0.1
+tilekeep_status tilekeep_set_total_max(uint64_t bytes);
+
+// Says how many bytes of decoded blocks the caches of all datasets may hold together.
+//
+// @since 0.1
+tilekeep_status tilekeep_get_total_max(uint64_t *bytes_out);
+
+// Gives memory back to the system: what to call when the system says that it is short of it. level is one of
+// TILEKEEP_TRIM_. Budgets stay as they are, so that caches fill again.
+//
+// @since 0.1
+tilekeep_status tilekeep_trim(int32_t level);
+
+// Says how a window of pixels of level is going to be read: advice is one of TILEKEEP_ADVICE_. The window must lie in the
+// level. Nothing is decoded, and no pixel changes.
+//
+// @since 0.1
+tilekeep_status tilekeep_advise(const struct tilekeep_dataset *dataset,
+                                uint32_t level,
+                                uint64_t x,
+                                uint64_t y,
+                                uint64_t width,
+                                uint64_t height,
+                                int32_t advice);
+
+// Says what all datasets of the process did and hold together. Either output may be NULL. Datasets that are closed count
+// in what happened.
+//
+// @since 0.1
+tilekeep_status tilekeep_process_stats(struct tilekeep_memory_stats *stats_out,
+                                       struct tilekeep_cache_stats *datasets_out);
 
 // Reads a window into buffer. What is needed beside the blocks is a few MiB at most, whatever the sizes.
 //

@@ -96,8 +96,8 @@ mod sync;
 
 pub use cache::{CacheBudget, CacheClass, CachePolicy};
 pub use dataset::{
-    BlockRef, CacheUse, Dataset, Layout, OpenOptions, ProcessStats, SharedBlock, Stats, TrimLevel, WindowRequest,
-    process_stats, set_total_max, total_max, trim,
+    Advice, BlockRef, CacheUse, Dataset, Layout, OpenOptions, ProcessStats, SharedBlock, Stats, TrimLevel,
+    WindowRequest, process_stats, set_total_max, total_max, trim,
 };
 
 pub use render::{Edge, Encoding, Tile, TileRequest};

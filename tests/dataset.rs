@@ -1,11 +1,13 @@
 //! What a dataset promises beyond single formats: places, sizes, failures beside successes.
 
+mod common;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use tilekeep::{
-    CacheUse, Dataset, ErrorKind, Level, MemorySource, OpenOptions, Resampling, SampleType, SourceInfo, TileSource,
-    Window, WindowRequest, conformance, open_path, open_reader,
+    Advice, CacheBudget, CachePolicy, CacheUse, Dataset, ErrorKind, Level, MemorySource, OpenOptions, Resampling,
+    SampleType, SourceInfo, TileSource, Window, WindowRequest, conformance, open_path, open_reader,
 };
 
 fn ramp(width: u32) -> Dataset {
@@ -142,11 +144,11 @@ fn a_source_that_contradicts_itself_is_refused() {
 fn policies_are_changed_while_blocks_are_kept_and_locked() {
     let dataset = ramp(10_000);
     let locked = dataset.lock_block((0, 3, 0)).unwrap();
-    for policy in tilekeep::CachePolicy::ALL {
+    for policy in CachePolicy::ALL {
         dataset.set_cache_policy(policy);
         (0..39).for_each(|col| drop(dataset.block((0, col, 0)).unwrap()));
         let kept = dataset.stats().entries;
-        assert_eq!(kept, if policy == tilekeep::CachePolicy::None { 1 } else { 39 }, "{policy:?}");
+        assert_eq!(kept, if policy == CachePolicy::None { 1 } else { 39 }, "{policy:?}");
         let loads = dataset.stats().loads;
         assert_eq!(dataset.lock_block((0, 3, 0)).unwrap().bytes().as_ptr(), locked.bytes().as_ptr());
         assert_eq!(dataset.stats().loads, loads);
@@ -172,4 +174,33 @@ fn a_batch_that_passes_through_leaves_the_cache_as_it_was() {
     // Read in order, blocks take the place of the one before.
     assert_eq!(loads_of(&all.clone().cache_use(CacheUse::Sequential)), 32);
     assert!(loads_of(&viewed) <= 1);
+}
+
+#[test]
+fn advice_decides_which_blocks_stay() {
+    let small = 64 + Dataset::BLOCK_OVERHEAD;
+    let dataset = common::traces::Counted::new(8, CacheBudget::Own(4 * small), CachePolicy::Lru).dataset;
+    let window = |col: u64, n: u64| Window::new(col * 8, 0, n * 8, 8);
+    let read = |cols: std::ops::Range<u32>| {
+        let before = dataset.stats().loads;
+        cols.for_each(|col| drop(dataset.block((0, col, 0)).unwrap()));
+        dataset.stats().loads - before
+    };
+    assert_eq!((read(0..4), read(0..4)), (4, 0));
+    // What will be needed is as young as if it had been read.
+    dataset.advise(0, &window(0, 1), Advice::WillNeed).unwrap();
+    assert_eq!((read(4..5), read(0..1), read(1..2)), (1, 0, 1));
+    // A window that is read once, in order, pushes nothing else out.
+    assert_eq!((read(0..3), read(0..3)), (1, 0));
+    dataset.advise(0, &window(10, 20), Advice::Sequential).unwrap();
+    assert_eq!((read(10..30), read(0..3)), (20, 0));
+    // Until it is read like any other.
+    dataset.advise(0, &window(15, 1), Advice::Random).unwrap();
+    assert_eq!((read(10..30), read(0..3)), (20, 3));
+    dataset.advise(0, &window(1, 2), Advice::DontNeed).unwrap();
+    assert_eq!((dataset.stats().entries, read(1..3), read(0..1)), (2, 2, 0));
+    for (level, window) in [(0, Window::new(0, 0, 70_000, 1)), (0, Window::new(0, 0, 0, 1)), (99, window(0, 1))] {
+        let error = dataset.advise(level, &window, Advice::WillNeed).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+    }
 }

@@ -2,10 +2,14 @@
 
 use std::fs::File;
 use std::io::BufWriter;
-use std::sync::Barrier;
+use std::sync::{Arc, Barrier, OnceLock};
 use std::thread;
+use std::time::Duration;
 
-use tilekeep::{Dataset, OpenOptions, WindowRequest};
+use tilekeep::{
+    BlockId, Dataset, Level, OpenOptions, ReadContext, Result, SampleType, SourceInfo, TileSource, WindowRequest,
+    check_block,
+};
 
 #[path = "../examples/support/tiff_writer.rs"]
 #[allow(dead_code)]
@@ -81,4 +85,61 @@ fn eight_threads_in_a_budget_of_three_blocks_still_get_the_right_pixels() {
     assert!(stats.bytes <= stats.max_bytes && stats.entries <= 3);
     assert_eq!((stats.locked_bytes, stats.loading_bytes), (0, 0));
     assert_eq!(stats.pixel_bytes, stats.entries * block);
+}
+
+/// One block, whose reader takes its time once everybody waits for it.
+struct Slow {
+    info: SourceInfo,
+    /// The dataset over this source, and how many shall wait.
+    waiting: OnceLock<(Dataset, u64)>,
+}
+
+impl TileSource for Slow {
+    fn info(&self) -> &SourceInfo {
+        &self.info
+    }
+
+    fn read_block(&self, at: BlockId, out: &mut [u8], _: &mut ReadContext<'_>) -> Result<()> {
+        check_block(&self.info, at, out)?;
+        let (dataset, n) = self.waiting.get().unwrap();
+        while dataset.stats().coalesced < *n {
+            thread::yield_now();
+        }
+        thread::sleep(Duration::from_millis(300));
+        out.fill(7);
+        Ok(())
+    }
+}
+
+/// Nanoseconds of CPU that this thread used, where the system says so.
+fn cpu_nanos() -> Option<u64> {
+    std::fs::read_to_string("/proc/thread-self/schedstat").ok()?.split(' ').next()?.parse().ok()
+}
+
+#[test]
+fn sixty_four_threads_that_ask_for_one_block_cause_one_load_and_sleep_meanwhile() {
+    const N: u64 = 64;
+    let level = Level::new(256, 256, 256, 256).unwrap();
+    let source =
+        Arc::new(Slow { info: SourceInfo::new("slow", vec![level], 1, SampleType::U8), waiting: OnceLock::new() });
+    let dataset = Dataset::from_source(Arc::clone(&source), &OpenOptions::default()).unwrap();
+    source.waiting.set((dataset.clone(), N - 1)).ok().unwrap();
+    let ask = || {
+        let before = cpu_nanos();
+        assert_eq!(dataset.block((0, 0, 0)).unwrap().bytes()[65_535], 7);
+        cpu_nanos().zip(before).map(|(after, before)| after - before)
+    };
+    let mut nanos: Vec<Option<u64>> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..N).map(|_| scope.spawn(ask)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let stats = dataset.stats();
+    assert_eq!((stats.loads, stats.misses, stats.coalesced, stats.hits), (1, N, N - 1, 0));
+    // One of them read; the others slept, which is a few microseconds of work each, where polling would be their share of
+    // 300 ms on every core.
+    nanos.sort_unstable();
+    if let Some(waiters) = nanos[..N as usize - 1].iter().copied().sum::<Option<u64>>() {
+        println!("63 waiters used {:.2} ms of CPU while a load of 300 ms ran", waiters as f64 / 1e6);
+        assert!(waiters < 50_000_000, "{waiters} ns");
+    }
 }

@@ -281,6 +281,18 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         drop(evicted);
     }
 
+    /// Makes the value under `key` as young as if it had been asked for, which does not count as a hit; whether it is
+    /// there.
+    pub(crate) fn renew(&self, key: &K) -> bool {
+        let mut state = self.state.lock();
+        let found = self.find(key);
+        if let Some(slot) = found {
+            self.drain(&mut state);
+            state.renew(slot, &self.slots);
+        }
+        found.is_some()
+    }
+
     /// Forgets every value that is not pinned or dirty and for which `which` holds. They do not count as evictions.
     pub(crate) fn remove_if(&self, mut which: impl FnMut(&K) -> bool) {
         let mut state = self.state.lock();

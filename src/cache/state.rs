@@ -111,6 +111,16 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         }
     }
 
+    /// Somebody says that an entry will be wanted.
+    pub(super) fn renew(&mut self, slot: u32, slots: &Slots<K, V>) {
+        self.metas[slot as usize].last_use = self.tick();
+        if !slots.word(slot).is_parked()
+            && let Some(policy) = &mut self.policy
+        {
+            policy.touch(slot, Hint::Normal);
+        }
+    }
+
     /// A time later than all before, and later than loads of other caches that are over.
     fn tick(&mut self) -> u64 {
         self.clock = (self.clock + 1).max(self.account.total().now());

@@ -156,6 +156,7 @@ impl Dataset {
         }
         let cache = &self.core.cache;
         let layout = self.block_layout(at)?;
+        let mode = self.core.advised.mode(at, mode);
         let pin = cache.get_or_load(at, weight(&layout), mode, || self.load(at, &layout))?;
         Ok(BlockRef { pin, cache })
     }
@@ -186,6 +187,9 @@ impl Dataset {
         let pixels = Pool::process().take(layout.bytes)?;
         Ok((pixels, self.core.cache.ledger().charge(Class::Block, weight(layout))))
     }
+
+    /// Lets the source read ahead what a block is made from.
+    pub(super) fn will_need_stored(&self, _at: BlockId) {}
 
     fn read_stored(&self, at: BlockId, layout: &BlockLayout, pixels: &mut [u8]) -> Result<()> {
         let room = self.core.cache.max_unasked_bytes().saturating_sub(weight(layout));

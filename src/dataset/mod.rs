@@ -1,5 +1,6 @@
 //! One opened raster and its block cache.
 
+mod advise;
 mod blocks;
 mod levels;
 mod options;
@@ -18,6 +19,8 @@ use crate::resample::Resampling;
 use crate::source::{self, ColorInterpretation, Identity, SourceInfo, TileSource};
 use crate::sync::Arc;
 
+pub use advise::Advice;
+use advise::Advised;
 pub use blocks::{BlockRef, SharedBlock};
 use levels::Origin;
 pub use options::{CacheUse, OpenOptions};
@@ -63,6 +66,7 @@ struct Core {
     scales: Vec<(f64, f64)>,
     /// Decoded bytes that one block may have.
     max_block_bytes: usize,
+    advised: Advised,
     /// Shared apart from the rest, so that a lent block keeps its memory but not the file.
     cache: Arc<BlockCache>,
 }
@@ -123,6 +127,7 @@ impl Dataset {
                 origins,
                 scales,
                 max_block_bytes: options.limits.max_block_bytes,
+                advised: Advised::default(),
                 cache,
             }),
         };

@@ -181,6 +181,15 @@ pub struct tilekeep_cache_stats {
     pub max_bytes: u64,
     /// What the cache's own structures take. The budget counts a share of them with every block.
     pub structure_bytes: u64,
+    /// Loads of a block that had been loaded before: what a larger budget might have saved. Counted in a sample when
+    /// more than a million blocks were loaded.
+    pub redundant_loads: u64,
+    /// Nanoseconds spent in loads that succeeded, all threads together.
+    pub load_ns: u64,
+    /// Of bytes, what is counted for every block beside its pixels.
+    pub overhead_bytes: u64,
+    /// Of bytes, those of blocks that were written to and must be written back.
+    pub dirty_bytes: u64,
 }
 
 // SAFETY: `repr(C)`, integers only, size first.
@@ -213,6 +222,10 @@ impl From<Stats> for tilekeep_cache_stats {
             pixel_bytes: stats.pixel_bytes,
             max_bytes: stats.max_bytes,
             structure_bytes: stats.structure_bytes,
+            redundant_loads: stats.redundant_loads,
+            load_ns: u64::try_from(stats.load_time.as_nanos()).unwrap_or(u64::MAX),
+            overhead_bytes: stats.overhead_bytes,
+            dirty_bytes: stats.dirty_bytes,
         }
     }
 }
@@ -294,8 +307,8 @@ pub unsafe extern "C" fn tilekeep_unlock_block(block: *const tilekeep_block) -> 
     })
 }
 
-/// Changes how many bytes of decoded blocks the dataset keeps. What exceeds them goes at once, locked blocks when they
-/// are unlocked. 0 keeps nothing.
+/// Gives the dataset a budget of its own: so many bytes of decoded blocks are kept. What exceeds them goes at once, locked
+/// blocks when they are unlocked. 0 keeps nothing. tilekeep_set_cache_budget gives it a share of the total again.
 ///
 /// @since 0.1
 #[unsafe(no_mangle)]
@@ -321,7 +334,7 @@ pub unsafe extern "C" fn tilekeep_set_cache_policy(dataset: *const tilekeep_data
     })
 }
 
-/// Says how many bytes of decoded blocks the dataset may keep.
+/// Says how many bytes of decoded blocks the dataset may keep: its budget, or the total where that is less.
 ///
 /// @since 0.1
 #[unsafe(no_mangle)]

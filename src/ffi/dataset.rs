@@ -30,7 +30,8 @@ pub struct tilekeep_open_options {
     pub struct_size: u32,
     /// Must be 0.
     pub reserved: u32,
-    /// Bytes of decoded blocks that the dataset may keep; 0: 128 MiB. tilekeep_set_cache_max can set it to nothing.
+    /// Bytes of decoded blocks that the dataset may keep, a budget of its own; 0: a share of the total, as
+    /// tilekeep_set_cache_budget describes it. tilekeep_set_cache_max can set it to nothing.
     pub cache_max_bytes: u64,
     /// Decoded bytes that one block may have; 0: 256 MiB.
     pub max_block_bytes: u64,

@@ -9,6 +9,7 @@
 #![allow(clippy::missing_safety_doc, reason = "the rules at the top of the header are the contract of every function")]
 
 pub mod blocks;
+pub mod cache;
 pub mod dataset;
 mod pointers;
 pub mod read;

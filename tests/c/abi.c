@@ -267,6 +267,47 @@ static void wrong_calls_are_errors(void)
     FAILS(INVALID, tilekeep_evict(dataset, 0, 0, 0, 301, 64));
     FAILS(INVALID, tilekeep_evict(dataset, 0, 0, 0, 0, 64));
     FAILS(INVALID, tilekeep_evict(NULL, 0, 0, 0, 64, 64));
+
+    /* Budgets, advice, memory pressure. */
+    tilekeep_cache_budget budget = {.struct_size = sizeof budget, .max_bytes = 1 << 20, .floor_bytes = 30000};
+    uint64_t bytes = 0;
+    CHECK(tilekeep_set_cache_budget(dataset, &budget) == TILEKEEP_OK);
+    CHECK(tilekeep_get_cache_max(dataset, &bytes) == TILEKEEP_OK && bytes == 1 << 20);
+    CHECK(tilekeep_set_total_max(50000) == TILEKEEP_OK);
+    CHECK(tilekeep_get_total_max(&bytes) == TILEKEEP_OK && bytes == 50000);
+    CHECK(tilekeep_get_cache_max(dataset, &bytes) == TILEKEEP_OK && bytes == 50000);
+    budget.cache_class = TILEKEEP_CLASS_BATCH;
+    CHECK(tilekeep_set_cache_budget(dataset, &budget) == TILEKEEP_OK);
+    CHECK(tilekeep_get_cache_max(dataset, &bytes) == TILEKEEP_OK && bytes == 2500);
+    budget.cache_class = 2;
+    FAILS(INVALID, tilekeep_set_cache_budget(dataset, &budget));
+    budget.kind = TILEKEEP_BUDGET_OWN;
+    budget.cache_class = 0;
+    FAILS(INVALID, tilekeep_set_cache_budget(dataset, &budget));
+    FAILS(INVALID, tilekeep_set_cache_budget(dataset, NULL));
+    FAILS(INVALID, tilekeep_set_cache_budget(NULL, &budget));
+    FAILS(INVALID, tilekeep_get_total_max(NULL));
+    budget.floor_bytes = 0;
+    CHECK(tilekeep_set_cache_budget(dataset, &budget) == TILEKEEP_OK);
+    CHECK(tilekeep_set_total_max(1 << 30) == TILEKEEP_OK);
+
+    CHECK(tilekeep_advise(dataset, 0, 0, 0, 64, 64, TILEKEEP_ADVICE_WILL_NEED) == TILEKEEP_OK);
+    CHECK(tilekeep_advise(dataset, 0, 0, 0, 64, 64, TILEKEEP_ADVICE_SEQUENTIAL) == TILEKEEP_OK);
+    CHECK(tilekeep_advise(dataset, 0, 0, 0, 64, 64, TILEKEEP_ADVICE_RANDOM) == TILEKEEP_OK);
+    CHECK(tilekeep_advise(dataset, 0, 0, 0, 300, 200, TILEKEEP_ADVICE_DONT_NEED) == TILEKEEP_OK);
+    CHECK(tilekeep_stats(dataset, &stats) == TILEKEEP_OK && stats.entries == 0 && stats.overhead_bytes == 0);
+    FAILS(INVALID, tilekeep_advise(dataset, 0, 0, 0, 64, 64, 4));
+    FAILS(INVALID, tilekeep_advise(dataset, 0, 0, 0, 301, 64, TILEKEEP_ADVICE_WILL_NEED));
+    FAILS(INVALID, tilekeep_advise(NULL, 0, 0, 0, 64, 64, TILEKEEP_ADVICE_WILL_NEED));
+
+    tilekeep_memory_stats memory = {.struct_size = sizeof memory};
+    CHECK(tilekeep_process_stats(&memory, &stats) == TILEKEEP_OK);
+    CHECK(memory.total_max_bytes == 1 << 30 && memory.n_datasets == 1 && stats.loads > 0 && stats.load_ns > 0);
+    CHECK(memory.used_bytes == stats.bytes);
+    CHECK(tilekeep_process_stats(NULL, NULL) == TILEKEEP_OK);
+    CHECK(tilekeep_trim(TILEKEEP_TRIM_ALL) == TILEKEEP_OK);
+    CHECK(tilekeep_process_stats(&memory, NULL) == TILEKEEP_OK && memory.free_bytes == 0 && memory.used_bytes == 0);
+    FAILS(INVALID, tilekeep_trim(3));
     tilekeep_close(dataset);
     tilekeep_close(NULL);
     CHECK(counting.n_destroyed == 1);

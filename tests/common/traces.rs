@@ -35,12 +35,13 @@ struct Grid {
 impl Counted {
     /// 16 levels of square blocks with this side, one byte a pixel.
     pub fn new(side: u32, budget: CacheBudget, policy: CachePolicy) -> Self {
-        Self::of_levels(&[side; 16], budget, policy)
+        Self::of_levels(&[(side, side); 16], budget, policy)
     }
 
-    /// Levels of square blocks with these sides.
-    pub fn of_levels(sides: &[u32], budget: CacheBudget, policy: CachePolicy) -> Self {
-        let levels = sides.iter().map(|side| Level::new(256 * 256, 256 * 256, *side, *side).unwrap()).collect();
+    /// Levels of 65,536 x 65,536 pixels, one byte each, in blocks of these sizes.
+    pub fn of_levels(blocks: &[(u32, u32)], budget: CacheBudget, policy: CachePolicy) -> Self {
+        let level = |(width, height): &(u32, u32)| Level::new(1 << 16, 1 << 16, *width, *height).unwrap();
+        let levels = blocks.iter().map(level).collect();
         let loads = Arc::<AtomicU64>::default();
         let source = Grid { info: SourceInfo::new("grid", levels, 1, SampleType::U8), loads: Arc::clone(&loads) };
         let options = OpenOptions::default().cache_budget(budget).cache_policy(policy);

@@ -1,0 +1,124 @@
+//! What a client says about how it is going to read.
+
+use std::ops::Range;
+
+use crate::cache::Mode;
+use crate::error::Result;
+use crate::grid::{BlockId, Window};
+use crate::sync::{AtomicUsize, Mutex, Ordering};
+
+use super::{Dataset, blocks};
+
+/// Windows that are remembered as read in order; the oldest one is forgotten.
+const MOST_WINDOWS: usize = 64;
+
+/// How a window is going to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(i32)]
+pub enum Advice {
+    /// Soon: its blocks that are in memory count as just used, and the system is asked to read the stored bytes of the
+    /// others ahead. Nothing is decoded yet, and nobody waits.
+    WillNeed = 0,
+    /// Not again: its blocks that are not locked are forgotten.
+    DontNeed = 1,
+    /// Once, in order: from now on its blocks are read as with [`CacheUse::Sequential`](super::CacheUse::Sequential).
+    Sequential = 2,
+    /// In any order, as if nothing had been said.
+    Random = 3,
+}
+
+impl Advice {
+    /// The advice with this number (the enum's discriminant, as in the C ABI).
+    #[must_use]
+    pub fn from_number(number: i32) -> Option<Self> {
+        [Self::WillNeed, Self::DontNeed, Self::Sequential, Self::Random]
+            .into_iter()
+            .find(|advice| *advice as i32 == number)
+    }
+}
+
+/// The windows that are read in order.
+#[derive(Default)]
+pub(super) struct Advised {
+    windows: Mutex<Vec<Blocks>>,
+    /// How many there are, for readers that have none to ask about.
+    n: AtomicUsize,
+}
+
+/// The blocks of a window.
+#[derive(Clone, PartialEq, Eq)]
+struct Blocks {
+    level: u32,
+    cols: Range<u32>,
+    rows: Range<u32>,
+}
+
+impl Blocks {
+    fn contains(&self, at: BlockId) -> bool {
+        self.level == at.level && self.cols.contains(&at.col) && self.rows.contains(&at.row)
+    }
+
+    fn touches(&self, other: &Self) -> bool {
+        let overlap = |a: &Range<u32>, b: &Range<u32>| a.start < b.end && b.start < a.end;
+        self.level == other.level && overlap(&self.cols, &other.cols) && overlap(&self.rows, &other.rows)
+    }
+}
+
+impl Advised {
+    /// How an absent block is read that is wanted in this way.
+    pub(super) fn mode(&self, at: BlockId, mode: Mode) -> Mode {
+        let in_order = mode == Mode::Use
+            && self.n.load(Ordering::Relaxed) > 0
+            && self.windows.lock().iter().any(|window| window.contains(at));
+        if in_order { Mode::Sequential } else { mode }
+    }
+
+    fn set(&self, window: Blocks, in_order: bool) {
+        let mut windows = self.windows.lock();
+        windows.retain(|before| !before.touches(&window) || (in_order && *before != window));
+        if in_order {
+            if windows.len() == MOST_WINDOWS {
+                windows.remove(0);
+            }
+            windows.push(window);
+        }
+        self.n.store(windows.len(), Ordering::Relaxed);
+    }
+}
+
+impl Dataset {
+    /// Says how `window` of `level` is going to be read. Only advice: it reads nothing itself and changes no pixel.
+    ///
+    /// [`Advice::WillNeed`] looks at no more blocks than the budget has room for.
+    ///
+    /// # Errors
+    ///
+    /// `invalid argument` when there is no such level, or when the window does not lie in it.
+    pub fn advise(&self, level: u32, window: &Window, advice: Advice) -> Result<()> {
+        self.check_window(level, window)?;
+        let (cols, rows) = self.level(level)?.blocks_of(window);
+        let blocks = Blocks { level, cols, rows };
+        match advice {
+            Advice::WillNeed => self.will_need(&blocks),
+            Advice::DontNeed => self.core.cache.remove_if(|at| blocks.contains(*at)),
+            Advice::Sequential => self.core.advised.set(blocks, true),
+            Advice::Random => self.core.advised.set(blocks, false),
+        }
+        Ok(())
+    }
+
+    fn will_need(&self, window: &Blocks) {
+        let Ok(layout) = self.block_layout((window.level, window.cols.start, window.rows.start)) else { return };
+        let room = self.cache_max() / (blocks::weight(&layout) + Self::BLOCK_OVERHEAD);
+        let places = window.rows.clone().flat_map(|row| window.cols.clone().map(move |col| (col, row)));
+        let places = (0..self.info().n_planes()).flat_map(|plane| {
+            places.clone().map(move |(col, row)| BlockId { plane, ..BlockId::new(window.level, col, row) })
+        });
+        for at in places.take(usize::try_from(room).unwrap_or(usize::MAX)) {
+            if !self.core.cache.renew(&at) {
+                self.will_need_stored(at);
+            }
+        }
+    }
+}
