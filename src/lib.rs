@@ -65,15 +65,16 @@
 //!    not remembered, concerns its one block, and pixels are never invented for it.
 //! 4. A published block never changes.
 //! 5. A locked block stays findable. Blocks that are locked for long are in no eviction structure.
-//! 6. Cached blocks, their overhead and loads under way stay within the budget of their dataset. When only locked bytes
-//!    are left a further lock is refused; reads go on, uncached. Making a level that is not stored takes up to 8 MiB
-//!    more for each such level on the way.
+//! 6. Cached blocks, their overhead and loads under way stay within the budget of their dataset, and those of all
+//!    datasets within the total. What a dataset was promised is not taken from it for another one. When only locked
+//!    bytes are left a further lock is refused; reads go on, uncached. Making a level that is not stored takes up to
+//!    8 MiB more for each such level on the way.
 //! 7. Level 0 is full resolution. Coordinates are pixels of their own level; levels, columns and rows of blocks and
 //!    tiles count from the top left.
 //! 8. No thread starts, no file is written, no logger or panic hook is installed.
 //! 9. A hit makes no system call and no allocation. Opening a file costs nothing per file beside it.
 //!
-//! Absent on purpose: a global cache size, a global list of drivers, an async runtime, warping between coordinate
+//! Absent on purpose: one list of blocks for all datasets, a global list of drivers, an async runtime, warping between coordinate
 //! systems.
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
