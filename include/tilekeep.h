@@ -470,6 +470,8 @@ typedef struct tilekeep_memory_stats {
     uint64_t metadata_bytes;
     // Free block memory that is kept for the next block; tilekeep_trim gives it back.
     uint64_t free_bytes;
+    // Addresses taken for block memory, lent, free, or with nothing behind them.
+    uint64_t reserved_bytes;
 } tilekeep_memory_stats;
 
 // Which pixels to read, and how they shall come. Set struct_size, level and the window; all else may be 0.

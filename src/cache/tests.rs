@@ -422,7 +422,7 @@ fn dirty_entries_elsewhere_do_not_slow_a_miss() {
         }
         let mut nanos: Vec<u128> = (0..9_u32)
             .map(|round| {
-                let start = std::time::Instant::now();
+                let start = Instant::now();
                 (0..20_000).for_each(|i| assert_eq!(get(&cache, 1_000_000 + round * 20_000 + i) % 10, 0));
                 start.elapsed().as_nanos() / 20_000
             })

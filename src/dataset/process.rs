@@ -68,6 +68,8 @@ pub struct ProcessStats {
     pub metadata_bytes: u64,
     /// Free block memory that is kept for the next block; [`trim`] gives it back.
     pub free_bytes: u64,
+    /// Addresses taken for block memory, lent, free, or with nothing behind them.
+    pub reserved_bytes: u64,
 }
 
 impl ProcessStats {
@@ -96,5 +98,6 @@ pub fn process_stats() -> ProcessStats {
         scratch_bytes: ledger.bytes(Class::Scratch),
         metadata_bytes: ledger.bytes(Class::Metadata),
         free_bytes: Pool::process().free_bytes() as u64,
+        reserved_bytes: Pool::process().reserved_bytes() as u64,
     }
 }

@@ -124,12 +124,14 @@ pub struct tilekeep_memory_stats {
     pub metadata_bytes: u64,
     /// Free block memory that is kept for the next block; tilekeep_trim gives it back.
     pub free_bytes: u64,
+    /// Addresses taken for block memory, lent, free, or with nothing behind them.
+    pub reserved_bytes: u64,
 }
 
 // SAFETY: `repr(C)`, integers only, size first.
 unsafe impl Growing for tilekeep_memory_stats {
     const NAME: &'static str = "tilekeep_memory_stats";
-    const OLDEST: usize = end_of!(tilekeep_memory_stats, free_bytes);
+    const OLDEST: usize = end_of!(tilekeep_memory_stats, reserved_bytes);
 
     fn defaults() -> Self {
         Self::default()
@@ -147,6 +149,7 @@ impl From<ProcessStats> for tilekeep_memory_stats {
             scratch_bytes: stats.scratch_bytes,
             metadata_bytes: stats.metadata_bytes,
             free_bytes: stats.free_bytes,
+            reserved_bytes: stats.reserved_bytes,
         }
     }
 }

@@ -15,9 +15,11 @@ pub(crate) enum Class {
     Scratch,
     /// Parsed metadata and offset tables of sources.
     Metadata,
+    /// Memory of freed blocks that the pool has not given back to the system.
+    Pool,
 }
 
-const CLASSES: usize = 4;
+const CLASSES: usize = 5;
 
 /// Counts of bytes. A dataset's ledger adds to the process's one as well.
 ///

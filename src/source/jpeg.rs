@@ -78,16 +78,22 @@ impl TileSource for JpegSource {
         let layout = check_block(&self.info, at, out)?;
         let (width, height) = (self.header.width, self.header.height);
         let components = self.info.n_bands as usize;
-        self.scratch.with(|scratch| {
-            let Scratch { bytes, decoded, contexts } = scratch;
+        self.scratch.with(|counted| {
+            let Scratch { bytes, decoded, .. } = &mut counted.scratch;
             bytes.clear();
             bytes.resize(self.stream_bytes() as usize, 0);
             self.reader.read_at(0, bytes)?;
-            if self.info.levels[0].rows() == 1 {
+            let in_one_block = self.info.levels[0].rows() == 1;
+            decoded.clear();
+            if !in_one_block {
+                decoded.resize(layout.row_stride * height as usize, 0);
+            }
+            // Whole pictures are seldom small enough to be kept, so this is where they count.
+            counted.count();
+            let Scratch { bytes, decoded, contexts } = &mut counted.scratch;
+            if in_one_block {
                 return jpeg::decode(contexts, None, bytes, Colour::Auto, out, width, height, components);
             }
-            decoded.clear();
-            decoded.resize(layout.row_stride * height as usize, 0);
             jpeg::decode(contexts, None, bytes, Colour::Auto, decoded, width, height, components)?;
             rows::deal(&self.info, at, &layout, decoded, out, context);
             Ok(())

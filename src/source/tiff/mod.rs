@@ -221,7 +221,8 @@ impl TileSource for TiffSource {
         }
         let stored_bytes = level.image.stored_bytes(layout.bytes / layout.row_stride);
         let stored_bytes = stored_bytes.ok_or_else(|| Error::limit("a block is too large"))?;
-        self.scratch.with(|scratch| {
+        self.scratch.with(|counted| {
+            let scratch = &mut counted.scratch;
             self.read_stored(level, (offset, len), stored_bytes as u64, &mut scratch.bytes)?;
             decode::decode(&level.image, &layout, scratch, out)
         })

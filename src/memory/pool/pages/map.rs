@@ -1,0 +1,92 @@
+//! Anonymous memory of the system: mapped, filled, emptied, unmapped.
+
+use std::ptr::NonNull;
+use std::sync::OnceLock;
+
+use memmap2::{Advice, MmapOptions, MmapRaw, UncheckedAdvice};
+
+use super::super::Start;
+use crate::sync::Arc;
+
+/// Bytes of a page of memory, at least 4096.
+pub(crate) fn page() -> usize {
+    static PAGE: OnceLock<usize> = OnceLock::new();
+    *PAGE.get_or_init(|| {
+        // SAFETY: it reads a number.
+        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+        usize::try_from(page).map_or(4096, |page| page.max(4096))
+    })
+}
+
+/// Mapped addresses, unmapped when dropped. They read as zeros until they are written to.
+#[derive(Debug)]
+pub(super) struct Map {
+    map: MmapRaw,
+    start: Start,
+}
+
+impl Map {
+    /// Addresses that get memory in part, page by page.
+    pub(super) fn sparse(len: usize) -> Option<Self> {
+        let map = Self::new(MmapOptions::new().len(len).no_reserve_swap())?;
+        // With huge pages a block would take, and keep, the memory of its neighbours too. A kernel without them does
+        // not know the advice, and needs none.
+        let _ = map.map.advise(Advice::NoHugePage);
+        Some(map)
+    }
+
+    /// Addresses that get memory as a whole. Unlike a sparse map this is refused when it is clear that there is not so
+    /// much memory.
+    pub(super) fn whole(len: usize) -> Option<Self> {
+        Self::new(MmapOptions::new().len(len))
+    }
+
+    fn new(options: &MmapOptions) -> Option<Self> {
+        let map = MmapRaw::from(options.map_anon().ok()?);
+        let start = Start(NonNull::new(map.as_mut_ptr())?);
+        Some(Self { map, start })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    pub(super) fn start(&self) -> Start {
+        self.start
+    }
+}
+
+/// A part of a map: whole pages.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) map: Arc<Map>,
+    pub(super) offset: usize,
+    pub(super) len: usize,
+}
+
+impl Place {
+    pub(super) fn start(&self) -> Start {
+        Start(self.map.start.0.map_addr(|start| start.saturating_add(self.offset)))
+    }
+
+    /// Gives the place its memory: one system call instead of a fault for every page.
+    pub(super) fn populate(&self) {
+        // A kernel that does not know the advice makes the faults when the memory is used.
+        if self.len > page() {
+            let _ = self.map.map.advise_range(Advice::PopulateWrite, self.offset, self.len);
+        }
+    }
+
+    /// Gives the memory of the place back to the system. Unless the process locked its memory, the place reads as
+    /// zeros afterwards.
+    ///
+    /// # Safety
+    ///
+    /// Nobody has a reference into the place.
+    pub(super) unsafe fn discard(&self) {
+        // It fails for locked memory only, which was meant to stay.
+        // SAFETY: the place lies in the map and consists of whole pages, so no other byte changes; that nobody relies
+        // on these is the caller's promise.
+        let _ = unsafe { self.map.map.unchecked_advise_range(UncheckedAdvice::DontNeed, self.offset, self.len) };
+    }
+}
