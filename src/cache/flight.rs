@@ -1,7 +1,7 @@
 //! One load that many may wait for.
 
 use crate::error::{Error, Result};
-use crate::sync::{Arc, AtomicU32, Condvar, Mutex, Ordering};
+use crate::sync::{Arc, AtomicU32, Condvar, Mutex, Ordering, wait};
 
 /// A load under way. Whoever wants its value sleeps here, and nowhere else.
 pub(super) struct Flight<V> {
@@ -54,7 +54,7 @@ impl<V> Flight<V> {
         loop {
             match &*landed {
                 Some(result) => return result.clone(),
-                None => self.arrived.wait(&mut landed),
+                None => landed = wait(&self.arrived, landed),
             }
         }
     }

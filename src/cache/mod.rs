@@ -602,5 +602,7 @@ fn hash_of<K: Hash>(key: &K) -> u64 {
     fold.finish()
 }
 
+#[cfg(all(test, shuttle))]
+mod races;
 #[cfg(test)]
 mod tests;

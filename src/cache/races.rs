@@ -1,0 +1,261 @@
+//! What threads do to each other, in schedules that a model checker chooses.
+//!
+//! ```text
+//! RUSTFLAGS="--cfg shuttle" cargo test --lib races
+//! ```
+
+use shuttle::scheduler::{PctScheduler, RandomScheduler};
+use shuttle::{Config, Runner, thread};
+
+use super::*;
+use crate::ErrorKind;
+use crate::memory::Ledger;
+use crate::sync::AtomicU32;
+
+/// Schedules tried of each test, for each of two ways to choose them.
+const SCHEDULES: usize = 1000;
+/// Bytes of an entry, overhead included.
+const ENTRY: u64 = 1000;
+
+type Shared = Arc<Cache<u32, Value>>;
+
+/// A value that knows whether it was dropped.
+struct Value {
+    key: u32,
+    alive: AtomicU32,
+    dropped: Arc<AtomicU32>,
+}
+
+impl Value {
+    fn check(&self, key: u32) {
+        assert_eq!((self.key, self.alive.load(Ordering::SeqCst)), (key, 1), "a value that is gone, or another one");
+    }
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        assert_eq!(self.alive.swap(0, Ordering::SeqCst), 1, "dropped twice");
+        self.dropped.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// What threads share in one run.
+#[derive(Clone)]
+struct Run {
+    cache: Shared,
+    made: Arc<AtomicU32>,
+    dropped: Arc<AtomicU32>,
+}
+
+impl Run {
+    fn new(entries: u64) -> Self {
+        Self::within(&Total::new(u64::MAX), CacheBudget::Own(entries * ENTRY))
+    }
+
+    fn within(total: &Arc<Total>, budget: CacheBudget) -> Self {
+        let cache = Cache::new(Account::open(total, budget), CachePolicy::Lru, Arc::new(Ledger::default()));
+        let cache = Arc::new(cache);
+        cache.share();
+        Self { cache, made: Arc::default(), dropped: Arc::default() }
+    }
+
+    fn value(&self, key: u32) -> Value {
+        self.made.fetch_add(1, Ordering::SeqCst);
+        Value { key, alive: AtomicU32::new(1), dropped: Arc::clone(&self.dropped) }
+    }
+
+    fn get(&self, key: u32, mode: Mode) -> Result<Pinned<u32, Value, &Cache<u32, Value>>> {
+        let load = || {
+            thread::yield_now();
+            Ok(self.value(key))
+        };
+        self.cache.get_or_load(key, ENTRY - ENTRY_OVERHEAD, mode, load)
+    }
+
+    fn read(&self, key: u32, mode: Mode) {
+        if let Ok(pin) = self.get(key, mode) {
+            pin.check(key);
+            thread::yield_now();
+            pin.check(key);
+        } else {
+            assert_eq!(mode, Mode::Lock);
+        }
+    }
+
+    /// Everything is as if nobody had been at work, and no value was lost.
+    fn check_end(self) {
+        self.cache.check_invariants();
+        let counts = self.cache.counts();
+        assert_eq!((counts.locked_bytes, counts.loading_bytes), (0, 0));
+        assert!(counts.bytes <= counts.max_bytes);
+        assert_eq!(u64::from(self.made.load(Ordering::SeqCst) - self.dropped.load(Ordering::SeqCst)), counts.entries);
+        drop(self.cache);
+        assert_eq!(self.made.load(Ordering::SeqCst), self.dropped.load(Ordering::SeqCst));
+    }
+}
+
+/// Runs threads in many schedules.
+fn check(test: fn()) {
+    let config = || {
+        let mut config = Config::new();
+        config.stack_size = 1 << 20;
+        config
+    };
+    Runner::new(RandomScheduler::new(SCHEDULES), config()).run(test);
+    Runner::new(PctScheduler::new(3, SCHEDULES), config()).run(test);
+}
+
+fn spawn(run: &Run, work: impl FnOnce(Run) + Send + 'static) -> thread::JoinHandle<()> {
+    let run = run.clone();
+    thread::spawn(move || work(run))
+}
+
+/// Waits for threads, all of which run by now.
+fn join(threads: impl IntoIterator<Item = thread::JoinHandle<()>>) {
+    let threads: Vec<_> = threads.into_iter().collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
+fn loads_hits_and_evictions() {
+    check(|| {
+        // Room for two of three, so that every thread evicts what another one reads.
+        let run = Run::new(2);
+        join((0..3).map(|first| spawn(&run, move |run| (0..3).for_each(|i| run.read((first + i) % 3, Mode::Use)))));
+        run.check_end();
+    });
+}
+
+#[test]
+fn locks_are_found_while_others_evict() {
+    check(|| {
+        let run = Run::new(2);
+        let locker = spawn(&run, |run| {
+            // Refused when both others are in use at this moment.
+            let Ok(lock) = run.get(0, Mode::Lock) else { return };
+            for _ in 0..2 {
+                let again = run.cache.get_or_load(0, ENTRY, Mode::Use, || panic!("a locked entry stays findable"));
+                again.unwrap().check(0);
+            }
+            lock.check(0);
+        });
+        let others = [1, 2]
+            .map(|key| spawn(&run, move |run| [key, 0].map(|key| run.read(key, Mode::Use)).into_iter().collect()));
+        join(others.into_iter().chain([locker]));
+        run.check_end();
+    });
+}
+
+#[test]
+fn unlocking_and_shrinking() {
+    check(|| {
+        let run = Run::new(3);
+        let lockers = [0, 1].map(|key| spawn(&run, move |run| run.read(key, Mode::Lock)));
+        let shrinks = spawn(&run, |run| {
+            run.cache.set_budget(CacheBudget::Own(ENTRY));
+            run.read(2, Mode::Use);
+            run.cache.remove_if(|_| true);
+        });
+        join(lockers.into_iter().chain([shrinks]));
+        run.check_end();
+    });
+}
+
+#[test]
+fn many_wait_for_one_load_that_ends_well_or_not() {
+    check(|| {
+        let run = Run::new(2);
+        let fails = Arc::new(AtomicU32::new(1));
+        let threads = (0..3).map(|_| {
+            let fails = Arc::clone(&fails);
+            spawn(&run, move |run| {
+                let load = || {
+                    thread::yield_now();
+                    match fails.swap(0, Ordering::SeqCst) {
+                        0 => Ok(run.value(7)),
+                        _ => Err(Error::corrupt("the first load fails")),
+                    }
+                };
+                match run.cache.get_or_load(7, ENTRY - ENTRY_OVERHEAD, Mode::Use, load) {
+                    Ok(pin) => pin.check(7),
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt),
+                }
+            })
+        });
+        join(threads);
+        run.read(7, Mode::Use);
+        run.check_end();
+    });
+}
+
+#[test]
+fn writing_back_while_others_read_and_evict() {
+    check(|| {
+        let run = Run::new(2);
+        let writer = spawn(&run, |run| {
+            if let Ok(pin) = run.get(0, Mode::Lock) {
+                run.cache.mark_dirty(&pin);
+            }
+        });
+        let flusher = spawn(&run, |run| {
+            run.cache
+                .flush(|key, value| {
+                    value.check(*key);
+                    thread::yield_now();
+                    Ok(())
+                })
+                .unwrap();
+        });
+        let reader = spawn(&run, |run| [1, 0, 2].into_iter().for_each(|key| run.read(key, Mode::Use)));
+        join([writer, flusher, reader]);
+        run.cache.flush(|_, _| Ok(())).unwrap();
+        assert_eq!(run.cache.counts().dirty_bytes, 0);
+        run.check_end();
+    });
+}
+
+#[test]
+fn what_is_offered_while_it_is_asked_for() {
+    check(|| {
+        let run = Run::new(2);
+        let offers = spawn(&run, |run| {
+            for (key, good) in [(1, true), (2, false)] {
+                run.cache.insert_with(key, ENTRY - ENTRY_OVERHEAD, || {
+                    thread::yield_now();
+                    good.then(|| run.value(key))
+                });
+            }
+        });
+        let asks = [1, 2].map(|key| spawn(&run, move |run| run.read(key, Mode::Use)));
+        join(asks.into_iter().chain([offers]));
+        run.check_end();
+    });
+}
+
+#[test]
+fn caches_that_take_memory_from_each_other() {
+    check(|| {
+        let total = Total::new(3 * ENTRY);
+        let floor =
+            CacheBudget::Pooled { floor_bytes: Some(ENTRY), ceiling_bytes: u64::MAX, class: CacheClass::Interactive };
+        let runs = [(); 2].map(|()| Run::within(&total, floor));
+        let threads: Vec<_> = runs
+            .iter()
+            .flat_map(|run| {
+                [0, 1].map(|first| {
+                    spawn(run, move |run| {
+                        (0..2).for_each(|i| run.read(first + 2 * i, if first == 0 { Mode::Use } else { Mode::Lock }));
+                    })
+                })
+            })
+            .collect();
+        let trims = {
+            let total = Arc::clone(&total);
+            thread::spawn(move || total.give_up(1, 2))
+        };
+        join(threads.into_iter().chain([trims]));
+        assert!(total.used_bytes() <= total.max_bytes());
+        runs.into_iter().for_each(Run::check_end);
+        assert_eq!(total.used_bytes(), 0);
+    });
+}

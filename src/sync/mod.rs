@@ -1,0 +1,22 @@
+//! The locks and atomics that the rest of the crate uses, in one place so that a model checker can stand in.
+
+pub(crate) use std::sync::Arc;
+
+#[cfg(not(shuttle))]
+pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
+#[cfg(not(shuttle))]
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+#[cfg(shuttle)]
+mod checked;
+#[cfg(shuttle)]
+pub(crate) use checked::{Condvar, Mutex, MutexGuard, wait};
+#[cfg(shuttle)]
+pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+/// Waits until somebody notifies.
+#[cfg(not(shuttle))]
+pub(crate) fn wait<'a, T>(condvar: &Condvar, mut guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+    condvar.wait(&mut guard);
+    guard
+}

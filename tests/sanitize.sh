@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# The tests of what threads share and of raw memory: in schedules that a model checker chooses, under valgrind's memcheck,
+# and under ThreadSanitizer and AddressSanitizer where a nightly toolchain is installed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+host="$(rustc -vV | sed -n 's/^host: //p')"
+tests=(cache::tests cache::slots cache::index cache::touches cache::total memory::)
+
+RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle cargo test --no-default-features --lib races
+
+runner="CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$host")_RUNNER"
+env "$runner=valgrind -q --error-exitcode=9" cargo test --lib -- "${tests[@]}"
+
+if ! cargo +nightly --version >/dev/null 2>&1; then
+    echo "no nightly toolchain: no sanitizers"
+    exit 0
+fi
+for sanitizer in thread address; do
+    RUSTFLAGS="-Zsanitizer=$sanitizer -Cunsafe-allow-abi-mismatch=sanitizer" \
+        TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp" PROPTEST_CASES=64 \
+        CARGO_TARGET_DIR="target/sanitize-$sanitizer" \
+        cargo +nightly test --no-default-features --lib --target "$host" -- "${tests[@]}"
+done
