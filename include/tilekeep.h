@@ -66,6 +66,26 @@
 // A bug of the library, or a panic in a callback. The handle stays usable.
 #define TILEKEEP_ERR_INTERNAL -11
 
+// The file is read by position, into memory of the library.
+#define TILEKEEP_ACCESS_READ 0
+
+// The file is mapped into memory, and uncompressed blocks that it stores as they are presented are lent from there:
+// without a copy, without a place in the cache, at no cost to the budget. A tilekeep_cache_stats counts them as mapped.
+//
+// DANGER: nobody, in this process or another, may shorten or change the file or the ".ovr" file beside it, for as long as
+// the dataset is open or a block of it is locked. Reading a part of a mapped file that was cut off kills the process with
+// SIGBUS, as does a disk or a network that fails to deliver it; bytes that change while they are read are undefined
+// behaviour. Only who is sure of that may choose this.
+#define TILEKEEP_ACCESS_MAP 1
+
+// The operating system keeps the bytes of files that were read as it likes, beside the decoded blocks of the dataset.
+#define TILEKEEP_OS_CACHE_KEEP 0
+
+// The operating system is told to let go of the bytes of every block that was read, and of those before it that it caches
+// in one unit with them, with one posix_fadvise a block. Linux, Android and FreeBSD; elsewhere, and with
+// TILEKEEP_ACCESS_MAP, it changes nothing.
+#define TILEKEEP_OS_CACHE_DROP 1
+
 // The block is lent to be read: the only mode so far.
 #define TILEKEEP_LOCK_READ 0
 
@@ -266,6 +286,11 @@ typedef struct tilekeep_open_options {
     uint64_t max_image_bytes;
     // Bytes of directories and tags that are read; 0: 64 MiB.
     uint64_t max_metadata_bytes;
+    // How the bytes of a file are reached, one of TILEKEEP_ACCESS_. Of no matter to tilekeep_open_source.
+    int32_t access;
+    // What the operating system does with the bytes of a file, one of TILEKEEP_OS_CACHE_. Of no matter to
+    // tilekeep_open_source.
+    int32_t os_cache;
 } tilekeep_open_options;
 
 // What a dataset is. Texts belong to the dataset and are valid until it is closed.
@@ -363,7 +388,7 @@ typedef struct tilekeep_block {
     int32_t sample_type;
     // 0.
     uint32_t reserved;
-    // The first sample of the top left pixel, aligned for every sample type. NULL after tilekeep_read_block.
+    // The first sample of the top left pixel, aligned to the size of a sample. NULL after tilekeep_read_block.
     const void *data;
     // Bytes from data on.
     size_t size;
@@ -424,6 +449,8 @@ typedef struct tilekeep_cache_stats {
     uint64_t overhead_bytes;
     // Of bytes, those of blocks that were written to and must be written back.
     uint64_t dirty_bytes;
+    // Blocks lent from a mapped file, which are neither hits nor misses.
+    uint64_t mapped;
 } tilekeep_cache_stats;
 
 // What a dataset's cache may hold. Set struct_size to sizeof(tilekeep_cache_budget) and all else to 0 for the default, a

@@ -1,7 +1,12 @@
 //! The pixels of one block, as the source stores them, and how to step through them.
 
+#![expect(unsafe_code, reason = "a block knows where its pixels are, whoever owns them")]
+
+use std::ops::Deref;
+use std::ptr::NonNull;
+
 use crate::error::{Error, Result};
-use crate::memory::{Buffer, Charge};
+use crate::memory::{Buffer, Charge, KeptBytes, LentBytes};
 use crate::sample::SampleType;
 
 /// Which index runs fastest in memory.
@@ -69,22 +74,23 @@ impl BlockLayout {
 
 /// The immutable pixels of one block.
 ///
+/// It owns nothing: it is part of what does, and lent by that.
+///
 /// Where the pixels are comes first: a cache keeps it on the same line as the key, which a hit has just looked at.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Block {
-    pixels: Buffer,
+    start: NonNull<u8>,
+    /// Of which the number of bytes belongs to `start`.
     layout: BlockLayout,
-    /// On the ledger for as long as the pixels live, whoever holds them.
-    _charge: Charge,
 }
 
-impl Block {
-    pub(crate) fn new(layout: BlockLayout, pixels: Buffer, charge: Charge) -> Self {
-        debug_assert_eq!(layout.bytes, pixels.len());
-        Self { layout, pixels, _charge: charge }
-    }
+// SAFETY: this refers to bytes that are only read.
+unsafe impl Send for Block {}
+// SAFETY: as above.
+unsafe impl Sync for Block {}
 
+impl Block {
     /// Where the samples lie.
     #[must_use]
     pub const fn layout(&self) -> &BlockLayout {
@@ -93,8 +99,62 @@ impl Block {
 
     /// All bytes of the block; samples are in native byte order and aligned to their size.
     #[must_use]
+    #[inline]
     pub fn bytes(&self) -> &[u8] {
-        &self.pixels
+        // SAFETY: a block is part of a `HeldBlock` and not given away, so `self` is borrowed from one. Whoever made that saw
+        // to it that its owner has `layout.bytes` bytes at `start`, which stay there, and unchanged, while it lives.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.layout.bytes) }
+    }
+}
+
+/// A block and what keeps its pixels where they are.
+#[repr(C)]
+pub(crate) struct HeldBlock<O> {
+    block: Block,
+    owner: O,
+}
+
+/// A block in memory of the pool, on the ledger for as long as it lives, whoever holds it.
+pub(crate) type OwnedBlock = HeldBlock<(Buffer, Charge)>;
+/// A block in memory of its source, which is borrowed: no reference is counted for it.
+pub(crate) type LentBlock<'a> = HeldBlock<LentBytes<'a>>;
+/// A block in memory of its source, which it keeps alive.
+pub(crate) type KeptBlock = HeldBlock<KeptBytes>;
+
+impl OwnedBlock {
+    /// # Panics
+    ///
+    /// When `pixels` is not as long as `layout` says.
+    pub(crate) fn new(layout: BlockLayout, pixels: Buffer, charge: Charge) -> Self {
+        assert_eq!(layout.bytes, pixels.len());
+        // A buffer does not move its memory when it is moved, and nobody writes to this one any more.
+        Self { block: Block { start: NonNull::from(&*pixels).cast(), layout }, owner: (pixels, charge) }
+    }
+}
+
+impl<'a> LentBlock<'a> {
+    /// `None` when the bytes are not as many as `layout` says, or not aligned to the size of a sample.
+    #[inline]
+    pub(crate) fn new(layout: BlockLayout, lent: LentBytes<'a>) -> Option<Self> {
+        let start: NonNull<u8> = NonNull::from(lent.bytes()).cast();
+        let fits = lent.len() == layout.bytes && start.addr().get().is_multiple_of(layout.sample.bytes());
+        fits.then_some(Self { block: Block { start, layout }, owner: lent })
+    }
+
+    /// The same block with a share in its owner.
+    pub(crate) fn keep(self) -> KeptBlock {
+        let kept = self.owner.keep();
+        let block = Block { start: NonNull::from(&*kept).cast(), layout: self.block.layout };
+        HeldBlock { block, owner: kept }
+    }
+}
+
+impl<O> Deref for HeldBlock<O> {
+    type Target = Block;
+
+    #[inline]
+    fn deref(&self) -> &Block {
+        &self.block
     }
 }
 
@@ -113,5 +173,30 @@ mod tests {
     fn a_block_that_no_memory_can_hold_is_refused() {
         let huge = BlockLayout::new((u32::MAX, u32::MAX), 1, 1, 65_535, SampleType::F64);
         assert_eq!(huge.unwrap_err().kind(), crate::ErrorKind::LimitExceeded);
+    }
+
+    #[test]
+    fn a_hit_finds_pointer_and_length_on_the_line_of_the_key() {
+        // A slot of the cache is a word, a key of four numbers and the block, on lines of 64 bytes.
+        let before = 8 + size_of::<crate::BlockId>();
+        let len = std::mem::offset_of!(Block, layout) + std::mem::offset_of!(BlockLayout, bytes);
+        assert_eq!((std::mem::offset_of!(Block, start), std::mem::offset_of!(OwnedBlock, block)), (0, 0));
+        assert!(before + len + 8 <= 64, "the length is at {len}");
+        assert!(before + size_of::<OwnedBlock>() <= 128, "a block of {} bytes", size_of::<OwnedBlock>());
+    }
+
+    #[test]
+    fn lent_bytes_become_a_block_when_they_fit_its_layout() {
+        let layout = BlockLayout::new((4, 2), 3, 2, 1, SampleType::U32).unwrap();
+        // Alignment is told by the address, so there are more bytes than the block has.
+        let owner = crate::sync::Arc::new((0..40).collect::<Vec<u8>>());
+        let first = owner.as_ptr().align_offset(4);
+        let lend = |range: std::ops::Range<usize>| LentBlock::new(layout, LentBytes::new(&owner, range).unwrap());
+        assert!(lend(first + 1..first + 33).is_none() && lend(first..first + 31).is_none());
+        let lent = lend(first..first + 32).unwrap();
+        assert_eq!(lent.bytes().as_ptr(), &raw const owner[first]);
+        let kept = lent.keep();
+        drop(owner);
+        assert_eq!((kept.bytes()[0], kept.bytes()[31]), (first as u8, first as u8 + 31));
     }
 }

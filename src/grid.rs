@@ -163,10 +163,11 @@ impl Level {
     /// edge. `None` outside the level.
     #[must_use]
     pub fn block_window(&self, col: u32, row: u32) -> Option<Window> {
-        if col >= self.cols() || row >= self.rows() {
+        // No column begins behind the level; asking for their number would be a division, on the way to every block.
+        let (x, y) = (u64::from(col) * u64::from(self.block_width), u64::from(row) * u64::from(self.block_height));
+        if x >= self.width || y >= self.height {
             return None;
         }
-        let (x, y) = (u64::from(col) * u64::from(self.block_width), u64::from(row) * u64::from(self.block_height));
         let width = u64::from(self.block_width).min(self.width - x);
         let height = u64::from(self.block_height).min(self.height - y);
         Some(Window::new(x, y, width, height))

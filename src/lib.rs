@@ -33,7 +33,8 @@
 //! TIFF and BigTIFF (GeoTIFF, COG): tiles and strips, both byte orders, pixel- and band-interleaved; uncompressed,
 //! Deflate, LZW, PackBits, ZSTD and JPEG; predictors 1 to 3; integers of 1 to 64 bits, floats of 16 to 64 bits, complex
 //! samples; stored overviews, also in a `.ovr` file; sparse blocks. PNG of every colour type and depth. Baseline and
-//! progressive JPEG of 8 bits. A client's own reader is a [`TileSource`]. Anything else is an error of kind
+//! progressive JPEG of 8 bits. Files are read by position, or mapped by a client who can promise that nobody changes them
+//! ([`OpenOptions::access_map`]). A client's own reader is a [`TileSource`]. Anything else is an error of kind
 //! [`Unsupported`](ErrorKind::Unsupported) that names what was found.
 //!
 //! # How it fits together
@@ -43,12 +44,12 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | `error`, `sync` | the one error; locks and atomics |
-//! | `memory` | the ledger of bytes; the pool that block memory comes from |
+//! | `memory` | the ledger of bytes; the pool that block memory comes from; bytes that are lent |
 //! | `sample`, `grid` | sample types; levels, blocks, windows, geotransform |
-//! | `block` | the immutable pixels of one block |
+//! | `block` | the immutable pixels of one block, in memory of ours or of the source |
 //! | `cache` | byte-bounded, found without a lock, one load for many waiters, policies; knows no raster |
 //! | `codec` | stored bytes to samples; knows no file |
-//! | `source` | where bytes lie: TIFF, PNG, JPEG, memory |
+//! | `source` | where bytes lie: TIFF, PNG, JPEG, memory; files read or mapped |
 //! | `resample` | pixels out of other pixels |
 //! | `dataset` | one opened raster and its cache; levels that are not stored; windows |
 //! | `encode` | pixels to PNG and JPEG |
@@ -68,11 +69,12 @@
 //! 6. Cached blocks, their overhead and loads under way stay within the budget of their dataset, and those of all
 //!    datasets within the total. What a dataset was promised is not taken from it for another one. When only locked
 //!    bytes are left a further lock is refused; reads go on, uncached. Making a level that is not stored takes up to
-//!    8 MiB more for each such level on the way.
+//!    8 MiB more for each such level on the way. A block that the source has in memory, as of a mapped file, takes none of ours.
 //! 7. Level 0 is full resolution. Coordinates are pixels of their own level; levels, columns and rows of blocks and
 //!    tiles count from the top left.
 //! 8. No thread starts, no file is written, no logger or panic hook is installed.
-//! 9. A hit makes no system call and no allocation. Opening a file costs nothing per file beside it.
+//! 9. A hit makes no system call and no allocation, nor does lending a block of a mapped file. Opening a file costs
+//!    nothing per file beside it.
 //!
 //! Absent on purpose: one list of blocks for all datasets, a global list of drivers, an async runtime, warping between coordinate
 //! systems.
@@ -105,12 +107,13 @@ pub use render::{Edge, Encoding, Tile, TileRequest};
 
 pub use block::{Block, BlockLayout, Interleave};
 pub use grid::{BlockId, EdgeBlocks, Geotransform, Level, Window};
+pub use memory::LentBytes;
 pub use resample::Resampling;
 pub use sample::SampleType;
 
 pub use source::{
-    ColorInterpretation, GeoKey, GeoKeyValue, Identity, Limits, MemorySource, MetadataItem, Nodata, ReadAt,
-    ReadContext, Siblings, SourceInfo, TileSource, check_block, conformance, open_path, open_reader,
+    Access, ColorInterpretation, GeoKey, GeoKeyValue, Identity, Limits, MemorySource, MetadataItem, Nodata, OsCache,
+    ReadAt, ReadContext, Siblings, SourceInfo, TileSource, check_block, conformance, open_path, open_reader,
 };
 
 pub use error::{Error, ErrorKind, Result};

@@ -301,7 +301,7 @@ pub(crate) fn convert(source: &[u8], from: Run, target: &mut [u8], to: Run, n: u
 fn copy_run(source: &[u8], from: Run, target: &mut [u8], to: Run, n: usize) {
     let bytes = from.sample.bytes();
     if from.stride == bytes && to.stride == bytes {
-        target[..n * bytes].copy_from_slice(&source[..n * bytes]);
+        copy_bytes(&source[..n * bytes], &mut target[..n * bytes]);
         return;
     }
     match bytes {
@@ -310,6 +310,18 @@ fn copy_run(source: &[u8], from: Run, target: &mut [u8], to: Run, n: usize) {
         4 => copy_strided::<4>(source, from.stride, target, to.stride, n),
         8 => copy_strided::<8>(source, from.stride, target, to.stride, n),
         _ => copy_strided::<16>(source, from.stride, target, to.stride, n),
+    }
+}
+
+/// Copies bytes that lie side by side; both slices must be equally long.
+///
+/// In short pieces: C libraries copy long runs in ways that take two to five times as long on some processors where the
+/// target begins a few bytes after the source, modulo a page. Blocks of a mapped file begin anywhere, so that happens. Short
+/// pieces cost no more elsewhere.
+pub(crate) fn copy_bytes(source: &[u8], target: &mut [u8]) {
+    const PIECE: usize = 256;
+    for (source, target) in source.chunks(PIECE).zip(target.chunks_mut(PIECE)) {
+        target.copy_from_slice(source);
     }
 }
 

@@ -4,6 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+#[path = "../examples/support/tiff_writer.rs"]
+#[allow(dead_code)]
+mod tiff_writer;
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -51,14 +55,28 @@ fn png_file(path: &Path) {
     encoder.write_header().unwrap().write_image_data(&[77; 40 * 30 * 3]).unwrap();
 }
 
+/// A TIFF of 70 x 50 samples of 16 bits in tiles that can be lent as they are.
+fn tiff_file(path: &Path) {
+    use tiff_writer::{Blocks, Format, Image, Kind, TiffWriter};
+    let image = Image { blocks: Blocks::Tiles(32, 32), kind: Kind::U16, ..Image::new(70, 50) };
+    let mut writer = TiffWriter::new(std::fs::File::create(path).unwrap(), Format::default()).unwrap();
+    let tile = |col: u32, row: u32| {
+        let places = (0..32).flat_map(move |y| (0..32).map(move |x| (col * 32 + x, row * 32 + y)));
+        places.flat_map(|(x, y)| ((x + 100 * y) as u16).to_ne_bytes()).collect()
+    };
+    writer.image(&image, |_, col, row| Some(tile(col, row))).unwrap();
+    writer.finish().unwrap();
+}
+
 fn programs_run(more: &[&str]) {
     let dir = tempfile::tempdir().unwrap();
-    let png = dir.path().join("picture.png");
+    let (png, tiff) = (dir.path().join("picture.png"), dir.path().join("raster.tif"));
     png_file(&png);
-    for (source, argument) in [("tests/c/abi.c", Some(&png)), ("tests/c/abi.cpp", None)] {
+    tiff_file(&tiff);
+    for (source, arguments) in [("tests/c/abi.c", vec![&png, &tiff]), ("tests/c/abi.cpp", Vec::new())] {
         let program = dir.path().join("program");
         compile(source, &program, more);
-        let output = run(Command::new(&program).args(argument));
+        let output = run(Command::new(&program).args(arguments));
         assert_eq!(output.stdout, b"ok\n", "{source}");
     }
 }

@@ -5,7 +5,12 @@ use std::cell::Cell;
 use std::path::Path;
 use std::process::Command;
 
-use tilekeep::{Dataset, Window, WindowRequest};
+use tiff_writer::{Blocks, Format, Image, TiffWriter};
+use tilekeep::{Dataset, OpenOptions, Window, WindowRequest};
+
+#[path = "../examples/support/tiff_writer.rs"]
+#[allow(dead_code)]
+mod tiff_writer;
 
 /// Counts the allocations of the thread that asks for it; the test runner's other threads do not disturb.
 struct Counting;
@@ -56,6 +61,23 @@ fn png_file(path: &Path) {
     encoder.write_header().unwrap().write_image_data(&vec![77; 1000 * 3000 * 3]).unwrap();
 }
 
+/// The same pixels in strips that can be lent as they are.
+fn tiff_file(path: &Path) {
+    let image = Image { n_bands: 3, blocks: Blocks::Strips(349), ..Image::new(1000, 3000) };
+    let mut writer = TiffWriter::new(std::fs::File::create(path).unwrap(), Format::default()).unwrap();
+    writer.image(&image, |_, _, row| Some(vec![77; 3000 * image.stored_rows(row) as usize])).unwrap();
+    writer.finish().unwrap();
+}
+
+#[expect(unsafe_code, reason = "mapping a file takes a promise")]
+fn open(path: &Path) -> Dataset {
+    let options = OpenOptions::default();
+    let is_tiff = path.extension().is_some_and(|e| e == "tif");
+    // SAFETY: the file was written before it is opened, and is let alone afterwards.
+    let options = if is_tiff { unsafe { options.access_map() } } else { options };
+    Dataset::open_with(path, &options).unwrap()
+}
+
 /// Locks every block of level 0, copies one out, again and again.
 fn hit(dataset: &Dataset, n: u32, pixels: &mut [u8]) {
     let rows = dataset.levels()[0].rows();
@@ -73,8 +95,7 @@ fn a_hit_allocates_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("picture.png");
     png_file(&path);
-    let dataset = Dataset::open(&path).unwrap();
-    let mut pixels = vec![0; 1000 * 3000 * 3];
+    let (dataset, mut pixels) = (open(&path), vec![0; 1000 * 3000 * 3]);
     let rows = dataset.levels()[0].rows();
     assert!(rows > 3);
     hit(&dataset, rows, &mut pixels);
@@ -87,6 +108,19 @@ fn a_hit_allocates_nothing() {
     assert!(ALLOCATIONS.get() > before);
 }
 
+#[test]
+fn a_block_of_a_mapped_file_is_lent_without_an_allocation() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("picture.tif");
+    tiff_file(&path);
+    let (dataset, mut pixels) = (open(&path), vec![0; 1000 * 3000 * 3]);
+    // The first one reads the arrays of offsets.
+    hit(&dataset, 1, &mut pixels);
+    let before = ALLOCATIONS.get();
+    hit(&dataset, 1000, &mut pixels);
+    assert_eq!((ALLOCATIONS.get() - before, dataset.stats().loads, dataset.stats().mapped), (0, 0, 3003));
+}
+
 const CHILD: &str = "TILEKEEP_TEST_FILE_TO_HIT";
 const BEGIN: &str = "/tilekeep-test/begin";
 const END: &str = "/tilekeep-test/end";
@@ -96,8 +130,7 @@ const END: &str = "/tilekeep-test/end";
 #[test]
 fn hits_between_two_marks() {
     let Some(path) = std::env::var_os(CHILD) else { return };
-    let dataset = Dataset::open(path).unwrap();
-    let mut pixels = vec![0; 1000 * 3000 * 3];
+    let (dataset, mut pixels) = (open(path.as_ref()), vec![0; 1000 * 3000 * 3]);
     let window = WindowRequest::new(0, Window::new(10, 10, 500, 2000));
     hit(&dataset, 100, &mut pixels);
     dataset.read_window(&window, &mut pixels).unwrap();
@@ -109,14 +142,23 @@ fn hits_between_two_marks() {
 
 #[test]
 fn a_hit_makes_no_system_call() {
+    no_system_call("picture.png", png_file);
+}
+
+#[test]
+fn a_block_of_a_mapped_file_is_lent_without_a_system_call() {
+    no_system_call("picture.tif", tiff_file);
+}
+
+fn no_system_call(name: &str, write: impl Fn(&Path)) {
     if Command::new("strace").arg("-V").output().is_err() {
         assert!(std::env::var_os("TILEKEEP_REQUIRE_PEERS").is_none(), "strace is not installed");
         eprintln!("SKIPPED: strace is not installed");
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let (path, trace) = (dir.path().join("picture.png"), dir.path().join("trace"));
-    png_file(&path);
+    let (path, trace) = (dir.path().join(name), dir.path().join("trace"));
+    write(&path);
     let child = Command::new("strace")
         .arg("-f")
         .arg("-o")
@@ -135,5 +177,8 @@ fn a_hit_makes_no_system_call() {
     let id = |line: &str| line.split_whitespace().next().unwrap().to_owned();
     let between: Vec<_> = lines[begin + 1..end].iter().filter(|line| id(line) == id(lines[begin])).collect();
     assert!(between.is_empty(), "{between:#?}");
-    assert!(lines[..begin].iter().any(|line| line.contains("pread64")), "the trace shows no read at all");
+    // What the trace would have shown.
+    let opened = lines.iter().position(|line| line.contains("openat") && line.contains(name)).unwrap();
+    let reads = lines[opened..begin].iter().filter(|line| line.contains("pread64")).count();
+    assert_eq!(reads > 0, name.ends_with("png"), "{:#?}", &lines[opened..begin]);
 }

@@ -40,6 +40,32 @@ impl Landscape {
     }
 }
 
+impl Landscape {
+    /// Elevations of `side` x `side` pixels in decimetres above 1000 m below the sea, 16 bits in native order, with the
+    /// noise of a sensor. `side` is a multiple of four; the ground is computed at every fourth pixel.
+    pub(super) fn elevations(&self, x: u64, y: u64, side: u32) -> Vec<u8> {
+        const STEP: usize = 4;
+        let side = side as usize;
+        let pixel = STEP as f64 / self.scale;
+        let first = |at: u64| at as f64 / STEP as f64 * pixel;
+        let patch = Patch { x: first(x), y: first(y), pixel, side: side / STEP + 1 };
+        let (heights, _) = relief(&patch);
+        let mut out = Vec::with_capacity(side * side * 2);
+        for row in 0..side {
+            for col in 0..side {
+                let at = row / STEP * patch.side + col / STEP;
+                let (across, down) = ((col % STEP) as f32 / STEP as f32, (row % STEP) as f32 / STEP as f32);
+                let (upper, lower) = (&heights[at..], &heights[at + patch.side..]);
+                let height = mix(mix(upper[0], upper[1], across), mix(lower[0], lower[1], across), down);
+                let noise = hash((x as usize + col) as i32, (y as usize + row) as i32, 7) >> 28;
+                let sample = (10_000.0 + 40_000.0 * height).clamp(0.0, 60_000.0) as u16 + noise as u16;
+                out.extend(sample.to_ne_bytes());
+            }
+        }
+        out
+    }
+}
+
 /// Heights (sea level is 0, the highest peaks are about 0.7) and moistures (0 to 1).
 fn relief(patch: &Patch) -> (Vec<f32>, Vec<f32>) {
     let n = patch.side * patch.side;
@@ -138,11 +164,15 @@ fn gradient(x: i32, y: i32, seed: u32) -> (f32, f32) {
             d => COS[16 - d],
         }
     }
-    let mut hash = (x as u32).wrapping_mul(0x8DA6_B343) ^ (y as u32).wrapping_mul(0xD816_3841);
-    hash = (hash ^ seed.wrapping_mul(0xCB1A_B31F)).wrapping_mul(0x2C1B_3C6D);
-    hash = (hash ^ (hash >> 15)).wrapping_mul(0x297A_2D39);
-    let direction = (hash >> 28) as usize;
+    let direction = (hash(x, y, seed) >> 28) as usize;
     (cos(direction), cos(direction + 12))
+}
+
+/// A number for each point of a lattice; its highest bits are the best.
+fn hash(x: i32, y: i32, seed: u32) -> u32 {
+    let hash = (x as u32).wrapping_mul(0x8DA6_B343) ^ (y as u32).wrapping_mul(0xD816_3841);
+    let hash = (hash ^ seed.wrapping_mul(0xCB1A_B31F)).wrapping_mul(0x2C1B_3C6D);
+    (hash ^ (hash >> 15)).wrapping_mul(0x297A_2D39)
 }
 
 fn ease(t: f32) -> f32 {

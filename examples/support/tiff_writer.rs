@@ -558,3 +558,15 @@ pub fn sample_pyramid(path: impl AsRef<Path>, width: u32, height: u32) -> io::Re
     }
     writer.finish()?.flush()
 }
+
+/// Writes the elevations of a made-up landscape to `path`: one band of 16 bits in tiles of 256 x 256, without overviews.
+/// The same size gives the same file.
+pub fn sample_elevations(path: impl AsRef<Path>, width: u32, height: u32, compression: Compression) -> io::Result<()> {
+    const TILE: u32 = 256;
+    let out = BufWriter::with_capacity(1 << 20, File::create(path)?);
+    let mut writer = TiffWriter::new(out, Format::default())?;
+    let image = Image { blocks: Blocks::Tiles(TILE, TILE), kind: Kind::U16, compression, ..Image::new(width, height) };
+    let land = Landscape::new(width, height);
+    writer.image(&image, |_, col, row| Some(land.elevations(u64::from(col * TILE), u64::from(row * TILE), TILE)))?;
+    writer.finish()?.flush()
+}

@@ -4,13 +4,13 @@ use std::fmt;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::block::{Block, BlockLayout};
+use crate::block::{Block, BlockLayout, KeptBlock, LentBlock, OwnedBlock};
 use crate::cache::{Mode, Pinned};
 use crate::error::{Error, Result, panic_message};
 use crate::grid::{BlockId, Window};
-use crate::memory::{Buffer, Class, Pool};
+use crate::memory::{Buffer, Class, LentBytes, Pool};
 use crate::resample;
-use crate::sample::{Run, convert};
+use crate::sample::{Run, convert, copy_bytes};
 use crate::source::{ReadContext, Siblings};
 use crate::sync::Arc;
 
@@ -20,40 +20,68 @@ use super::{BlockCache, Dataset};
 
 /// A block lent by a dataset: it stays, and asking for it again finds it, until this is dropped.
 pub struct BlockRef<'a> {
-    pin: Pinned<BlockId, Block, &'a BlockCache>,
+    loan: Loan<Pin<&'a BlockCache>, LentBlock<'a>>,
     cache: &'a Arc<BlockCache>,
 }
 
 /// A lent block that does not borrow the dataset and may outlive it.
-pub struct SharedBlock(Pinned<BlockId, Block, Arc<BlockCache>>);
+pub struct SharedBlock(Loan<Pin<Arc<BlockCache>>, KeptBlock>);
+
+type Pin<C> = Pinned<BlockId, OwnedBlock, C>;
+
+/// Who has a lent block.
+enum Loan<C, S> {
+    /// The cache, or only whoever asked for it where the budget had no room.
+    Cache(C),
+    /// The source, whose own memory the pixels are.
+    Source(S),
+}
 
 impl BlockRef<'_> {
     /// The same loan without the borrow, for the price of a reference count.
     #[must_use]
     pub fn into_shared(self) -> SharedBlock {
-        SharedBlock(self.pin.held_by(Arc::clone(self.cache)))
+        SharedBlock(match self.loan {
+            Loan::Cache(pin) => Loan::Cache(pin.held_by(Arc::clone(self.cache))),
+            Loan::Source(lent) => Loan::Source(lent.keep()),
+        })
     }
 
-    /// Whether the dataset's cache keeps the block. `false` when the budget had no room for it.
+    /// Whether the dataset's cache keeps the block. `false` when the budget had no room for it, and when it
+    /// [is mapped](Self::is_mapped) and needs none.
     #[must_use]
     pub fn is_cached(&self) -> bool {
-        self.pin.is_kept()
+        matches!(&self.loan, Loan::Cache(pin) if pin.is_kept())
+    }
+
+    /// Whether the pixels are those of a mapped file, or other memory of the source, and not a copy.
+    #[must_use]
+    pub fn is_mapped(&self) -> bool {
+        matches!(self.loan, Loan::Source(_))
     }
 }
 
 impl Deref for BlockRef<'_> {
     type Target = Block;
 
+    #[inline]
     fn deref(&self) -> &Block {
-        &self.pin
+        match &self.loan {
+            Loan::Cache(pin) => pin,
+            Loan::Source(lent) => lent,
+        }
     }
 }
 
 impl Deref for SharedBlock {
     type Target = Block;
 
+    #[inline]
     fn deref(&self) -> &Block {
-        &self.0
+        match &self.0 {
+            Loan::Cache(pin) => pin,
+            Loan::Source(block) => block,
+        }
     }
 }
 
@@ -91,7 +119,7 @@ impl Dataset {
     #[inline]
     pub fn block_with(&self, at: impl Into<BlockId>, cache_use: CacheUse) -> Result<BlockRef<'_>> {
         let (at, mode) = (at.into(), cache_use.mode());
-        self.found(at, mode).map_or_else(|| self.named(self.get(at, mode)), Ok)
+        self.found_or(at, mode, |error| self.named(error))
     }
 
     /// The block `at`, to be held for longer: it counts against the budget for as long as it is lent.
@@ -105,7 +133,7 @@ impl Dataset {
     #[inline]
     pub fn lock_block(&self, at: impl Into<BlockId>) -> Result<BlockRef<'_>> {
         let at = at.into();
-        self.found(at, Mode::Lock).map_or_else(|| self.named(self.get(at, Mode::Lock)), Ok)
+        self.found_or(at, Mode::Lock, |error| self.named(error))
     }
 
     /// Copies the valid pixels of the block `at` to the start of `out`: rows from the top without padding, bands side
@@ -138,7 +166,7 @@ impl Dataset {
         let block = self.block_with(at, cache_use)?;
         let rows = block.bytes().chunks(block.layout().row_stride);
         for (row, target) in rows.zip(out.chunks_exact_mut(tight.row_stride).take(tight.height as usize)) {
-            target.copy_from_slice(&row[..tight.row_stride]);
+            copy_bytes(&row[..tight.row_stride], target);
         }
         Ok(tight)
     }
@@ -147,26 +175,46 @@ impl Dataset {
     #[inline]
     fn found(&self, at: BlockId, mode: Mode) -> Option<BlockRef<'_>> {
         let cache = &self.core.cache;
-        cache.get(&at, mode).map(|pin| BlockRef { pin, cache })
+        cache.get(&at, mode).map(|pin| BlockRef { loan: Loan::Cache(pin), cache })
     }
 
-    fn get(&self, at: BlockId, mode: Mode) -> Result<BlockRef<'_>> {
-        if let Some(found) = self.found(at, mode) {
-            return Ok(found);
+    /// The block from memory or read now; `say` puts more words to a failure.
+    ///
+    /// A `BlockRef` can be a whole block of the source's, so it is made where it is returned and not moved again.
+    #[inline]
+    fn found_or(&self, at: BlockId, mode: Mode, say: impl Fn(Error) -> Error) -> Result<BlockRef<'_>> {
+        match self.found(at, mode) {
+            Some(found) => Ok(found),
+            None => self.absent(at, mode, say),
         }
+    }
+
+    #[inline(never)]
+    fn absent(&self, at: BlockId, mode: Mode, say: impl Fn(Error) -> Error) -> Result<BlockRef<'_>> {
         let cache = &self.core.cache;
-        let layout = self.block_layout(at)?;
+        let layout = self.block_layout(at).map_err(&say)?;
+        let lent = self.lent_by_source(at).map_err(&say)?;
+        if let Some(block) = lent.and_then(|bytes| LentBlock::new(layout, bytes)) {
+            self.core.mapped.add_one();
+            return Ok(BlockRef { loan: Loan::Source(block), cache });
+        }
         let mode = self.core.advised.mode(at, mode);
-        let pin = cache.get_or_load(at, weight(&layout), mode, || self.load(at, &layout))?;
-        Ok(BlockRef { pin, cache })
+        let pin = cache.get_or_load(at, weight(&layout), mode, || self.load(at, &layout)).map_err(say)?;
+        Ok(BlockRef { loan: Loan::Cache(pin), cache })
+    }
+
+    fn lent_by_source(&self, at: BlockId) -> Result<Option<LentBytes<'_>>> {
+        let Origin::Stored(level) = self.core.origins[at.level as usize] else { return Ok(None) };
+        unharmed(|| Ok(self.core.source.lend(BlockId { level, ..at }))).map_err(|error| error.context(at))
     }
 
     /// Puts the dataset's name before a message.
-    fn named<T>(&self, result: Result<T>) -> Result<T> {
-        result.map_err(|error| error.context(&self.core.name))
+    #[cold]
+    fn named(&self, error: Error) -> Error {
+        error.context(&self.core.name)
     }
 
-    fn load(&self, at: BlockId, layout: &BlockLayout) -> Result<Block> {
+    fn load(&self, at: BlockId, layout: &BlockLayout) -> Result<OwnedBlock> {
         let (mut pixels, charge) = self.memory_for(layout)?;
         match self.core.origins[at.level as usize] {
             Origin::Stored(level) => {
@@ -176,7 +224,7 @@ impl Dataset {
             // A failure names the stored block that could not be read.
             Origin::Finer => self.make_from_finer(at, layout, &mut pixels)?,
         }
-        Ok(Block::new(*layout, pixels, charge))
+        Ok(OwnedBlock::new(*layout, pixels, charge))
     }
 
     fn memory_for(&self, layout: &BlockLayout) -> Result<(Buffer, crate::memory::Charge)> {
@@ -189,16 +237,22 @@ impl Dataset {
     }
 
     /// Lets the source read ahead what a block is made from.
-    pub(super) fn will_need_stored(&self, _at: BlockId) {}
+    pub(super) fn will_need_stored(&self, at: BlockId) {
+        if let Origin::Stored(level) = self.core.origins[at.level as usize] {
+            let advised = unharmed(|| {
+                self.core.source.will_need(BlockId { level, ..at });
+                Ok(())
+            });
+            // It was advice: what cannot be read says so when it is read.
+            drop(advised);
+        }
+    }
 
     fn read_stored(&self, at: BlockId, layout: &BlockLayout, pixels: &mut [u8]) -> Result<()> {
         let room = self.core.cache.max_unasked_bytes().saturating_sub(weight(layout));
         let mut siblings = Keep { dataset: self, room };
         let mut context = ReadContext::with_siblings(&mut siblings);
-        // A decoder that panics must not take the client down: its block failed, nothing else.
-        let read = AssertUnwindSafe(|| self.core.source.read_block(at, pixels, &mut context));
-        catch_unwind(read)
-            .unwrap_or_else(|panic| Err(Error::internal(format!("the source panicked: {}", panic_message(&*panic)))))
+        unharmed(|| self.core.source.read_block(at, pixels, &mut context))
     }
 
     fn make_from_finer(&self, at: BlockId, layout: &BlockLayout, pixels: &mut [u8]) -> Result<()> {
@@ -222,7 +276,8 @@ impl Dataset {
         let (cols, rows) = level.blocks_of(window);
         for row in rows {
             for col in cols.clone() {
-                let block = self.get(BlockId { col, row, ..at }, Mode::Use)?;
+                let at = BlockId { col, row, ..at };
+                let block = self.found_or(at, Mode::Use, |error| error)?;
                 let covered = level.block_window(col, row);
                 let Some(part) = covered.and_then(|covered| covered.intersection(window)) else { continue };
                 let (left, top) = (
@@ -240,6 +295,12 @@ impl Dataset {
         }
         Ok(())
     }
+}
+
+/// Runs what a source does. One that panics must not take the client down: its block failed, nothing else.
+fn unharmed<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(Error::internal(format!("the source panicked: {}", panic_message(&*panic)))))
 }
 
 /// Bytes that a block of this layout takes.
@@ -267,7 +328,7 @@ impl Siblings for Keep<'_> {
         let taken = core.cache.insert_with(at, weight, || {
             let (mut pixels, charge) = self.dataset.memory_for(&layout).ok()?;
             fill(&mut pixels).ok()?;
-            Some(Block::new(layout, pixels, charge))
+            Some(OwnedBlock::new(layout, pixels, charge))
         });
         if taken {
             self.room -= weight;

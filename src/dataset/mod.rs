@@ -10,7 +10,7 @@ mod window;
 
 use std::path::Path;
 
-use crate::block::{Block, BlockLayout};
+use crate::block::{BlockLayout, OwnedBlock};
 use crate::cache::{Account, Cache, CacheBudget, CachePolicy, Total};
 use crate::error::{Error, Result};
 use crate::grid::{BlockId, Geotransform, Level, Window};
@@ -26,12 +26,13 @@ use levels::Origin;
 pub use options::{CacheUse, OpenOptions};
 pub use process::{ProcessStats, TrimLevel, process_stats, set_total_max, total_max, trim};
 pub use stats::Stats;
+use stats::Tally;
 pub use window::{Layout, WindowRequest};
 
 /// Blocks that a dataset in a pool is promised when nobody says otherwise.
 const LEAST_FLOOR: u64 = 32;
 
-type BlockCache = Cache<BlockId, Block>;
+type BlockCache = Cache<BlockId, OwnedBlock>;
 
 /// One opened raster with a cache of its own for decoded blocks.
 ///
@@ -69,6 +70,8 @@ struct Core {
     advised: Advised,
     /// Shared apart from the rest, so that a lent block keeps its memory but not the file.
     cache: Arc<BlockCache>,
+    /// Blocks that the source lent.
+    mapped: Tally,
 }
 
 impl Dataset {
@@ -91,7 +94,7 @@ impl Dataset {
     /// As [`open`](Self::open).
     pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
         let path = path.as_ref();
-        let (source, identity) = source::open_path(path, options.limits)?;
+        let (source, identity) = source::open_file(path, options.file_use(), options.limits)?;
         Self::build(path.display().to_string(), Some(identity), source, options)
     }
 
@@ -129,6 +132,7 @@ impl Dataset {
                 max_block_bytes: options.limits.max_block_bytes,
                 advised: Advised::default(),
                 cache,
+                mapped: Tally::default(),
             }),
         };
         dataset.suggest_floor(0);
@@ -249,7 +253,7 @@ impl Dataset {
     /// What the cache did and holds.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        Stats::new(&self.core.cache.counts(), self.core.cache.ledger())
+        Stats { mapped: self.core.mapped.sum(), ..Stats::new(&self.core.cache.counts(), self.core.cache.ledger()) }
     }
 
     /// How levels that are not stored are made: palette indices must not be mixed.

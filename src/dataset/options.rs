@@ -1,7 +1,9 @@
 //! How a dataset is opened.
 
+#![expect(unsafe_code, reason = "that a file may be mapped is the caller's promise")]
+
 use crate::cache::{CacheBudget, CachePolicy, Mode};
-use crate::source::Limits;
+use crate::source::{Access, FileUse, Limits, MapPromise, OsCache};
 
 /// What a read means for the blocks that it comes by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -43,6 +45,10 @@ pub struct OpenOptions {
     pub cache_policy: CachePolicy,
     /// Bounds on what the file may make us allocate.
     pub limits: Limits,
+    /// What the operating system shall do with the bytes of the file that were read.
+    pub os_cache: OsCache,
+    /// `Map` by way of [`access_map`](Self::access_map) only.
+    access: Access,
 }
 
 impl OpenOptions {
@@ -71,5 +77,46 @@ impl OpenOptions {
     pub const fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
+    }
+
+    /// The same options with another use of the operating system's cache. It matters to files only, and only while they
+    /// are read by position.
+    #[must_use]
+    pub const fn os_cache(mut self, os_cache: OsCache) -> Self {
+        self.os_cache = os_cache;
+        self
+    }
+
+    /// The same options with files mapped into memory instead of read by position.
+    ///
+    /// Uncompressed blocks that the file stores as they are presented (native byte order, samples of whole bytes that
+    /// start at a multiple of their size) are then lent from the mapping: no copy, no load, no entry in the cache, nothing
+    /// against the budget. [`Stats::mapped`](crate::Stats::mapped) counts them. Other blocks are decoded from the mapping
+    /// and cached as ever. It does not matter to a client's own source.
+    ///
+    /// # Safety
+    ///
+    /// Nobody, in this process or another, shortens or changes the file or the `.ovr` file beside it, for as long as the
+    /// dataset or a block lent by it lives. Reading a part of a mapped file that was cut off kills the process with
+    /// `SIGBUS`, as does a disk or a network that fails to deliver it; bytes that change under a reader are undefined
+    /// behaviour.
+    #[must_use]
+    pub const unsafe fn access_map(mut self) -> Self {
+        self.access = Access::Map;
+        self
+    }
+
+    /// How the bytes of files are reached.
+    #[must_use]
+    pub const fn access(&self) -> Access {
+        self.access
+    }
+
+    pub(super) fn file_use(&self) -> FileUse {
+        match self.access {
+            Access::Read => FileUse::Read(self.os_cache),
+            // SAFETY: `access_map` alone sets this, and its caller promised what is asked for here.
+            Access::Map => FileUse::Map(unsafe { MapPromise::new() }),
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! What the cache of a dataset did and holds.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use crate::cache::Counts;
 use crate::memory::{Class, Ledger};
+use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 
 /// Counts since the dataset was opened, and bytes held now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +50,8 @@ pub struct Stats {
     pub pixel_bytes: u64,
     /// The budget.
     pub max_bytes: u64,
+    /// Blocks lent from a mapped file, or from other memory of the source: neither hits nor misses.
+    pub mapped: u64,
 }
 
 impl Stats {
@@ -72,6 +76,63 @@ impl Stats {
             loading_bytes: counts.loading_bytes,
             pixel_bytes: ledger.bytes(Class::Block),
             max_bytes: counts.max_bytes,
+            mapped: 0,
         }
+    }
+}
+
+/// A count that several threads raise without getting into each other's way.
+#[derive(Default)]
+pub(super) struct Tally {
+    lanes: [Lane; LANES],
+}
+
+const LANES: usize = 8;
+
+/// On lines of the CPU's cache that no other lane is on.
+#[derive(Default)]
+#[repr(align(128))]
+struct Lane(AtomicU64);
+
+impl Tally {
+    #[inline]
+    pub(super) fn add_one(&self) {
+        self.lanes[lane()].0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn sum(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.0.load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// The lane of the thread that asks; a thread that is going away shares the first one.
+#[inline]
+fn lane() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static MINE: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
+    MINE.try_with(|mine| {
+        if mine.get() == usize::MAX {
+            mine.set(NEXT.fetch_add(1, Ordering::Relaxed) % LANES);
+        }
+        mine.get()
+    })
+    .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tally_is_what_all_threads_counted() {
+        let tally = Tally::default();
+        std::thread::scope(|scope| {
+            for _ in 0..20 {
+                scope.spawn(|| (0..100).for_each(|_| tally.add_one()));
+            }
+        });
+        assert_eq!(tally.sum(), 2000);
     }
 }

@@ -6,7 +6,7 @@ use crate::block::{Block, Interleave};
 use crate::error::{Error, Result};
 use crate::grid::{BlockId, Level, Window};
 use crate::resample::{Averages, Axis, Resampling};
-use crate::sample::{Run, SampleType, convert};
+use crate::sample::{Run, SampleType, convert, copy_bytes};
 
 use super::{CacheUse, Dataset};
 
@@ -172,10 +172,64 @@ impl Plan {
         ))
     }
 
-    /// Whether the result is the window's pixels, one for one.
-    fn is_identity(&self) -> bool {
-        let whole = |axis: &Axis| axis.step == 1.0 && axis.start.fract() == 0.0;
-        whole(&self.cols) && whole(&self.rows)
+    /// The window of the level that is read whose pixels are those of the result, one for one, if there is one.
+    fn one_for_one(&self) -> Option<Window> {
+        let whole = |axis: &Axis, n: u32| {
+            let first = (axis.step == 1.0 && axis.start.fract() == 0.0).then_some(axis.start as u64)?;
+            (first.checked_add(u64::from(n))? <= axis.size).then_some(first)
+        };
+        let (x, y) = (whole(&self.cols, self.width)?, whole(&self.rows, self.height)?);
+        Some(Window::new(x, y, u64::from(self.width), u64::from(self.height)))
+    }
+
+    /// Copies `size` pixels of a block, from `from` in the block to `to` in the result. `bands` are those of the block
+    /// and their places in the result.
+    fn copy(
+        &self,
+        block: &Block,
+        bands: &[(u32, usize)],
+        size: (u32, u32),
+        from: (u32, u32),
+        to: (u32, u32),
+        out: &mut [u8],
+    ) -> Result<()> {
+        let layout = block.layout();
+        let rows = size.1 as usize;
+        if self.is_whole_pixels(bands, layout.n_bands) {
+            let n = size.0 as usize * layout.n_bands as usize;
+            let source = &block.bytes()[layout.offset(from.0, from.1, 0)..];
+            let target = &mut out[self.offset(to.0, to.1, 0)..];
+            let run = |sample: SampleType| Run { sample, stride: sample.bytes() };
+            let row_bytes = n * layout.sample.bytes();
+            if layout.sample == self.sample && row_bytes == layout.row_stride && row_bytes == self.strides.row {
+                copy_bytes(&source[..rows * row_bytes], &mut target[..rows * row_bytes]);
+                return Ok(());
+            }
+            for row in 0..rows {
+                let (source, target) = (&source[row * layout.row_stride..], &mut target[row * self.strides.row..]);
+                convert(source, run(layout.sample), target, run(self.sample), n)?;
+            }
+            return Ok(());
+        }
+        for (band, place) in bands {
+            let source = &block.bytes()[layout.offset(from.0, from.1, *band)..];
+            let target = &mut out[self.offset(to.0, to.1, *place)..];
+            let run = Run { sample: layout.sample, stride: layout.pixel_stride };
+            for row in 0..rows {
+                let (source, target) = (&source[row * layout.row_stride..], &mut target[row * self.strides.row..]);
+                convert(source, run, target, self.run(), size.0 as usize)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a row of a block is a row of the result, all bands in order and without gaps on both sides.
+    fn is_whole_pixels(&self, bands: &[(u32, usize)], n_bands: u32) -> bool {
+        let in_order = bands.len() == n_bands as usize
+            && bands.iter().enumerate().all(|(i, (from, to))| *from as usize == i && *to == i);
+        let sample = self.sample.bytes();
+        let tight = self.strides.pixel == sample * n_bands as usize && (n_bands == 1 || self.strides.band == sample);
+        in_order && self.bands.len() == n_bands as usize && tight
     }
 }
 
@@ -209,8 +263,10 @@ impl Dataset {
             let planes = self.planes(&plan.bands).len() as u64;
             self.suggest_floor(plan.n_blocks(self.level(plan.level)?).saturating_mul(planes));
         }
-        let averaged =
-            request.resampling == Resampling::Average && !self.info().sample.is_complex() && !plan.is_identity();
+        if let Some(window) = plan.one_for_one() {
+            return self.copied(&plan, &window, out);
+        }
+        let averaged = request.resampling == Resampling::Average && !self.info().sample.is_complex();
         // Part by part, so that what is needed beside the blocks and the result stays small.
         let row_bytes = Averages::row_bytes(1, plan.bands.len() as u32);
         let side = if averaged { (AVERAGES_BYTES / row_bytes).clamp(1, AREA as usize) as u32 } else { AREA };
@@ -288,18 +344,42 @@ impl Dataset {
         best
     }
 
+    fn copied(&self, plan: &Plan, window: &Window, out: &mut [u8]) -> Result<()> {
+        let level = *self.level(plan.level)?;
+        let planes = self.planes(&plan.bands);
+        let (cols, rows) = level.blocks_of(window);
+        for row in rows {
+            for col in cols.clone() {
+                let covered = level.block_window(col, row);
+                let Some(part) = covered.and_then(|covered| covered.intersection(window)) else { continue };
+                let corner =
+                    (u64::from(col) * u64::from(level.block_width), u64::from(row) * u64::from(level.block_height));
+                let from = ((part.x - corner.0) as u32, (part.y - corner.1) as u32);
+                let to = ((part.x - window.x) as u32, (part.y - window.y) as u32);
+                for (plane, bands) in &planes {
+                    let at = BlockId { level: plan.level, plane: *plane, row, col };
+                    let block = self.block_with(at, plan.cache_use)?;
+                    plan.copy(&block, bands, (part.width as u32, part.height as u32), from, to, out)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn nearest(&self, plan: &Plan, across: Range<u32>, down: Range<u32>, out: &mut [u8]) -> Result<()> {
         let level = *self.level(plan.level)?;
         let (left, top) = (across.start, down.start);
         let cols: Vec<u64> = across.map(|i| plan.cols.nearest(i)).collect();
         let rows: Vec<u64> = down.map(|i| plan.rows.nearest(i)).collect();
         let mut line = Vec::new();
+        let planes = self.planes(&plan.bands);
         for (row, targets) in groups(&rows, level.block_height) {
             for (col, across) in groups(&cols, level.block_width) {
-                for (plane, bands) in self.planes(&plan.bands) {
-                    let block = self.block_with(BlockId { level: plan.level, plane, row, col }, plan.cache_use)?;
+                for (plane, bands) in &planes {
+                    let at = BlockId { level: plan.level, plane: *plane, row, col };
+                    let block = self.block_with(at, plan.cache_use)?;
                     let cols = &cols[across.start as usize..across.end as usize];
-                    let part = Part { level: &level, plan, row, col, left: left + across.start, cols, bands: &bands };
+                    let part = Part { level: &level, plan, row, col, left: left + across.start, cols, bands };
                     for y in targets.clone() {
                         part.copy_row(&block, rows[y as usize], top + y, &mut line, out)?;
                     }
@@ -378,43 +458,19 @@ impl Part<'_> {
         let top = (source_y - u64::from(self.row) * u64::from(self.level.block_height)) as u32;
         let cols = self.cols;
         let (n, bytes) = (cols.len(), layout.sample.bytes());
-        let identity = self.plan.cols.step == 1.0;
-        if identity && self.is_whole_pixels(layout.n_bands) {
-            let run = Run { sample: layout.sample, stride: bytes };
-            let from = &block.bytes()[layout.offset(in_block(cols[0]), top, 0)..];
-            let to = &mut out[self.plan.offset(self.left, y, 0)..];
-            return convert(
-                from,
-                run,
-                to,
-                Run { sample: self.plan.sample, stride: self.plan.sample.bytes() },
-                n * layout.n_bands as usize,
-            );
+        if self.plan.cols.step == 1.0 {
+            let (from, to) = ((in_block(cols[0]), top), (self.left, y));
+            return self.plan.copy(block, self.bands, (n as u32, 1), from, to, out);
         }
+        line.resize(n * bytes, 0);
         for (from_band, place) in self.bands {
-            let to = &mut out[self.plan.offset(self.left, y, *place)..];
-            if identity {
-                let from = &block.bytes()[layout.offset(in_block(cols[0]), top, *from_band)..];
-                convert(from, Run { sample: layout.sample, stride: layout.pixel_stride }, to, self.plan.run(), n)?;
-                continue;
-            }
-            line.resize(n * bytes, 0);
             for (x, target) in cols.iter().zip(line.chunks_exact_mut(bytes)) {
                 target.copy_from_slice(&block.bytes()[layout.offset(in_block(*x), top, *from_band)..][..bytes]);
             }
+            let to = &mut out[self.plan.offset(self.left, y, *place)..];
             convert(line, Run { sample: layout.sample, stride: bytes }, to, self.plan.run(), n)?;
         }
         Ok(())
-    }
-
-    /// Whether a row of the block is a row of the result, all bands in order and without gaps on both sides.
-    fn is_whole_pixels(&self, n_bands: u32) -> bool {
-        let in_order = self.bands.len() == n_bands as usize
-            && self.bands.iter().enumerate().all(|(i, (from, to))| *from as usize == i && *to == i);
-        let sample = self.plan.sample.bytes();
-        let tight =
-            self.plan.strides.pixel == sample * n_bands as usize && (n_bands == 1 || self.plan.strides.band == sample);
-        in_order && self.plan.bands.len() == n_bands as usize && tight
     }
 }
 

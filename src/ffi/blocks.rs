@@ -88,7 +88,7 @@ pub struct tilekeep_block {
     pub sample_type: i32,
     /// 0.
     pub reserved: u32,
-    /// The first sample of the top left pixel, aligned for every sample type. NULL after tilekeep_read_block.
+    /// The first sample of the top left pixel, aligned to the size of a sample. NULL after tilekeep_read_block.
     pub data: *const c_void,
     /// Bytes from data on.
     pub size: usize,
@@ -190,6 +190,8 @@ pub struct tilekeep_cache_stats {
     pub overhead_bytes: u64,
     /// Of bytes, those of blocks that were written to and must be written back.
     pub dirty_bytes: u64,
+    /// Blocks lent from a mapped file, which are neither hits nor misses.
+    pub mapped: u64,
 }
 
 // SAFETY: `repr(C)`, integers only, size first.
@@ -226,6 +228,7 @@ impl From<Stats> for tilekeep_cache_stats {
             load_ns: u64::try_from(stats.load_time.as_nanos()).unwrap_or(u64::MAX),
             overhead_bytes: stats.overhead_bytes,
             dirty_bytes: stats.dirty_bytes,
+            mapped: stats.mapped,
         }
     }
 }

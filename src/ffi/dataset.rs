@@ -5,10 +5,28 @@ use std::path::Path;
 
 use crate::dataset::{Dataset, OpenOptions};
 use crate::error::{Error, ErrorKind, Result};
-use crate::source::SourceInfo;
+use crate::source::{Access, OsCache, SourceInfo};
 
 use super::pointers::{Growing, Out, borrow, end_of, null, out, read_options, text};
 use super::status::{guard, tilekeep_status};
+
+/// The file is read by position, into memory of the library.
+pub const TILEKEEP_ACCESS_READ: i32 = 0;
+/// The file is mapped into memory, and uncompressed blocks that it stores as they are presented are lent from there:
+/// without a copy, without a place in the cache, at no cost to the budget. A tilekeep_cache_stats counts them as mapped.
+///
+/// DANGER: nobody, in this process or another, may shorten or change the file or the ".ovr" file beside it, for as long as
+/// the dataset is open or a block of it is locked. Reading a part of a mapped file that was cut off kills the process with
+/// SIGBUS, as does a disk or a network that fails to deliver it; bytes that change while they are read are undefined
+/// behaviour. Only who is sure of that may choose this.
+pub const TILEKEEP_ACCESS_MAP: i32 = 1;
+
+/// The operating system keeps the bytes of files that were read as it likes, beside the decoded blocks of the dataset.
+pub const TILEKEEP_OS_CACHE_KEEP: i32 = 0;
+/// The operating system is told to let go of the bytes of every block that was read, and of those before it that it caches
+/// in one unit with them, with one posix_fadvise a block. Linux, Android and FreeBSD; elsewhere, and with
+/// TILEKEEP_ACCESS_MAP, it changes nothing.
+pub const TILEKEEP_OS_CACHE_DROP: i32 = 1;
 
 /// An opened raster with a cache of its own for decoded blocks. Made by tilekeep_open and tilekeep_open_source,
 /// released by tilekeep_close. Every call on it may come from any thread at any time, except while or after it is
@@ -39,6 +57,11 @@ pub struct tilekeep_open_options {
     pub max_image_bytes: u64,
     /// Bytes of directories and tags that are read; 0: 64 MiB.
     pub max_metadata_bytes: u64,
+    /// How the bytes of a file are reached, one of TILEKEEP_ACCESS_. Of no matter to tilekeep_open_source.
+    pub access: i32,
+    /// What the operating system does with the bytes of a file, one of TILEKEEP_OS_CACHE_. Of no matter to
+    /// tilekeep_open_source.
+    pub os_cache: i32,
 }
 
 // SAFETY: `repr(C)`, integers only, size first.
@@ -54,6 +77,8 @@ unsafe impl Growing for tilekeep_open_options {
             max_block_bytes: 0,
             max_image_bytes: 0,
             max_metadata_bytes: 0,
+            access: TILEKEEP_ACCESS_READ,
+            os_cache: TILEKEEP_OS_CACHE_KEEP,
         }
     }
 }
@@ -75,7 +100,13 @@ impl tilekeep_open_options {
         if self.cache_max_bytes > 0 {
             options = options.cache_max_bytes(self.cache_max_bytes);
         }
-        Ok(options)
+        let unknown = |name: &str, number: i32| Error::invalid(format!("tilekeep_open_options: {name} {number}"));
+        options.os_cache = OsCache::from_number(self.os_cache).ok_or_else(|| unknown("os_cache", self.os_cache))?;
+        Ok(match Access::from_number(self.access).ok_or_else(|| unknown("access", self.access))? {
+            Access::Read => options,
+            // SAFETY: the header asks of whoever chooses this what is asked for here.
+            Access::Map => unsafe { options.access_map() },
+        })
     }
 }
 
@@ -448,4 +479,35 @@ fn past(what: &str, index: u32, n: usize) -> Error {
 
 fn absent(what: &str) -> Error {
     Error::new(ErrorKind::NotFound, format!("the dataset has no {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_become_those_of_the_dataset_or_an_error_that_names_them() {
+        let options = tilekeep_open_options { access: TILEKEEP_ACCESS_MAP, os_cache: TILEKEEP_OS_CACHE_DROP, ..none() };
+        let both = options.to_options().unwrap();
+        assert_eq!((both.access(), both.os_cache), (Access::Map, OsCache::Drop));
+        assert_eq!(none().to_options().unwrap(), OpenOptions::default());
+        for (wrong, name) in [
+            (tilekeep_open_options { access: 2, ..none() }, "access 2"),
+            (tilekeep_open_options { os_cache: -1, ..none() }, "os_cache -1"),
+            (tilekeep_open_options { reserved: 1, ..none() }, "reserved"),
+        ] {
+            let error = wrong.to_options().unwrap_err();
+            assert!(error.kind() == ErrorKind::InvalidArgument && error.message().contains(name), "{error}");
+        }
+    }
+
+    fn none() -> tilekeep_open_options {
+        tilekeep_open_options::defaults()
+    }
+
+    #[test]
+    fn structs_of_the_first_version_keep_their_sizes() {
+        #[cfg(target_pointer_width = "64")]
+        assert_eq!(tilekeep_open_options::OLDEST, 40);
+    }
 }

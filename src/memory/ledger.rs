@@ -19,7 +19,11 @@ pub(crate) enum Class {
     Pool,
 }
 
-const CLASSES: usize = 5;
+impl Class {
+    const ALL: [Self; 5] = [Self::Block, Self::Overhead, Self::Scratch, Self::Metadata, Self::Pool];
+}
+
+const CLASSES: usize = Class::ALL.len();
 
 /// Counts of bytes. A dataset's ledger adds to the process's one as well.
 ///
@@ -50,7 +54,7 @@ impl Ledger {
     /// Counts `bytes` until the returned charge is dropped.
     pub(crate) fn charge(self: &Arc<Self>, class: Class, bytes: u64) -> Charge {
         self.add(class, bytes);
-        Charge { ledger: Arc::clone(self), class, bytes }
+        Charge { ledger: Arc::clone(self), bytes_and_class: pack(bytes, class) }
     }
 
     pub(crate) fn add(&self, class: Class, bytes: u64) {
@@ -68,29 +72,43 @@ impl Ledger {
     }
 }
 
-/// Bytes on a [`Ledger`] for as long as this lives.
+/// Bytes on a [`Ledger`] for as long as this lives. Small, because every block in a cache has one.
 #[derive(Debug)]
 pub(crate) struct Charge {
     ledger: Arc<Ledger>,
-    class: Class,
-    bytes: u64,
+    /// The class in the lowest bits, the bytes above them.
+    bytes_and_class: u64,
+}
+
+const fn pack(bytes: u64, class: Class) -> u64 {
+    debug_assert!(bytes <= u64::MAX / CLASSES as u64);
+    bytes * CLASSES as u64 + class as u64
 }
 
 impl Charge {
+    fn class(&self) -> Class {
+        Class::ALL[self.bytes_and_class as usize % CLASSES]
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes_and_class / CLASSES as u64
+    }
+
     /// Changes how many bytes are meant.
     pub(crate) fn resize(&mut self, bytes: u64) {
-        if bytes >= self.bytes {
-            self.ledger.add(self.class, bytes - self.bytes);
+        let (class, before) = (self.class(), self.bytes());
+        if bytes >= before {
+            self.ledger.add(class, bytes - before);
         } else {
-            self.ledger.sub(self.class, self.bytes - bytes);
+            self.ledger.sub(class, before - bytes);
         }
-        self.bytes = bytes;
+        self.bytes_and_class = pack(bytes, class);
     }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.ledger.sub(self.class, self.bytes);
+        self.ledger.sub(self.class(), self.bytes());
     }
 }
 
@@ -102,12 +120,15 @@ mod tests {
     fn a_charge_counts_here_and_in_the_parent_until_it_goes() {
         let parent = Arc::new(Ledger::default());
         let child = Ledger::child_of(&parent);
-        let mut charge = child.charge(Class::Block, 100);
-        charge.resize(70);
-        for ledger in [&child, &parent] {
-            assert_eq!((ledger.bytes(Class::Scratch), ledger.bytes(Class::Block)), (0, 70));
+        for class in Class::ALL {
+            let mut charge = child.charge(class, 100);
+            charge.resize(70);
+            for ledger in [&child, &parent] {
+                let others: u64 = Class::ALL.into_iter().filter(|c| *c != class).map(|c| ledger.bytes(c)).sum();
+                assert_eq!((ledger.bytes(class), others), (70, 0));
+            }
+            drop(charge);
+            assert_eq!((child.bytes(class), parent.bytes(class)), (0, 0));
         }
-        drop(charge);
-        assert_eq!((child.bytes(Class::Block), parent.bytes(Class::Block)), (0, 0));
     }
 }

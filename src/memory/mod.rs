@@ -1,11 +1,14 @@
-//! Memory that the caches hold: counted in a [`Ledger`], blocks allocated from a [`Pool`].
+//! Memory that the caches hold: counted in a [`Ledger`], blocks allocated from a [`Pool`] or lent by their source.
 
 mod ledger;
+mod lent;
 mod pool;
 
 use crate::error::{Error, Result};
 
 pub(crate) use ledger::{Charge, Class, Ledger};
+pub(crate) use lent::KeptBytes;
+pub use lent::LentBytes;
 pub(crate) use pool::{Buffer, Pool};
 
 /// `len` zeros; a size that comes from a file or a caller must not abort the process when there is no such memory.

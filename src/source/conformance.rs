@@ -15,8 +15,9 @@ const THREADS: usize = 4;
 ///
 /// Checked are: the description is consistent; every valid pixel of a block is written, whatever the memory held
 /// before; reading again, from several threads at once too, gives the same pixels; offered blocks are the ones that
-/// reading them gives; places outside the source and memory of a wrong length are `invalid argument`; after those
-/// errors the source still reads.
+/// reading them gives; blocks that are lent are as long as their layout says, have the same pixels as when they are read,
+/// and are lent from the same place again; places outside the source and memory of a wrong length are `invalid argument`,
+/// and nothing is lent there; after those errors the source still reads.
 ///
 /// # Errors
 ///
@@ -36,6 +37,7 @@ pub fn check(source: &dyn TileSource) -> Result<()> {
     }
     check_refusals(source, &blocks)?;
     check_threads(source, &blocks, &expected)?;
+    check_loans(source, &blocks, &expected)?;
     check_offers(source, &blocks)
 }
 
@@ -54,6 +56,10 @@ fn check_refusals(source: &dyn TileSource, blocks: &[BlockId]) -> Result<()> {
     for at in outside {
         let refused = source.read_block(at, &mut [0; 16], &mut ReadContext::default());
         expect_invalid(&refused, &format!("{at}, which does not exist,"))?;
+        if source.lend(at).is_some() {
+            return Err(broken(format!("{at}, which does not exist, was lent")));
+        }
+        source.will_need(at);
     }
     for at in blocks {
         let bytes = info.block_layout(*at)?.bytes;
@@ -83,6 +89,26 @@ fn check_threads(source: &dyn TileSource, blocks: &[BlockId], expected: &[Vec<u8
             .collect();
         workers.into_iter().try_for_each(|w| w.join().unwrap_or_else(|_| Err(broken("a read panicked".to_owned()))))
     })
+}
+
+fn check_loans(source: &dyn TileSource, blocks: &[BlockId], expected: &[Vec<u8>]) -> Result<()> {
+    for (at, pixels) in blocks.iter().zip(expected) {
+        source.will_need(*at);
+        let Some(lent) = source.lend(*at) else { continue };
+        let bytes = source.info().block_layout(*at)?.bytes;
+        if lent.len() != bytes {
+            return Err(broken(format!("{at} was lent with {} bytes instead of {bytes}", lent.len())));
+        }
+        let mut copy = lent.to_vec();
+        blank_padding(source.info(), *at, &mut copy)?;
+        if copy != *pixels {
+            return Err(broken(format!("{at} as lent is not what reading it gives")));
+        }
+        if source.lend(*at).is_none_or(|again| again.as_ptr() != lent.as_ptr()) {
+            return Err(broken(format!("{at} was lent from one place and then not from there")));
+        }
+    }
+    Ok(())
 }
 
 fn check_offers(source: &dyn TileSource, blocks: &[BlockId]) -> Result<()> {

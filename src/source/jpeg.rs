@@ -80,9 +80,14 @@ impl TileSource for JpegSource {
         let components = self.info.n_bands as usize;
         self.scratch.with(|counted| {
             let Scratch { bytes, decoded, .. } = &mut counted.scratch;
-            bytes.clear();
-            bytes.resize(self.stream_bytes() as usize, 0);
-            self.reader.read_at(0, bytes)?;
+            let len = self.stream_bytes();
+            let lent = self.reader.lend(0, len as usize);
+            if lent.is_none() {
+                bytes.clear();
+                bytes.resize(len as usize, 0);
+                self.reader.read_at(0, bytes)?;
+                self.reader.was_read(0, len);
+            }
             let in_one_block = self.info.levels[0].rows() == 1;
             decoded.clear();
             if !in_one_block {
@@ -91,6 +96,7 @@ impl TileSource for JpegSource {
             // Whole pictures are seldom small enough to be kept, so this is where they count.
             counted.count();
             let Scratch { bytes, decoded, contexts } = &mut counted.scratch;
+            let bytes = lent.as_deref().unwrap_or(bytes);
             if in_one_block {
                 return jpeg::decode(contexts, None, bytes, Colour::Auto, out, width, height, components);
             }

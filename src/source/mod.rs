@@ -1,10 +1,12 @@
 //! Where blocks come from: the [`TileSource`] trait and the sources of this crate.
 
+mod access;
 pub mod conformance;
 mod file;
 mod info;
 mod jpeg;
 mod limits;
+mod mapped;
 mod memory;
 mod open;
 mod png;
@@ -12,16 +14,20 @@ mod rows;
 mod scratch;
 mod tiff;
 
+pub use access::{Access, OsCache};
+pub(crate) use access::{FileUse, MapPromise};
 pub use file::{Identity, ReadAt};
 pub use info::{ColorInterpretation, GeoKey, GeoKeyValue, MetadataItem, Nodata, SourceInfo};
 pub(crate) use info::{check_info, layout_in};
 pub use limits::Limits;
 pub use memory::MemorySource;
+pub(crate) use open::open_file;
 pub use open::{open_path, open_reader};
 
 use crate::block::BlockLayout;
 use crate::error::{Error, Result};
 use crate::grid::BlockId;
+use crate::memory::LentBytes;
 
 /// A raster that can deliver its blocks from any number of threads at once.
 ///
@@ -41,6 +47,21 @@ pub trait TileSource: Send + Sync {
     ///
     /// `invalid argument` for a place outside the source, otherwise what the bytes of the block make necessary.
     fn read_block(&self, at: BlockId, out: &mut [u8], context: &mut ReadContext<'_>) -> Result<()>;
+
+    /// The block `at` where it is, for a source that has it in memory as [`read_block`](Self::read_block) would write it.
+    ///
+    /// A dataset asks before it reads: what is lent takes no memory of its own, is in no cache and counts against no
+    /// budget. The bytes must be as many as the layout has and never change; those that do not start at a multiple of the
+    /// size of a sample are not used. This is asked again for every use of the block, so it should cost next to nothing.
+    /// `None` by default, for places outside the source, and for a block that must be read, which then says what is
+    /// wrong with it.
+    fn lend(&self, _at: BlockId) -> Option<LentBytes<'_>> {
+        None
+    }
+
+    /// Hears that the block `at` will be read soon. Advice: nothing by default, and no failure is reported. It must not
+    /// wait for the block to be there.
+    fn will_need(&self, _at: BlockId) {}
 }
 
 impl<S: TileSource + ?Sized> TileSource for std::sync::Arc<S> {
@@ -51,6 +72,14 @@ impl<S: TileSource + ?Sized> TileSource for std::sync::Arc<S> {
     fn read_block(&self, at: BlockId, out: &mut [u8], context: &mut ReadContext<'_>) -> Result<()> {
         (**self).read_block(at, out, context)
     }
+
+    fn lend(&self, at: BlockId) -> Option<LentBytes<'_>> {
+        (**self).lend(at)
+    }
+
+    fn will_need(&self, at: BlockId) {
+        (**self).will_need(at);
+    }
 }
 
 impl<S: TileSource + ?Sized> TileSource for Box<S> {
@@ -60,6 +89,14 @@ impl<S: TileSource + ?Sized> TileSource for Box<S> {
 
     fn read_block(&self, at: BlockId, out: &mut [u8], context: &mut ReadContext<'_>) -> Result<()> {
         (**self).read_block(at, out, context)
+    }
+
+    fn lend(&self, at: BlockId) -> Option<LentBytes<'_>> {
+        (**self).lend(at)
+    }
+
+    fn will_need(&self, at: BlockId) {
+        (**self).will_need(at);
     }
 }
 

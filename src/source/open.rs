@@ -5,7 +5,8 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::sync::Arc;
 
-use super::file::{DiskFile, Identity};
+use super::access::{FileUse, OsCache};
+use super::file::{self, Identity};
 use super::jpeg::JpegSource;
 use super::png::PngSource;
 use super::tiff::TiffSource;
@@ -19,9 +20,13 @@ use super::{Limits, ReadAt, TileSource};
 /// `not found` or `i/o error` from the system, `unsupported` when no source knows the format, or what the source
 /// finds wrong. All name the path.
 pub fn open_path(path: &Path, limits: Limits) -> Result<(Box<dyn TileSource>, Identity)> {
-    let file = DiskFile::open(path)?;
-    let identity = file.identity().clone();
-    let source = open_with(Arc::new(file), Some(path), limits);
+    open_file(path, FileUse::Read(OsCache::Keep), limits)
+}
+
+/// As [`open_path`], with files used as `file_use` says.
+pub(crate) fn open_file(path: &Path, file_use: FileUse, limits: Limits) -> Result<(Box<dyn TileSource>, Identity)> {
+    let (reader, identity) = file::open_file(path, file_use)?;
+    let source = open_with(reader, Some((path, file_use)), limits);
     Ok((source.map_err(|e| e.context(path.display()))?, identity))
 }
 
@@ -34,13 +39,13 @@ pub fn open_reader(reader: Arc<dyn ReadAt>, limits: Limits) -> Result<Box<dyn Ti
     open_with(reader, None, limits)
 }
 
-fn open_with(reader: Arc<dyn ReadAt>, path: Option<&Path>, limits: Limits) -> Result<Box<dyn TileSource>> {
+fn open_with(reader: Arc<dyn ReadAt>, place: Option<(&Path, FileUse)>, limits: Limits) -> Result<Box<dyn TileSource>> {
     let mut head = [0; 8];
     let have = reader.len().min(8) as usize;
     reader.read_at(0, &mut head[..have])?;
     let head = &head[..have];
     if TiffSource::matches(head) {
-        Ok(Box::new(TiffSource::open(reader, path, limits)?))
+        Ok(Box::new(TiffSource::open(reader, place, limits)?))
     } else if PngSource::matches(head) {
         Ok(Box::new(PngSource::open(reader, limits)?))
     } else if JpegSource::matches(head) {

@@ -63,6 +63,7 @@ impl Cursor {
 impl BufRead for Cursor {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.used == self.buffer.len() {
+            self.reader.was_read(self.end - self.buffer.len() as u64, self.buffer.len() as u64);
             let n = self.reader.len().saturating_sub(self.end).min(Self::BUFFER);
             self.used = 0;
             self.buffer.resize(n as usize, 0);

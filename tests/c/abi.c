@@ -1,6 +1,7 @@
 /* The C ABI as a C99 program sees it: what it gives, and that every wrong call is an error with a message.
  *
- *     abi PNG-FILE        (40 x 30 pixels, three bands)
+ *     abi PNG-FILE TIFF-FILE        (40 x 30 pixels, three bands; 70 x 50 samples of 16 bits, uncompressed in tiles of
+ *                                   32 x 32: x + 100 * y)
  */
 #include "abi.h"
 
@@ -369,14 +370,70 @@ static void files_are_opened(const char *path)
     tilekeep_close(dataset);
 }
 
+static void mapped_files_lend_their_blocks(const char *path)
+{
+    /* What a program compiled against the first version says its options measure. */
+    const uint32_t first_size = offsetof(tilekeep_open_options, access);
+    tilekeep_open_options options = {.struct_size = sizeof options, .access = TILEKEEP_ACCESS_MAP};
+    tilekeep_dataset *dataset = NULL;
+    tilekeep_block block = {.struct_size = sizeof block}, again = {.struct_size = sizeof again};
+    tilekeep_cache_stats stats = {.struct_size = sizeof stats};
+    const uint16_t *samples;
+    uint16_t copy[32 * 32];
+
+    CHECK(tilekeep_open(path, &options, &dataset) == TILEKEEP_OK);
+    CHECK(tilekeep_set_cache_max(dataset, 0) == TILEKEEP_OK);
+    CHECK(tilekeep_lock_block(dataset, 0, 2, 1, NULL, &block) == TILEKEEP_OK);
+    CHECK(tilekeep_lock_block(dataset, 0, 2, 1, NULL, &again) == TILEKEEP_OK);
+    CHECK(block.data == again.data && block.token != again.token);
+    CHECK(block.width == 6 && block.height == 18 && block.row_stride == 64 && block.size == 2048);
+    CHECK(tilekeep_read_block(dataset, 0, 2, 1, NULL, copy, sizeof copy, NULL) == TILEKEEP_OK);
+    CHECK(copy[6 + 1] == 65 + 100 * 33);
+    CHECK(tilekeep_stats(dataset, &stats) == TILEKEEP_OK);
+    CHECK(stats.mapped == 3 && stats.loads == 0 && stats.misses == 0 && stats.bytes == 0 && stats.pixel_bytes == 0);
+    stats.mapped = 99;
+    stats.struct_size = offsetof(tilekeep_cache_stats, mapped);
+    CHECK(tilekeep_stats(dataset, &stats) == TILEKEEP_OK && stats.mapped == 99);
+
+    /* The mapping stays for as long as a block is locked. */
+    tilekeep_close(dataset);
+    CHECK(tilekeep_unlock_block(&again) == TILEKEEP_OK);
+    samples = (const uint16_t *)block.data;
+    CHECK(samples[0] == 64 + 100 * 32 && samples[17 * 32 + 5] == 69 + 100 * 49);
+    CHECK(tilekeep_unlock_block(&block) == TILEKEEP_OK);
+    FAILS(INVALID, tilekeep_unlock_block(&block));
+
+    options.access = TILEKEEP_ACCESS_READ;
+    options.os_cache = TILEKEEP_OS_CACHE_DROP;
+    CHECK(tilekeep_open(path, &options, &dataset) == TILEKEEP_OK);
+    CHECK(tilekeep_read_block(dataset, 0, 0, 0, NULL, copy, sizeof copy, NULL) == TILEKEEP_OK && copy[33] == 101);
+    stats.struct_size = sizeof stats;
+    CHECK(tilekeep_stats(dataset, &stats) == TILEKEEP_OK && stats.mapped == 0 && stats.loads == 1);
+    tilekeep_close(dataset);
+
+    /* An older program's memory behind its struct says nothing. */
+    options.struct_size = first_size;
+    options.access = options.os_cache = 77;
+    CHECK(tilekeep_open(path, &options, &dataset) == TILEKEEP_OK);
+    tilekeep_close(dataset);
+    dataset = NULL;
+    options.struct_size = sizeof options;
+    FAILS(INVALID, tilekeep_open(path, &options, &dataset));
+    CHECK(strstr(tilekeep_last_error(), "os_cache 77") != NULL);
+    options.os_cache = TILEKEEP_OS_CACHE_KEEP;
+    FAILS(INVALID, tilekeep_open(path, &options, &dataset));
+    CHECK(strstr(tilekeep_last_error(), "access 77") != NULL && dataset == NULL);
+}
+
 int main(int argc, char **argv)
 {
-    CHECK(argc == 2);
+    CHECK(argc == 3);
     CHECK(strlen(tilekeep_version()) >= 5 && tilekeep_last_error()[0] == '\0');
     blocks_are_copied_and_lent();
     windows_and_tiles();
     wrong_calls_are_errors();
     files_are_opened(argv[1]);
+    mapped_files_lend_their_blocks(argv[2]);
     puts("ok");
     return 0;
 }

@@ -8,29 +8,40 @@ use super::directory::ByteOrder;
 use super::image::{Image, Predictor, Ycbcr};
 use super::tags::Compression;
 
-/// Decodes the stored bytes in `scratch.bytes` into `out`, all rows that `layout` has memory for.
+/// Decodes the stored bytes of a block into `out`, all rows that `layout` has memory for. The bytes are those that are
+/// `lent`, otherwise those in `scratch.bytes`.
 ///
 /// `out` must have `layout.bytes` bytes; every one of them is written, or an error is returned. What `scratch.bytes`
 /// holds afterwards is unspecified.
-pub(super) fn decode(image: &Image, layout: &BlockLayout, scratch: &mut Scratch, out: &mut [u8]) -> Result<()> {
+pub(super) fn decode(
+    image: &Image,
+    layout: &BlockLayout,
+    mut lent: Option<&[u8]>,
+    scratch: &mut Scratch,
+    out: &mut [u8],
+) -> Result<()> {
     let Scratch { bytes, decoded, contexts } = scratch;
     if image.storage.compression == Compression::Jpeg {
-        return decode_jpeg(image, layout, bytes, contexts, decoded, out);
+        return decode_jpeg(image, layout, lent.unwrap_or(bytes), contexts, decoded, out);
     }
     if image.storage.fill_order_reversed {
+        if let Some(lent) = lent.take() {
+            bytes.clear();
+            bytes.extend_from_slice(lent);
+        }
         codec::bytes::reverse_bits(bytes);
     }
     let row_bytes = image.stored_row_bytes().ok_or_else(|| Error::limit("a row of a block is too long"))?;
     if let Some(ycbcr) = &image.storage.ycbcr {
-        return decode_ycbcr(image, ycbcr, layout, row_bytes, scratch, out);
+        return decode_ycbcr(image, ycbcr, layout, row_bytes, lent, scratch, out);
     }
     if stored_as_presented(image, layout) {
-        decompress(image, bytes, contexts, out, row_bytes * layout.height as usize)?;
+        decompress(image, lent.unwrap_or(bytes), contexts, out, row_bytes * layout.height as usize)?;
         return finish_samples(image, out, row_bytes, bytes);
     }
     decoded.clear();
     decoded.resize(row_bytes * (layout.bytes / layout.row_stride), 0);
-    decompress(image, bytes, contexts, decoded, row_bytes * layout.height as usize)?;
+    decompress(image, lent.unwrap_or(bytes), contexts, decoded, row_bytes * layout.height as usize)?;
     finish_samples(image, decoded, row_bytes, bytes)?;
     widen(image, layout, decoded, row_bytes, out)
 }
@@ -40,6 +51,13 @@ pub(super) fn stored_as_presented(image: &Image, layout: &BlockLayout) -> bool {
     image.storage.ycbcr.is_none()
         && image.storage.bits as usize == image.sample.bytes() * 8
         && image.stored_row_bytes() == Some(layout.row_stride)
+}
+
+/// Whether the stored bytes are the block's, but for the [order](is_turned) of bytes in a sample.
+pub(super) fn stored_in_place(image: &Image, layout: &BlockLayout) -> bool {
+    image.storage.compression == Compression::None
+        && !image.storage.fill_order_reversed
+        && stored_as_presented(image, layout)
 }
 
 /// Undoes the compression. Data for the first `needed` bytes must be there; some writers leave out the rows of a tile
@@ -88,10 +106,20 @@ fn finish_samples(image: &Image, samples: &mut [u8], row_bytes: usize, spare: &m
 
 /// Native byte order for samples of whole bytes; those of 24 bits are turned round when they are widened.
 pub(super) fn finish_order(image: &Image, samples: &mut [u8]) {
-    if !image.storage.order.is_native() && image.storage.bits.is_multiple_of(8) && image.storage.bits != 24 {
-        let parts = if image.sample.is_complex() { 2 } else { 1 };
-        codec::bytes::swap_in_place(samples, image.storage.bits as usize / 8 / parts);
+    if is_turned(image) && image.storage.bits != 24 {
+        codec::bytes::swap_in_place(samples, part_bytes(image));
     }
+}
+
+/// Whether samples of whole bytes are stored in the other order than the machine's.
+pub(super) fn is_turned(image: &Image) -> bool {
+    !image.storage.order.is_native() && image.storage.bits.is_multiple_of(8) && part_bytes(image) > 1
+}
+
+/// Bytes of a stored number: half of a complex sample.
+fn part_bytes(image: &Image) -> usize {
+    let parts = if image.sample.is_complex() { 2 } else { 1 };
+    image.storage.bits as usize / 8 / parts
 }
 
 /// Samples of other widths become the type they are presented as.
@@ -118,6 +146,7 @@ fn decode_ycbcr(
     ycbcr: &Ycbcr,
     layout: &BlockLayout,
     row_bytes: usize,
+    lent: Option<&[u8]>,
     scratch: &mut Scratch,
     out: &mut [u8],
 ) -> Result<()> {
@@ -125,7 +154,7 @@ fn decode_ycbcr(
     let unit_rows = |n_rows| ycbcr.subsampling.rows(n_rows);
     decoded.clear();
     decoded.resize(row_bytes * unit_rows(layout.bytes / layout.row_stride), 0);
-    decompress(image, bytes, contexts, decoded, row_bytes * unit_rows(layout.height as usize))?;
+    decompress(image, lent.unwrap_or(bytes), contexts, decoded, row_bytes * unit_rows(layout.height as usize))?;
     finish_samples(image, decoded, row_bytes, bytes)?;
     codec::ycbcr::to_rgb(&ycbcr.conversion, ycbcr.subsampling, decoded, image.level.block_width as usize, out)
 }

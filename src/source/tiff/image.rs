@@ -20,6 +20,8 @@ pub(super) struct Image {
     pub(super) interleave: Interleave,
     pub(super) photometric: u64,
     pub(super) storage: Storage,
+    /// Blocks in a row, and in a plane.
+    n_blocks: (u64, u64),
     offsets: LazyArray,
     /// Absent from some files of one uncompressed strip.
     byte_counts: Option<LazyArray>,
@@ -93,10 +95,11 @@ impl Image {
         let n_planes = if interleave == Interleave::Band { n_bands } else { 1 };
         let (level, tiled) = level(parser, directory, width, height)?;
 
-        let wanted = u64::from(level.cols()) * u64::from(level.rows());
-        let wanted = wanted
+        let n_blocks = (u64::from(level.cols()), u64::from(level.cols()) * u64::from(level.rows()));
+        let wanted = n_blocks
+            .1
             .checked_mul(n_planes)
-            .ok_or_else(|| Error::limit(format!("{wanted} blocks in each of {n_planes} planes")))?;
+            .ok_or_else(|| Error::limit(format!("{} blocks in each of {n_planes} planes", n_blocks.1)))?;
         let array = |choices: [u16; 2]| -> Result<Option<LazyArray>> {
             let entry = choices.iter().find_map(|tag| directory.entry(*tag));
             entry.map(|entry| LazyArray::new(*entry, parser.header.order, wanted, file_len)).transpose()
@@ -110,7 +113,7 @@ impl Image {
             array(offsets)?.ok_or_else(|| Error::corrupt(format!("directory at {}: no offsets", directory.offset)))?;
         let byte_counts = array(byte_counts)?;
         let n_bands = n_bands as u32;
-        Ok(Self { level, n_bands, sample, interleave, photometric, storage, offsets, byte_counts })
+        Ok(Self { level, n_bands, sample, interleave, photometric, storage, n_blocks, offsets, byte_counts })
     }
 
     /// Bytes that the image may hold beside itself.
@@ -121,8 +124,8 @@ impl Image {
 
     /// Where the stored bytes of a block are.
     pub(super) fn stored(&self, reader: &dyn crate::source::ReadAt, plane: u32, col: u32, row: u32) -> Result<Stored> {
-        let per_plane = u64::from(self.level.cols()) * u64::from(self.level.rows());
-        let index = u64::from(plane) * per_plane + u64::from(row) * u64::from(self.level.cols()) + u64::from(col);
+        let (per_row, per_plane) = self.n_blocks;
+        let index = u64::from(plane) * per_plane + u64::from(row) * per_row + u64::from(col);
         let offset = self.offsets.get(reader, index)?;
         let len = self.byte_counts.as_ref().map(|counts| counts.get(reader, index)).transpose()?;
         Ok(match (offset, len) {

@@ -15,10 +15,11 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::grid::BlockId;
-use crate::memory::{Charge, Class, Ledger};
+use crate::memory::{Charge, Class, Ledger, LentBytes};
 use crate::sync::Arc;
 
-use super::file::DiskFile;
+use super::access::FileUse;
+use super::file::open_file;
 use super::scratch::ScratchPool;
 use super::{Limits, Nodata, ReadAt, ReadContext, SourceInfo, TileSource, check_block};
 use directory::Parser;
@@ -39,6 +40,8 @@ pub(super) struct TiffSource {
 struct LevelImage {
     reader: Arc<dyn ReadAt>,
     image: Image,
+    /// Whether `reader` has the file in memory.
+    lent: bool,
 }
 
 impl TiffSource {
@@ -47,8 +50,9 @@ impl TiffSource {
         directory::Header::matches(head)
     }
 
-    /// Reads the directories of `reader`, and of the overview file beside `path` if the file stores no overview.
-    pub(super) fn open(reader: Arc<dyn ReadAt>, path: Option<&Path>, limits: Limits) -> Result<Self> {
+    /// Reads the directories of `reader`. If it stores no overview and is the file at a `place`, those of the overview
+    /// file beside it are read too.
+    pub(super) fn open(reader: Arc<dyn ReadAt>, place: Option<(&Path, FileUse)>, limits: Limits) -> Result<Self> {
         let parser = Parser::new(&*reader, limits)?;
         let directories = parser.chain(parser.header.first)?;
         let first = &directories[0];
@@ -77,11 +81,11 @@ impl TiffSource {
 
         let mut overviews = overviews(&parser, &directories, &reader);
         if overviews.is_empty()
-            && let Some(path) = path
+            && let Some((path, file_use)) = place
         {
-            overviews = external_overviews(path, limits);
+            overviews = external_overviews(path, file_use, limits);
         }
-        let mut images = vec![LevelImage { reader: Arc::clone(&reader), image: base }];
+        let mut images = vec![LevelImage::new(&reader, base)];
         overviews.sort_by_key(|o| std::cmp::Reverse((o.image.level.width, o.image.level.height)));
         for overview in overviews {
             if overview.fits(&images) && check_block_bytes(&overview.image, limits).is_ok() {
@@ -93,17 +97,33 @@ impl TiffSource {
         let metadata = Ledger::process().charge(Class::Metadata, memory);
         Ok(Self { info, images, scratch: ScratchPool::default(), _metadata: metadata })
     }
+}
 
-    /// Reads the stored bytes of a block into `scratch.bytes`.
-    fn read_stored(
-        &self,
-        level: &LevelImage,
-        (offset, len): (u64, Option<u64>),
-        decoded: u64,
-        bytes: &mut Vec<u8>,
-    ) -> Result<()> {
-        let compression = level.image.storage.compression;
-        let file_len = level.reader.len();
+impl LevelImage {
+    fn new(reader: &Arc<dyn ReadAt>, image: Image) -> Self {
+        Self { reader: Arc::clone(reader), image, lent: reader.lend(0, 0).is_some() }
+    }
+
+    /// Whether the image is a coarser picture of the same samples as the first of `finer`.
+    fn fits(&self, finer: &[Self]) -> bool {
+        let (base, last) = (&finer[0].image, &finer[finer.len() - 1].image);
+        let image = &self.image;
+        image.n_bands == base.n_bands
+            && image.sample == base.sample
+            && image.interleave == base.interleave
+            && (image.level.width, image.level.height) != (last.level.width, last.level.height)
+            && image.level.width <= last.level.width
+            && image.level.height <= last.level.height
+    }
+
+    fn stored(&self, at: BlockId) -> Result<Stored> {
+        self.image.stored(&*self.reader, at.plane, at.col, at.row)
+    }
+
+    /// How many of the stored bytes of a block are looked at, which decode to `decoded` bytes.
+    fn len_to_read(&self, offset: u64, len: Option<u64>, decoded: u64) -> Result<usize> {
+        let compression = self.image.storage.compression;
+        let file_len = self.reader.len();
         let left = file_len.saturating_sub(offset);
         // No byte count: what is left of the file, which can be more than the block needs. Some writers state more than
         // there is of a block; decoders stop when the block is full.
@@ -120,23 +140,14 @@ impl TiffSource {
                 compression.name()
             )));
         }
-        bytes.clear();
-        bytes.resize(len as usize, 0);
-        level.reader.read_at(offset, bytes)
+        usize::try_from(len).map_err(|_| Error::limit(format!("{len} bytes of a block")))
     }
-}
 
-impl LevelImage {
-    /// Whether the image is a coarser picture of the same samples as the first of `finer`.
-    fn fits(&self, finer: &[Self]) -> bool {
-        let (base, last) = (&finer[0].image, &finer[finer.len() - 1].image);
-        let image = &self.image;
-        image.n_bands == base.n_bands
-            && image.sample == base.sample
-            && image.interleave == base.interleave
-            && (image.level.width, image.level.height) != (last.level.width, last.level.height)
-            && image.level.width <= last.level.width
-            && image.level.height <= last.level.height
+    /// Reads the bytes of a block by position.
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        self.reader.read_at(offset, out)?;
+        self.reader.was_read(offset, out.len() as u64);
+        Ok(())
     }
 }
 
@@ -170,15 +181,14 @@ fn overview(parser: &Parser<'_>, directory: &directory::Directory, reader: &Arc<
         return None;
     }
     let image = Image::parse(parser, directory, reader.len()).ok()?;
-    Some(LevelImage { reader: Arc::clone(reader), image })
+    Some(LevelImage::new(reader, image))
 }
 
 /// The images of the file whose name is that of the raster with `.ovr` at its end.
-fn external_overviews(path: &Path, limits: Limits) -> Vec<LevelImage> {
+fn external_overviews(path: &Path, file_use: FileUse, limits: Limits) -> Vec<LevelImage> {
     let mut name = path.as_os_str().to_owned();
     name.push(".ovr");
-    let Ok(file) = DiskFile::open(&PathBuf::from(name)) else { return Vec::new() };
-    let reader: Arc<dyn ReadAt> = Arc::new(file);
+    let Ok((reader, _)) = open_file(&PathBuf::from(name), file_use) else { return Vec::new() };
     let Ok(parser) = Parser::new(&*reader, limits) else { return Vec::new() };
     let Ok(directories) = parser.chain(parser.header.first) else { return Vec::new() };
     let is_mask = |directory: &directory::Directory| {
@@ -188,7 +198,7 @@ fn external_overviews(path: &Path, limits: Limits) -> Vec<LevelImage> {
         .iter()
         .filter(|directory| !is_mask(directory))
         .filter_map(|directory| Image::parse(&parser, directory, reader.len()).ok())
-        .map(|image| LevelImage { reader: Arc::clone(&reader), image })
+        .map(|image| LevelImage::new(&reader, image))
         .collect()
 }
 
@@ -200,32 +210,57 @@ impl TileSource for TiffSource {
     fn read_block(&self, at: BlockId, out: &mut [u8], _context: &mut ReadContext<'_>) -> Result<()> {
         let layout = check_block(&self.info, at, out)?;
         let level = &self.images[at.level as usize];
-        let (offset, len) = match level.image.stored(&*level.reader, at.plane, at.col, at.row)? {
+        let (offset, len) = match level.stored(at)? {
             Stored::Sparse => {
                 fill(out, self.info.nodata, &layout);
                 return Ok(());
             }
             Stored::At { offset, len } => (offset, len),
         };
-        let uncompressed = level.image.storage.compression == tags::Compression::None;
-        if uncompressed
-            && !level.image.storage.fill_order_reversed
-            && decode::stored_as_presented(&level.image, &layout)
-        {
+        if decode::stored_in_place(&level.image, &layout) {
             if let Some(len) = len.filter(|len| *len < out.len() as u64) {
                 return Err(Error::corrupt(format!("{len} bytes are stored of {}", out.len())));
             }
-            level.reader.read_at(offset, out)?;
+            level.read(offset, out)?;
             decode::finish_order(&level.image, out);
             return Ok(());
         }
         let stored_bytes = level.image.stored_bytes(layout.bytes / layout.row_stride);
         let stored_bytes = stored_bytes.ok_or_else(|| Error::limit("a block is too large"))?;
+        let len = level.len_to_read(offset, len, stored_bytes as u64)?;
+        let lent = level.reader.lend(offset, len);
         self.scratch.with(|counted| {
             let scratch = &mut counted.scratch;
-            self.read_stored(level, (offset, len), stored_bytes as u64, &mut scratch.bytes)?;
-            decode::decode(&level.image, &layout, scratch, out)
+            if lent.is_none() {
+                // All of them are written, so those that are there need not be zeros.
+                scratch.bytes.resize(len, 0);
+                level.read(offset, &mut scratch.bytes)?;
+            }
+            decode::decode(&level.image, &layout, lent.as_deref(), scratch, out)
         })
+    }
+
+    fn lend(&self, at: BlockId) -> Option<LentBytes<'_>> {
+        let level = self.images.get(at.level as usize).filter(|level| level.lent)?;
+        let layout = self.info.block_layout(at).ok()?;
+        if !decode::stored_in_place(&level.image, &layout) || decode::is_turned(&level.image) {
+            return None;
+        }
+        match level.stored(at).ok()? {
+            Stored::At { offset, len } if len.is_none_or(|len| len >= layout.bytes as u64) => {
+                level.reader.lend(offset, layout.bytes)
+            }
+            _ => None,
+        }
+    }
+
+    /// May read the pages of the offset arrays that name the block, as reading the block would.
+    fn will_need(&self, at: BlockId) {
+        let Ok(layout) = self.info.block_layout(at) else { return };
+        let level = &self.images[at.level as usize];
+        if let Ok(Stored::At { offset, len }) = level.stored(at) {
+            level.reader.will_need(offset, len.unwrap_or(layout.bytes as u64));
+        }
     }
 }
 
