@@ -424,7 +424,8 @@ typedef struct tilekeep_cache_stats {
     uint64_t siblings;
     // Blocks forgotten to make room.
     uint64_t evictions;
-    // Blocks handed out without being kept, because the budget had no room.
+    // Blocks handed out without being kept: because the budget had no room, because the reader only passed through, or
+    // because reading them is a copy of what the system keeps and they were read for the first time.
     uint64_t uncached;
     // Blocks kept.
     uint64_t entries;

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tiff_writer::{Blocks, Compression, Format, Image, Kind, Order, TiffWriter, Values};
 use tilekeep::{
-    Access, BlockId, Dataset, Error, ErrorKind, LentBytes, Level, MemorySource, OpenOptions, OsCache, ReadContext,
-    Result, SampleType, SourceInfo, TileSource, Window, WindowRequest, check_block, conformance,
+    Access, BlockId, CachePolicy, Dataset, Error, ErrorKind, LentBytes, Level, MemorySource, OpenOptions, OsCache,
+    ReadContext, Result, SampleType, SourceInfo, TileSource, Window, WindowRequest, check_block, conformance,
 };
 
 #[path = "../examples/support/tiff_writer.rs"]
@@ -511,4 +511,35 @@ fn compressed_blocks_of_a_mapped_file_are_decoded_without_reading() {
     let image = Image { compression: Compression::Deflate, ..u16_tiles() };
     let Some(calls) = traced("mapped.tif", &image, &["read", "fadvise64("]) else { return };
     assert!(calls.is_empty(), "{calls:#?}");
+}
+
+#[test]
+fn a_block_that_is_a_copy_of_what_the_system_keeps_is_kept_when_it_is_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, compression, kind| {
+        let path = dir.path().join(name);
+        let large = Image { blocks: Blocks::Tiles(256, 256), kind, compression, ..Image::new(600, 600) };
+        write(&path, Format::default(), &[large]);
+        path
+    };
+    let plain = write("plain.tif", Compression::None, Kind::U16);
+    let deflate = write("deflate.tif", Compression::Deflate, Kind::U16);
+    // Blocks kept after they were read once, twice, three times, and loads by then.
+    let kept = |path: &Path, options: OpenOptions| {
+        let dataset = Dataset::open_with(path, &options).unwrap();
+        let stats = [(); 3].map(|()| {
+            all_blocks(&dataset, 0).into_iter().for_each(|at| drop(dataset.block(at).unwrap()));
+            dataset.stats()
+        });
+        (stats.map(|stats| stats.entries), stats[2].loads, stats[2].redundant_loads)
+    };
+    let options = OpenOptions::default();
+    assert_eq!(kept(&plain, options), ([0, 9, 9], 18, 9));
+    assert_eq!(kept(&deflate, options), ([9, 9, 9], 9, 0));
+    // What a client says in so many words is done.
+    assert_eq!(kept(&plain, options.cache_policy(CachePolicy::Lru)), ([9, 9, 9], 9, 0));
+    assert_eq!(kept(&plain, options.os_cache(OsCache::Drop)), ([9, 9, 9], 9, 0));
+    let dataset = Dataset::open(&plain).unwrap();
+    drop(dataset.lock_block((0, 1, 1)).unwrap());
+    assert_eq!(dataset.stats().entries, 1);
 }

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use common::{data_dir, read_all, real_files};
 use tiff_writer::{Blocks, Compression, Format, Geo, Image, Kind, Order, TiffWriter};
 use tilekeep::{
-    BlockId, Dataset, ErrorKind, Interleave, Limits, MemorySource, OpenOptions, Result, SampleType, TileRequest,
-    Window, WindowRequest, open_reader,
+    BlockId, CachePolicy, Dataset, ErrorKind, Interleave, Limits, MemorySource, OpenOptions, Result, SampleType,
+    TileRequest, Window, WindowRequest, open_reader,
 };
 
 #[allow(dead_code)]
@@ -578,7 +578,7 @@ fn a_file_that_is_cut_while_open_fails_where_it_is_gone_and_nowhere_else() {
         let path = dir.path().join("cut.tif");
         write_numbered(&path, compression, 10);
         let whole = fs::read(&path).unwrap();
-        let dataset = Dataset::open(&path).unwrap();
+        let dataset = Dataset::open_with(&path, &OpenOptions::default().cache_policy(CachePolicy::Lru)).unwrap();
         assert_block(&dataset, 4, 14);
         // The stored bytes of the blocks come first and take the same space each.
         let tile = if compression == Compression::None { 64 * 64 } else { whole.len() as u64 / 6 };

@@ -78,6 +78,9 @@ pub(crate) struct Cache<K: Copy + Eq + Hash, V> {
 pub(crate) enum Mode {
     /// For a moment: when the budget has no room the value is handed out and forgotten.
     Use,
+    /// As `Use`, where loading is said to be no more than a copy: the default policy keeps a value only when it is loaded
+    /// again, as long as that is so.
+    Copy,
     /// As `Use`, by somebody who reads everything once: the entry goes soon, and others are not pushed out for it.
     Sequential,
     /// As `Use`, without leaving a trace: what is absent is not kept, what is there gets no younger.
@@ -383,8 +386,12 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
     ) -> Result<Pinned<K, V, &Self>> {
         self.drain(&mut state);
         state.note_miss(hash_of(&key), weight, mode);
-        let (mut room, evicted) =
-            if mode == Mode::Passing { (false, Vec::new()) } else { self.make_room(&mut state, weight) };
+        let keeps = match mode {
+            Mode::Passing => false,
+            Mode::Copy => state.keeps_copy(hash_of(&key)),
+            Mode::Use | Mode::Sequential | Mode::Lock => true,
+        };
+        let (mut room, evicted) = if keeps { self.make_room(&mut state, weight) } else { (false, Vec::new()) };
         if !room && mode == Mode::Lock {
             let (locked, max) = (state.bytes + state.loading_bytes, state.max_bytes);
             drop(state);

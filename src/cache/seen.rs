@@ -34,6 +34,12 @@ impl Seen {
         }
     }
 
+    /// Whether the key was loaded before, as far as is remembered.
+    pub(super) fn contains(&self, hash: u64) -> bool {
+        let print = hash as u32;
+        print != 0 && !self.places.is_empty() && self.find(print).is_ok()
+    }
+
     pub(super) fn memory_bytes(&self) -> usize {
         self.places.capacity() * size_of::<u32>()
     }

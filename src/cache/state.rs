@@ -30,6 +30,8 @@ pub(super) struct State<K, V> {
     /// Of the last use that was noted.
     clock: u64,
     worth: Worth,
+    /// Whether the policy asks what a load costs.
+    weighs_cost: bool,
     seen: Seen,
     /// Bytes of entries.
     pub(super) bytes: u64,
@@ -64,6 +66,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
             account,
             clock: 0,
             worth: Worth::default(),
+            weighs_cost: kind == CachePolicy::Adaptive,
             seen: Seen::default(),
             bytes: 0,
             parked_bytes: 0,
@@ -148,6 +151,12 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
             evicted.extend(self.evict(slot, slots, index));
         }
         (true, evicted)
+    }
+
+    /// Whether a value is worth keeping that is said to cost no more to load than to copy: to fill new memory costs more
+    /// than several such loads.
+    pub(super) fn keeps_copy(&self, hash: u64) -> bool {
+        !self.weighs_cost || !self.worth.is_copy() || self.seen.contains(hash)
     }
 
     /// A load is over that took so long.
@@ -295,6 +304,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
             old.for_each(&mut |slot| order.push(slot));
         }
         self.policy = kind.build(self.max_bytes);
+        self.weighs_cost = kind == CachePolicy::Adaptive;
         let mut evicted = Vec::new();
         for slot in order {
             let Meta { hash, bytes, .. } = self.metas[slot as usize];

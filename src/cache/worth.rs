@@ -9,6 +9,9 @@ const COPY: f32 = 0.25;
 /// more about the last minute than about the next: ranked by it without an upper bound, a viewer of four images lost 5 to
 /// 12 % of its hits, and what is read once only was no less in the way.
 const USED_AGAIN: f32 = 1.0 / 16.0;
+/// A load that is said to be a copy is believed up to so many nanoseconds a byte: into new memory a copy costs more than
+/// into old, but a disk or a network that has to be asked costs more than that.
+const MOST_OF_A_COPY: f32 = 1.0;
 /// What an entry is worth that nobody ever came back for, beside one that is used again.
 const LEAST: f32 = 1.0 / 256.0;
 
@@ -47,6 +50,11 @@ impl Worth {
         self.reuse += (ratio.min(8.0) - self.reuse) / 8.0;
         (self.hits, self.loads) = (0, 0);
         Some(self.value())
+    }
+
+    /// Whether loads cost no more than copies.
+    pub(super) fn is_copy(&self) -> bool {
+        self.cost <= MOST_OF_A_COPY
     }
 
     fn value(&self) -> f32 {

@@ -198,9 +198,18 @@ impl Dataset {
             self.core.mapped.add_one();
             return Ok(BlockRef { loan: Loan::Source(block), cache });
         }
-        let mode = self.core.advised.mode(at, mode);
+        let mode = match self.core.advised.mode(at, mode) {
+            Mode::Use if self.is_a_copy(at) => Mode::Copy,
+            mode => mode,
+        };
         let pin = cache.get_or_load(at, weight(&layout), mode, || self.load(at, &layout)).map_err(say)?;
         Ok(BlockRef { loan: Loan::Cache(pin), cache })
+    }
+
+    fn is_a_copy(&self, at: BlockId) -> bool {
+        let Origin::Stored(level) = self.core.origins[at.level as usize] else { return false };
+        // A source that panics says so when it reads.
+        unharmed(|| Ok(self.core.source.is_a_copy(BlockId { level, ..at }))).unwrap_or(false)
     }
 
     fn lent_by_source(&self, at: BlockId) -> Result<Option<LentBytes<'_>>> {

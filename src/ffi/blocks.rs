@@ -165,7 +165,8 @@ pub struct tilekeep_cache_stats {
     pub siblings: u64,
     /// Blocks forgotten to make room.
     pub evictions: u64,
-    /// Blocks handed out without being kept, because the budget had no room.
+    /// Blocks handed out without being kept: because the budget had no room, because the reader only passed through, or
+    /// because reading them is a copy of what the system keeps and they were read for the first time.
     pub uncached: u64,
     /// Blocks kept.
     pub entries: u64,

@@ -44,6 +44,11 @@ pub trait ReadAt: Send + Sync {
     /// Hears that these bytes were read as part of a block, and that whoever read them keeps what was made of them.
     /// Advice, as [`will_need`](Self::will_need).
     fn was_read(&self, _offset: u64, _len: u64) {}
+
+    /// Whether the operating system keeps bytes that were read, so that reading them again is a copy. `false` by default.
+    fn is_kept_by_system(&self) -> bool {
+        false
+    }
 }
 
 impl<R: ReadAt + ?Sized> ReadAt for Arc<R> {
@@ -65,6 +70,10 @@ impl<R: ReadAt + ?Sized> ReadAt for Arc<R> {
 
     fn was_read(&self, offset: u64, len: u64) {
         (**self).was_read(offset, len);
+    }
+
+    fn is_kept_by_system(&self) -> bool {
+        (**self).is_kept_by_system()
     }
 }
 
@@ -161,6 +170,10 @@ impl ReadAt for DiskFile {
             let start = offset - offset % OS_UNIT;
             advise(&self.file, start, len.saturating_add(offset - start), Advice::DontNeed);
         }
+    }
+
+    fn is_kept_by_system(&self) -> bool {
+        self.os_cache == OsCache::Keep
     }
 }
 

@@ -62,6 +62,13 @@ pub trait TileSource: Send + Sync {
     /// Hears that the block `at` will be read soon. Advice: nothing by default, and no failure is reported. It must not
     /// wait for the block to be there.
     fn will_need(&self, _at: BlockId) {}
+
+    /// Whether to read the block `at` is to copy bytes that the operating system keeps in a cache of its own, without
+    /// decoding them. The default policy keeps such blocks only when they are read again, as long as reading is measured
+    /// to be as cheap as that. `false` by default.
+    fn is_a_copy(&self, _at: BlockId) -> bool {
+        false
+    }
 }
 
 impl<S: TileSource + ?Sized> TileSource for std::sync::Arc<S> {
@@ -80,6 +87,9 @@ impl<S: TileSource + ?Sized> TileSource for std::sync::Arc<S> {
     fn will_need(&self, at: BlockId) {
         (**self).will_need(at);
     }
+    fn is_a_copy(&self, at: BlockId) -> bool {
+        (**self).is_a_copy(at)
+    }
 }
 
 impl<S: TileSource + ?Sized> TileSource for Box<S> {
@@ -97,6 +107,9 @@ impl<S: TileSource + ?Sized> TileSource for Box<S> {
 
     fn will_need(&self, at: BlockId) {
         (**self).will_need(at);
+    }
+    fn is_a_copy(&self, at: BlockId) -> bool {
+        (**self).is_a_copy(at)
     }
 }
 

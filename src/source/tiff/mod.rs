@@ -254,6 +254,12 @@ impl TileSource for TiffSource {
         }
     }
 
+    fn is_a_copy(&self, at: BlockId) -> bool {
+        let Some(level) = self.images.get(at.level as usize) else { return false };
+        let in_place = |layout| decode::stored_in_place(&level.image, &layout) && !decode::is_turned(&level.image);
+        level.reader.is_kept_by_system() && self.info.block_layout(at).is_ok_and(in_place)
+    }
+
     /// May read the pages of the offset arrays that name the block, as reading the block would.
     fn will_need(&self, at: BlockId) {
         let Ok(layout) = self.info.block_layout(at) else { return };
