@@ -29,11 +29,11 @@ impl Map {
     /// Addresses that get memory in part, page by page.
     pub(super) fn sparse(len: usize) -> Option<Self> {
         let map = Self::new(MmapOptions::new().len(len).no_reserve_swap())?;
-        // A cache that fills takes a page fault for every 2 MiB instead of one for every 4 KiB, which cost as much as
-        // two copies of the blocks. Regions fill from the front, so that little is taken for neighbours yet to come; what
-        // is given back in smaller parts is taken from the process at once, and put to other use by the kernel when it
-        // needs it. A kernel without huge pages does not know the advice, and needs none.
-        let _ = map.map.advise(Advice::HugePage);
+        // With huge pages a block would take the memory of its neighbours too, and what is given back in parts would
+        // stay with the process in truth. They make a cache fill at a fifth of the faults; but where a hypervisor takes
+        // back free memory, which it does in such pages, each of them then costs more than all the faults it saves. A
+        // kernel without them does not know the advice, and needs none.
+        let _ = map.map.advise(Advice::NoHugePage);
         Some(map)
     }
 
