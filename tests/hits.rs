@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use tiff_writer::{Blocks, Format, Image, TiffWriter};
-use tilekeep::{Dataset, OpenOptions, Window, WindowRequest};
+use tilekeep::{CachePolicy, Dataset, MemorySource, OpenOptions, SampleType, Window, WindowRequest};
 
 #[path = "../examples/support/tiff_writer.rs"]
 #[allow(dead_code)]
@@ -119,6 +119,34 @@ fn a_block_of_a_mapped_file_is_lent_without_an_allocation() {
     let before = ALLOCATIONS.get();
     hit(&dataset, 1000, &mut pixels);
     assert_eq!((ALLOCATIONS.get() - before, dataset.stats().loads, dataset.stats().mapped), (0, 0, 3003));
+}
+
+/// The policy follows hits most closely when room is scarce.
+#[test]
+fn a_hit_allocates_nothing_when_the_cache_is_full_either() {
+    for policy in CachePolicy::ALL.into_iter().filter(|policy| *policy != CachePolicy::None) {
+        let source = MemorySource::new(64 * 8, 64 * 8, 1, SampleType::U8, (8, 8), vec![77; 64 * 8 * 64 * 8]).unwrap();
+        let options = OpenOptions::default().cache_max_bytes(1500 * (64 + Dataset::BLOCK_OVERHEAD));
+        let dataset = Dataset::from_source(source, &options.cache_policy(policy)).unwrap();
+        let read = |blocks: std::ops::Range<u32>| {
+            let before = (dataset.stats().loads, ALLOCATIONS.get());
+            blocks.for_each(|i| drop(dataset.lock_block((0, i % 64, i / 64)).unwrap()));
+            (dataset.stats().loads - before.0, ALLOCATIONS.get() - before.1)
+        };
+        for _ in 0..3 {
+            read(0..4096);
+            read(3000..4000);
+        }
+        let mut hits = 0;
+        for _ in 0..20 {
+            for block in 3000..4000 {
+                let (loads, allocations) = read(block..block + 1);
+                assert!(loads > 0 || allocations == 0, "{policy:?}");
+                hits += u64::from(loads == 0);
+            }
+        }
+        assert!(hits > 10_000, "{policy:?}: {hits}");
+    }
 }
 
 const CHILD: &str = "TILEKEEP_TEST_FILE_TO_HIT";

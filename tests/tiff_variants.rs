@@ -9,8 +9,8 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use tiff_writer::{Blocks, Compression, Format, Geo, Image, Kind, Order, TiffWriter, Values};
 use tilekeep::{
-    BlockId, ColorInterpretation, Dataset, EdgeBlocks, ErrorKind, GeoKeyValue, Geotransform, Interleave, Layout,
-    Limits, Nodata, OpenOptions, SampleType, WindowRequest, conformance, open_path, open_reader,
+    BlockId, CachePolicy, ColorInterpretation, Dataset, EdgeBlocks, ErrorKind, GeoKeyValue, Geotransform, Interleave,
+    Layout, Limits, Nodata, OpenOptions, SampleType, WindowRequest, conformance, open_path, open_reader,
 };
 
 #[allow(dead_code)]
@@ -836,7 +836,9 @@ fn levels_between_stored_ones_that_are_far_apart_are_made() {
 fn each_block_of_a_pyramid_is_made_once() {
     let folder = Folder::new();
     let image = Image { blocks: Blocks::Tiles(64, 64), ..Image::new(601, 402) };
-    let dataset = Dataset::open(folder.write(Format::default(), &image, &Pixels::new(&image, 8))).unwrap();
+    let path = folder.write(Format::default(), &image, &Pixels::new(&image, 8));
+    // The default policy keeps uncompressed blocks only when they are read again.
+    let dataset = Dataset::open_with(path, &OpenOptions::default().cache_policy(CachePolicy::Lru)).unwrap();
     let counts: Vec<_> = dataset.levels().iter().map(|l| u64::from(l.cols() * l.rows())).collect();
     assert_eq!(counts, [70, 20, 6]);
     read(&dataset, 2, Interleave::Pixel).unwrap();

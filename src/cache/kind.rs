@@ -92,7 +92,7 @@ impl CachePolicy {
             Self::ClockPro => Box::<ClockPro>::default(),
             Self::None => return None,
         };
-        policy.set_max_bytes(max_bytes);
+        policy.set_max_bytes(max_bytes, &Vec::new());
         Some(policy)
     }
 }

@@ -9,17 +9,18 @@ use std::ops::Deref;
 use crate::sync::Arc;
 
 use super::Cache;
+use super::slots::Place;
 
 /// A value that stays while this lives. `C` is how the cache is held: borrowed, or shared when the pin must be able
 /// to outlive whoever made it.
 pub(crate) struct Pinned<K: Copy + Eq + Hash, V, C: Deref<Target = Cache<K, V>>> {
     cache: C,
-    pub(super) held: Held<V>,
+    pub(super) held: Held<K, V>,
 }
 
-pub(super) enum Held<V> {
-    /// The entry in this slot, which has a pin for this.
-    Slot(u32),
+pub(super) enum Held<K, V> {
+    /// The entry at this place in the cache's slots, which has a pin for this.
+    Slot(Place<K, V>),
     /// A value that the cache does not keep.
     Loose(Arc<V>),
     /// Given on to another pin.
@@ -29,7 +30,7 @@ pub(super) enum Held<V> {
 impl<K: Copy + Eq + Hash, V, C: Deref<Target = Cache<K, V>>> Pinned<K, V, C> {
     /// Takes over the pin that `held` stands for.
     #[inline]
-    pub(super) fn new(cache: C, held: Held<V>) -> Self {
+    pub(super) fn new(cache: C, held: Held<K, V>) -> Self {
         Self { cache, held }
     }
 
@@ -55,8 +56,9 @@ impl<K: Copy + Eq + Hash, V, C: Deref<Target = Cache<K, V>>> Deref for Pinned<K,
     #[inline]
     fn deref(&self) -> &V {
         match &self.held {
-            // SAFETY: the pin is taken back when `self` is dropped or gives it on, and then the borrow is over.
-            Held::Slot(slot) => unsafe { self.cache.slots.value(*slot) },
+            // SAFETY: the place is of this cache, and the pin is taken back when `self` is dropped or gives it on, and
+            // then the borrow is over.
+            Held::Slot(place) => unsafe { self.cache.slots.value(*place) },
             Held::Loose(value) => value,
             Held::Nothing => unreachable!("a pin that was given on is not looked at"),
         }
@@ -66,8 +68,12 @@ impl<K: Copy + Eq + Hash, V, C: Deref<Target = Cache<K, V>>> Deref for Pinned<K,
 impl<K: Copy + Eq + Hash, V, C: Deref<Target = Cache<K, V>>> Drop for Pinned<K, V, C> {
     #[inline]
     fn drop(&mut self) {
-        if let Held::Slot(slot) = self.held {
-            self.cache.unpin(slot);
+        if let Held::Slot(place) = self.held {
+            // SAFETY: the place is of this cache.
+            let is_last = unsafe { self.cache.slots.unpin(place) };
+            if is_last {
+                self.cache.settle(place.slot);
+            }
         }
     }
 }

@@ -7,9 +7,11 @@
 
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
-use std::ptr;
+use std::ptr::{self, NonNull};
 
 use crate::sync::{AtomicPtr, AtomicU64, Ordering};
+
+use super::policy::Uses;
 
 /// Pins are counted in the low half of a word.
 const PINS: u64 = (1 << 32) - 1;
@@ -22,6 +24,13 @@ const WRITING: u64 = 1 << 34;
 /// The entry is in no eviction structure: it was found pinned, or it is dirty. Whoever takes the last pin back puts
 /// it in again.
 const PARKED: u64 = 1 << 35;
+
+/// The bits that say what else wants to know of hits of this entry. Nothing here depends on them.
+const FLAGS: u64 = WATCHED | SAMPLED;
+/// The reuse curve may watch the entry.
+pub(super) const WATCHED: u64 = 1 << 36;
+/// The policy follows a sample of keys, and this is one of it.
+pub(super) const SAMPLED: u64 = 1 << 37;
 
 /// Slots in the first segment; each following one has twice as many.
 const FIRST: usize = 64;
@@ -61,6 +70,13 @@ impl Word {
     pub(super) fn is_parked(self) -> bool {
         self.0 & PARKED != 0
     }
+
+    /// Whether one of these flags is set.
+    #[inline]
+    pub(super) fn has(self, flags: u64) -> bool {
+        debug_assert_eq!(flags & !FLAGS, 0);
+        self.0 & flags != 0
+    }
 }
 
 /// The slots of a cache. They are made as they are needed and stay until the cache goes.
@@ -68,13 +84,35 @@ pub(super) struct Slots<K, V> {
     segments: [AtomicPtr<Slot<K, V>>; SEGMENTS],
 }
 
-/// The word and the key share a line of the CPU's cache; neighbours share none.
+/// The word, the stamp, the key and the start of the value share a line of the CPU's cache, all that a hit looks at;
+/// neighbours share none.
 #[repr(C, align(64))]
 struct Slot<K, V> {
     word: AtomicU64,
+    /// The stamp of the last use.
+    used: AtomicU64,
     key: UnsafeCell<MaybeUninit<K>>,
     value: UnsafeCell<MaybeUninit<V>>,
 }
+
+/// A slot and where it is, so that who pins its entry need not look for it again.
+pub(super) struct Place<K, V> {
+    pub(super) slot: u32,
+    at: NonNull<Slot<K, V>>,
+}
+
+impl<K, V> Clone for Place<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, V> Copy for Place<K, V> {}
+
+// SAFETY: an address; what may be done there says `Slots`, which is as below.
+unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Place<K, V> {}
+// SAFETY: as above.
+unsafe impl<K: Send + Sync, V: Send + Sync> Send for Place<K, V> {}
 
 // SAFETY: a slot hands `&V` to several threads at once and moves `V` from one thread to another; keys are copied.
 unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Slots<K, V> {}
@@ -102,13 +140,7 @@ impl<K: Copy + Eq, V> Slots<K, V> {
     pub(super) fn grow_to(&self, slot: u32) {
         let (segment, _) = place(slot);
         if self.segments[segment].load(Ordering::Relaxed).is_null() {
-            let fresh: Box<[Slot<K, V>]> = (0..FIRST << segment)
-                .map(|_| Slot {
-                    word: AtomicU64::new(0),
-                    key: UnsafeCell::new(MaybeUninit::uninit()),
-                    value: UnsafeCell::new(MaybeUninit::uninit()),
-                })
-                .collect();
+            let fresh = absent_slots::<K, V>(FIRST << segment);
             self.segments[segment].store(Box::into_raw(fresh).cast(), Ordering::Release);
         }
     }
@@ -118,7 +150,7 @@ impl<K: Copy + Eq, V> Slots<K, V> {
     /// `Err(true)` when it is not, and the last pin on a parked entry was taken back by finding that out: the caller
     /// must put it in an eviction structure again, as after [`unpin`](Self::unpin).
     #[inline]
-    pub(super) fn pin(&self, slot: u32, key: &K) -> Result<(), bool> {
+    pub(super) fn pin(&self, slot: u32, key: &K) -> Result<Place<K, V>, bool> {
         let this = self.slot(slot);
         // Acquire: what was written before the entry became visible is seen from here on.
         let before = this.word.fetch_add(1, Ordering::Acquire);
@@ -127,10 +159,15 @@ impl<K: Copy + Eq, V> Slots<K, V> {
             // again until the pin is taken back.
             let found = unsafe { &*this.key.get().cast::<K>() };
             if found == key {
-                return Ok(());
+                return Ok(Place { slot, at: NonNull::from(this) });
             }
         }
-        Err(self.unpin(slot))
+        Err(unpin(this))
+    }
+
+    /// Where a slot is.
+    pub(super) fn place(&self, slot: u32) -> Place<K, V> {
+        Place { slot, at: NonNull::from(self.slot(slot)) }
     }
 
     /// Adds a pin to an entry that is pinned already, or under the mutex.
@@ -139,26 +176,64 @@ impl<K: Copy + Eq, V> Slots<K, V> {
     }
 
     /// Takes a pin back. `true`: it was the last one on a parked entry.
+    ///
+    /// # Safety
+    ///
+    /// The place is of these slots.
     #[inline]
-    pub(super) fn unpin(&self, slot: u32) -> bool {
-        // Release: what this reader did with the value is over before somebody else may take it out.
-        let before = self.slot(slot).word.fetch_sub(1, Ordering::Release);
-        before & PINS == 1 && before & (PARKED | VISIBLE) == PARKED | VISIBLE
+    pub(super) unsafe fn unpin(&self, place: Place<K, V>) -> bool {
+        // SAFETY: slots stay where they are until `self` is dropped.
+        unpin(unsafe { place.at.as_ref() })
     }
 
+    #[inline]
     pub(super) fn word(&self, slot: u32) -> Word {
         Word(self.slot(slot).word.load(Ordering::Acquire))
+    }
+
+    /// Stamps a use. Under the mutex.
+    #[inline]
+    pub(super) fn note_use(&self, slot: u32, stamp: u64) {
+        self.slot(slot).used.store(stamp, Ordering::Relaxed);
+    }
+
+    /// As `note_use`, if there is a stamp, for an entry that has none of these flags; gives whether it is in an eviction
+    /// structure. `None`: nothing was done, it has one, or there is no entry. Under the mutex.
+    #[inline]
+    pub(super) fn note_plain_use(&self, slot: u32, stamp: Option<u64>, flags: u64) -> Option<bool> {
+        let this = self.slot(slot);
+        let word = this.word.load(Ordering::Relaxed);
+        if word & (VISIBLE | flags) != VISIBLE {
+            return None;
+        }
+        if let Some(stamp) = stamp {
+            this.used.store(stamp, Ordering::Relaxed);
+        }
+        Some(word & PARKED == 0)
+    }
+
+    /// Sets or clears one of the flags of an entry. Under the mutex.
+    pub(super) fn set_flag(&self, slot: u32, flag: u64, on: bool) {
+        debug_assert_eq!(flag & !FLAGS, 0);
+        let word = &self.slot(slot).word;
+        if on {
+            word.fetch_or(flag, Ordering::Relaxed)
+        } else {
+            word.fetch_and(!flag, Ordering::Relaxed)
+        };
     }
 
     /// The value of an entry.
     ///
     /// # Safety
     ///
-    /// The caller holds a pin on the entry for as long as the reference lives.
+    /// The place is of these slots, and the caller holds a pin on the entry for as long as the reference lives.
     #[inline]
-    pub(super) unsafe fn value(&self, slot: u32) -> &V {
+    pub(super) unsafe fn value(&self, place: Place<K, V>) -> &V {
+        // SAFETY: slots stay where they are until `self` is dropped.
+        let this = unsafe { place.at.as_ref() };
         // SAFETY: a pinned entry is visible, so its value was written, and is not touched until the pin is taken back.
-        unsafe { &*self.slot(slot).value.get().cast::<V>() }
+        unsafe { &*this.value.get().cast::<V>() }
     }
 
     /// The key of a visible entry. Under the mutex.
@@ -171,23 +246,25 @@ impl<K: Copy + Eq, V> Slots<K, V> {
         Some(unsafe { this.key.get().cast::<K>().read() })
     }
 
-    /// Fills a free slot and makes it visible with `pins` pins. Under the mutex.
-    pub(super) fn publish(&self, slot: u32, key: K, value: V, pins: u32) {
+    /// Fills a free slot and makes it visible with these pins and flags, used as the stamp says. Under the mutex.
+    pub(super) fn publish(&self, slot: u32, (key, value): (K, V), pins: u32, flags: u64, stamp: u64) {
+        debug_assert_eq!(flags & !FLAGS, 0);
         let this = self.slot(slot);
         debug_assert_eq!(Word(this.word.load(Ordering::Relaxed)).state(), State::Absent);
         // SAFETY: the slot is invisible, so no reader looks at the key, and the mutex keeps other writers away.
         unsafe { this.key.get().cast::<K>().write(key) };
         // SAFETY: as above.
         unsafe { this.value.get().cast::<V>().write(value) };
+        this.used.store(stamp, Ordering::Relaxed);
         // An addition, not a store: readers that pin by mistake and take it back may be under way.
-        this.word.fetch_add(VISIBLE + u64::from(pins), Ordering::Release);
+        this.word.fetch_add((VISIBLE | flags) + u64::from(pins), Ordering::Release);
     }
 
     /// Takes a clean entry that nobody pins out of its slot, which is free afterwards. Under the mutex.
     pub(super) fn take(&self, slot: u32) -> Result<V, InUse> {
         let this = self.slot(slot);
         let word = this.word.load(Ordering::Relaxed);
-        if word & !PARKED != VISIBLE {
+        if word & !(PARKED | FLAGS) != VISIBLE {
             return Err(InUse);
         }
         // Acquire: readers are done with the value.
@@ -206,7 +283,7 @@ impl<K: Copy + Eq, V> Slots<K, V> {
     /// Takes the mark away from an entry that is clean and not pinned. `false` when it is either, or was not marked.
     /// Under the mutex.
     pub(super) fn unpark(&self, slot: u32) -> bool {
-        self.change(slot, |word| (word & !PARKED == VISIBLE && word & PARKED != 0).then_some(word & !PARKED))
+        self.change(slot, |word| (word & !FLAGS == VISIBLE | PARKED).then_some(word & !PARKED))
     }
 
     /// Clean or writing becomes dirty. Under the mutex, with a pin held.
@@ -250,12 +327,45 @@ impl<K: Copy + Eq, V> Slots<K, V> {
     }
 }
 
+#[inline]
+fn unpin<K, V>(slot: &Slot<K, V>) -> bool {
+    // Release: what this reader did with the value is over before somebody else may take it out.
+    let before = slot.word.fetch_sub(1, Ordering::Release);
+    before & PINS == 1 && before & (PARKED | VISIBLE) == PARKED | VISIBLE
+}
+
+/// Slots without an entry, zeroed by the system as they are used, for there may be many more of them than that.
+#[cfg(not(shuttle))]
+fn absent_slots<K, V>(n: usize) -> Box<[Slot<K, V>]> {
+    let slots = Box::<[Slot<K, V>]>::new_zeroed_slice(n);
+    // SAFETY: a word of 0 is that of an absent entry, of which nothing else is looked at.
+    unsafe { slots.assume_init() }
+}
+
+/// The checker's atomics are not numbers.
+#[cfg(shuttle)]
+fn absent_slots<K, V>(n: usize) -> Box<[Slot<K, V>]> {
+    let slot = |_| Slot {
+        word: AtomicU64::new(0),
+        used: AtomicU64::new(0),
+        key: UnsafeCell::new(MaybeUninit::uninit()),
+        value: UnsafeCell::new(MaybeUninit::uninit()),
+    };
+    (0..n).map(slot).collect()
+}
+
 /// Segment of a slot, and its place in there.
 #[inline]
 fn place(slot: u32) -> (usize, usize) {
     let shifted = slot as usize + FIRST;
     let segment = (shifted.ilog2() - FIRST.ilog2()) as usize;
     (segment, shifted - (FIRST << segment))
+}
+
+impl<K: Copy + Eq, V> Uses for Slots<K, V> {
+    fn last_use(&self, slot: u32) -> u64 {
+        self.slot(slot).used.load(Ordering::Relaxed)
+    }
 }
 
 impl<K, V> Drop for Slots<K, V> {
@@ -282,29 +392,44 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
+    fn what_a_hit_looks_at_is_one_line() {
+        assert_eq!((Slots::<[u32; 4], [u64; 4]>::bytes(), align_of::<Slot<[u32; 4], [u64; 4]>>()), (64, 64));
+    }
+
+    #[test]
     fn slots_are_found_in_growing_segments() {
         assert_eq!([0, 63, 64, 191, 192].map(place), [(0, 0), (0, 63), (1, 0), (1, 127), (2, 0)]);
         assert_eq!(place(Slots::<u32, u32>::MAX - 1).0, SEGMENTS - 1);
+    }
+
+    /// Pins an entry if it is there.
+    fn is_pinned<K: Copy + Eq, V>(slots: &Slots<K, V>, slot: u32, key: K) -> bool {
+        slots.pin(slot, &key).is_ok()
+    }
+
+    fn unpin<K: Copy + Eq, V>(slots: &Slots<K, V>, slot: u32) -> bool {
+        // SAFETY: the place is of these slots.
+        unsafe { slots.unpin(slots.place(slot)) }
     }
 
     #[test]
     fn an_entry_is_pinned_by_its_key_only_and_taken_only_when_nobody_pins_it() {
         let slots = Slots::new();
         slots.grow_to(0);
-        assert_eq!(slots.pin(0, &7), Err(false));
+        assert_eq!(slots.pin(0, &7).err(), Some(false));
         let value = Arc::new(70);
-        slots.publish(0, 7, Arc::clone(&value), 1);
-        assert_eq!((slots.pin(0, &8), slots.pin(0, &7)), (Err(false), Ok(())));
+        slots.publish(0, (7, Arc::clone(&value)), 1, 0, 0);
+        assert_eq!((is_pinned(&slots, 0, 8), is_pinned(&slots, 0, 7)), (false, true));
         assert_eq!((slots.word(0).state(), slots.word(0).pins()), (State::Clean, 2));
         assert_eq!(slots.take(0), Err(InUse));
         assert!(slots.park(0));
-        assert!(!slots.unpin(0));
-        assert!(slots.unpin(0), "the last pin of a parked entry says so");
+        assert!(!unpin(&slots, 0));
+        assert!(unpin(&slots, 0), "the last pin of a parked entry says so");
         assert!(slots.unpark(0) && !slots.unpark(0) && !slots.park(0));
         assert_eq!(slots.take(0).as_deref(), Ok(&70));
         assert_eq!(
-            (slots.word(0).state(), slots.pin(0, &7), Arc::strong_count(&value)),
-            (State::Absent, Err(false), 1)
+            (slots.word(0).state(), is_pinned(&slots, 0, 7), Arc::strong_count(&value)),
+            (State::Absent, false, 1)
         );
     }
 
@@ -312,7 +437,7 @@ mod tests {
     fn a_dirty_entry_stays_until_it_is_written() {
         let slots = Slots::new();
         slots.grow_to(100);
-        slots.publish(100, 'k', 5, 0);
+        slots.publish(100, ('k', 5), 0, 0, 0);
         slots.dirty(100);
         assert_eq!((slots.take(100), slots.word(100).state()), (Err(InUse), State::Dirty));
         assert!(slots.begin_writing(100) && !slots.begin_writing(100));
@@ -331,11 +456,52 @@ mod tests {
     }
 
     #[test]
+    fn flags_stay_until_the_entry_goes_and_stand_in_the_way_of_nothing() {
+        let slots = Slots::new();
+        slots.grow_to(0);
+        slots.publish(0, (7, 70), 0, WATCHED, 1);
+        slots.set_flag(0, SAMPLED, true);
+        let check = |watched, sampled| {
+            assert_eq!((slots.word(0).has(WATCHED), slots.word(0).has(SAMPLED)), (watched, sampled));
+        };
+        assert!(is_pinned(&slots, 0, 7));
+        assert!(slots.park(0));
+        slots.dirty(0);
+        assert!(slots.begin_writing(0));
+        slots.end_writing(0, true);
+        check(true, true);
+        assert!(unpin(&slots, 0), "the last pin of a parked entry says so");
+        assert!(slots.unpark(0));
+        assert_eq!((slots.word(0).state(), slots.word(0).pins(), slots.word(0).is_parked()), (State::Clean, 0, false));
+        slots.set_flag(0, WATCHED, false);
+        check(false, true);
+        assert_eq!(slots.take(0), Ok(70));
+        check(false, false);
+        slots.publish(0, (8, 80), 0, 0, 2);
+        check(false, false);
+    }
+
+    #[test]
+    fn a_use_is_stamped_unless_a_flag_wants_more() {
+        let slots = Slots::new();
+        slots.grow_to(0);
+        assert_eq!(slots.note_plain_use(0, Some(1), WATCHED), None);
+        slots.publish(0, (7, 70), 1, SAMPLED, 2);
+        assert_eq!((slots.note_plain_use(0, Some(3), WATCHED | SAMPLED), slots.last_use(0)), (None, 2));
+        assert_eq!((slots.note_plain_use(0, Some(4), WATCHED), slots.last_use(0)), (Some(true), 4));
+        assert_eq!((slots.note_plain_use(0, None, WATCHED), slots.last_use(0)), (Some(true), 4));
+        slots.park(0);
+        assert_eq!((slots.note_plain_use(0, Some(5), WATCHED), slots.last_use(0)), (Some(false), 5));
+        slots.note_use(0, 6);
+        assert_eq!(slots.last_use(0), 6);
+    }
+
+    #[test]
     fn values_that_are_left_are_dropped_with_the_slots() {
         let value = Arc::new(());
         let slots = Slots::new();
         slots.grow_to(3);
-        slots.publish(3, 0, Arc::clone(&value), 0);
+        slots.publish(3, (0, Arc::clone(&value)), 0, 0, 0);
         drop(slots);
         assert_eq!(Arc::strong_count(&value), 1);
     }

@@ -9,9 +9,9 @@ use super::curve::ReuseCurve;
 use super::flight::Flight;
 use super::index::Index;
 use super::kind::CachePolicy;
-use super::policy::{Hint, Policy};
+use super::policy::{Hint, Policy, Uses, lengthen};
 use super::seen::Seen;
-use super::slots::{Slots, State as SlotState};
+use super::slots::{SAMPLED, Slots, State as SlotState, WATCHED};
 use super::worth::Worth;
 use super::{Account, Counts, Mode};
 
@@ -27,8 +27,6 @@ pub(super) struct State<K, V> {
     pub(super) max_bytes: u64,
     /// Told of every byte that comes and goes.
     account: Arc<Account>,
-    /// Of the last use that was noted.
-    clock: u64,
     worth: Worth,
     /// Whether the policy asks what a load costs.
     weighs_cost: bool,
@@ -42,16 +40,26 @@ pub(super) struct State<K, V> {
     pub(super) entries: u64,
     pub(super) counts: Counts,
     pub(super) curve: ReuseCurve,
+    /// The last stamp of a use, and of a use in passing: those count down, so that the last one is the first to go.
+    clock: u64,
+    passing_clock: u64,
 }
+
+/// Hits of which only the number matters to the curve, and to the policy if the entry is in its order.
+#[derive(Default)]
+struct Plain {
+    hits: u64,
+    in_order: u64,
+}
+
+/// Where stamps start: above those of what was read in passing, in every cache.
+pub(super) const FIRST_STAMP: u64 = 1 << 40;
 
 /// What is known of a slot's entry beside its key and value.
 #[derive(Clone, Copy, Default)]
 struct Meta {
     hash: u64,
     bytes: u64,
-    /// Whether the curve may watch it.
-    watched: bool,
-    last_use: u64,
 }
 
 impl<K: Copy + Eq + Hash, V> State<K, V> {
@@ -64,7 +72,6 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
             policy: kind.build(max_bytes),
             max_bytes,
             account,
-            clock: 0,
             worth: Worth::default(),
             weighs_cost: kind == CachePolicy::Adaptive,
             seen: Seen::default(),
@@ -74,7 +81,27 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
             entries: 0,
             counts: Counts::default(),
             curve: ReuseCurve::default(),
+            clock: FIRST_STAMP,
+            passing_clock: FIRST_STAMP,
         }
+    }
+
+    /// The stamp for a use that happens now.
+    #[inline]
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    /// Lets stamps from now on be later than those of all caches before loads that are over.
+    fn catch_up(&mut self) {
+        self.clock = self.clock.max(self.account.total().now());
+    }
+
+    /// The stamp for a new entry that was read in passing.
+    fn tick_passing(&mut self) -> u64 {
+        self.passing_clock -= 1;
+        self.passing_clock
     }
 
     /// Whether nothing is kept that is not pinned.
@@ -86,52 +113,77 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         self.metas.len() as u32
     }
 
-    pub(super) fn set_max_bytes(&mut self, max_bytes: u64) {
+    pub(super) fn set_max_bytes(&mut self, max_bytes: u64, slots: &Slots<K, V>) {
         self.max_bytes = max_bytes;
         if let Some(policy) = &mut self.policy {
-            policy.set_max_bytes(max_bytes);
+            policy.set_max_bytes(max_bytes, slots);
         }
     }
 
-    /// A note of a hit reached the mutex.
-    pub(super) fn touch(&mut self, slot: u32, sequential: bool, slots: &Slots<K, V>) {
+    /// Notes of hits reached the mutex: slots, and whether they were found in passing.
+    ///
+    /// Most of them only stamp the slot, whose line is still near, and are counted.
+    pub(super) fn note_hits(&mut self, notes: impl Iterator<Item = (u32, bool)>, slots: &Slots<K, V>) {
+        let follows = self.policy.as_ref().is_some_and(|policy| policy.follows_hits());
+        let flags = WATCHED | if follows { SAMPLED } else { 0 };
+        self.catch_up();
+        let (mut plain, mut skippable) = (Plain::default(), self.curve.skippable());
+        for (slot, sequential) in notes {
+            let stamp = (!sequential).then(|| self.tick());
+            if plain.hits < skippable
+                && let Some(in_order) = slots.note_plain_use(slot, stamp, flags)
+            {
+                plain.hits += 1;
+                plain.in_order += u64::from(in_order && !sequential);
+            } else {
+                self.tell(std::mem::take(&mut plain));
+                self.note_hit(slot, stamp, slots);
+                skippable = self.curve.skippable();
+            }
+        }
+        self.tell(plain);
+    }
+
+    fn tell(&mut self, plain: Plain) {
+        self.worth.note_hits(plain.hits);
+        self.curve.skip(plain.hits);
+        if let Some(policy) = &mut self.policy {
+            policy.note_hits(plain.in_order);
+        }
+    }
+
+    /// A hit that may be more to the curve or the policy than one more. In passing it has no stamp.
+    fn note_hit(&mut self, slot: u32, stamp: Option<u64>, slots: &Slots<K, V>) {
         let word = slots.word(slot);
         // The entry may have gone since, and another one come.
         if word.state() == SlotState::Absent {
             return;
         }
-        let now = self.tick();
-        let meta = &mut self.metas[slot as usize];
-        self.curve.record_known(meta.hash, meta.bytes, &mut meta.watched);
-        self.worth.note_hit();
-        if !sequential {
-            meta.last_use = now;
+        self.worth.note_hits(1);
+        let Meta { hash, bytes } = self.metas[slot as usize];
+        let mut watched = word.has(WATCHED);
+        self.curve.record_known(hash, bytes, &mut watched);
+        if watched != word.has(WATCHED) {
+            slots.set_flag(slot, WATCHED, watched);
         }
-        if !word.is_parked()
-            && let Some(policy) = &mut self.policy
-        {
-            policy.touch(slot, if sequential { Hint::Sequential } else { Hint::Normal });
+        let Some(stamp) = stamp else { return };
+        slots.note_use(slot, stamp);
+        match &mut self.policy {
+            Some(policy) if !word.is_parked() && word.has(SAMPLED) => policy.note_sampled_hit(slot),
+            Some(policy) if !word.is_parked() => policy.note_hits(1),
+            _ => {}
         }
     }
 
     /// Somebody says that an entry will be wanted.
     pub(super) fn renew(&mut self, slot: u32, slots: &Slots<K, V>) {
-        self.metas[slot as usize].last_use = self.tick();
-        if !slots.word(slot).is_parked()
-            && let Some(policy) = &mut self.policy
-        {
-            policy.touch(slot, Hint::Normal);
-        }
-    }
-
-    /// A time later than all before, and later than loads of other caches that are over.
-    fn tick(&mut self) -> u64 {
-        self.clock = (self.clock + 1).max(self.account.total().now());
-        self.clock
+        self.catch_up();
+        slots.note_use(slot, self.tick());
     }
 
     /// An entry was asked for and not found.
     pub(super) fn note_miss(&mut self, hash: u64, bytes: u64, mode: Mode) {
+        self.catch_up();
         if mode != Mode::Passing {
             self.curve.prepare();
             self.curve.record(hash, bytes);
@@ -147,7 +199,9 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
             return (false, evicted);
         }
         while self.bytes.saturating_add(self.loading_bytes).saturating_add(weight) > self.max_bytes {
-            let Some(slot) = self.policy.as_mut().and_then(|policy| policy.victim()) else { return (false, evicted) };
+            let Some(slot) = self.policy.as_mut().and_then(|policy| policy.victim(slots)) else {
+                return (false, evicted);
+            };
             evicted.extend(self.evict(slot, slots, index));
         }
         (true, evicted)
@@ -180,11 +234,12 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         let mut evicted = Vec::new();
         let enough = self.bytes.saturating_sub(bytes);
         loop {
-            let Some(slot) = self.policy.as_mut().and_then(|policy| policy.victim()) else {
+            let Some(slot) = self.policy.as_mut().and_then(|policy| policy.victim(slots)) else {
                 self.account.set_oldest(u64::MAX);
                 return evicted;
             };
-            let Meta { bytes, last_use, .. } = self.metas[slot as usize];
+            let bytes = self.metas[slot as usize].bytes;
+            let last_use = slots.last_use(slot);
             self.account.set_oldest(last_use);
             let after = (self.bytes + self.loading_bytes).saturating_sub(bytes);
             if self.bytes <= enough || after < floor || !is_urgent(last_use) {
@@ -227,9 +282,9 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         if slots.unpark(slot) {
             let meta = self.metas[slot as usize];
             self.parked_bytes -= meta.bytes;
-            self.metas[slot as usize].last_use = self.tick();
+            slots.note_use(slot, self.tick());
             if let Some(policy) = &mut self.policy {
-                policy.restore(slot, meta.hash, meta.bytes, Hint::Normal);
+                policy.restore(slot, meta.hash, meta.bytes, slots);
             }
         }
         Vec::new()
@@ -249,28 +304,52 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
             let slot = self.metas.len() as u32;
             assert!(slot < Slots::<K, V>::MAX, "more entries than slots");
             slots.grow_to(slot);
-            self.metas.push(Meta::default());
+            lengthen(&mut self.metas, slot as usize + 1, Meta::default());
             slot
         });
-        let last_use = self.tick();
-        self.metas[slot as usize] = Meta { hash, bytes, watched: true, last_use };
+        self.metas[slot as usize] = Meta { hash, bytes };
+        let (hint, stamp) = match mode {
+            Mode::Sequential => (Hint::Sequential, self.tick_passing()),
+            _ => (Hint::Normal, self.tick()),
+        };
         if self.entries == 0 {
-            self.account.set_oldest(last_use);
+            self.account.set_oldest(stamp);
         }
-        slots.publish(slot, key, value, pins);
-        let metas = &self.metas;
-        index.insert(hash, slot, self.entries as usize, |slot| metas[slot as usize].hash);
+        let is_sampled = self.policy.as_ref().is_some_and(|policy| policy.samples(hash));
+        let flags = WATCHED | if is_sampled { SAMPLED } else { 0 };
+        slots.publish(slot, (key, value), pins, flags, stamp);
+        index.insert(hash, slot, self.entries as usize);
         self.entries += 1;
         self.bytes += bytes;
-        let hint = if mode == Mode::Sequential { Hint::Sequential } else { Hint::Normal };
         if let Some(policy) = &mut self.policy {
-            policy.insert(slot, hash, bytes, hint);
+            policy.insert(slot, hash, bytes, hint, slots);
+            if policy.take_resampled() {
+                self.flag_sampled(slots);
+            }
         }
         // What will be held for long is not worth looking at. Without a policy nothing stays once it is let go.
         if pins > 0 && (mode == Mode::Lock || self.policy.is_none()) {
             self.park(slot, slots);
         }
         slot
+    }
+
+    /// Marks the entries whose hits the policy follows.
+    fn flag_sampled(&self, slots: &Slots<K, V>) {
+        for (meta, slot) in self.metas.iter().zip(0..) {
+            let word = slots.word(slot);
+            let is_sampled = self.policy.as_ref().is_some_and(|policy| policy.samples(meta.hash));
+            if word.state() != SlotState::Absent && word.has(SAMPLED) != is_sampled {
+                slots.set_flag(slot, SAMPLED, is_sampled);
+            }
+        }
+    }
+
+    /// The stamp of the entry that the policy would let go next. Nothing is concluded from being asked.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no two caches compare theirs so far"))]
+    pub(super) fn oldest_use(&mut self, slots: &Slots<K, V>) -> Option<u64> {
+        let slot = self.policy.as_mut()?.peek(slots)?;
+        Some(slots.last_use(slot))
     }
 
     /// Takes an entry out because somebody wants it gone; `None` when it is pinned or dirty.
@@ -288,8 +367,8 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
 
     /// The slot is free from now on.
     fn forget(&mut self, slot: u32, index: &Index) {
-        let Meta { hash, bytes, .. } = self.metas[slot as usize];
-        index.remove(hash, slot, |slot| self.metas[slot as usize].hash);
+        let Meta { hash, bytes } = self.metas[slot as usize];
+        index.remove(hash, slot);
         self.bytes -= bytes;
         self.account.give(bytes);
         self.entries -= 1;
@@ -298,22 +377,22 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
 
     /// Puts another policy in. Without one, what nobody holds goes.
     pub(super) fn set_policy(&mut self, kind: CachePolicy, slots: &Slots<K, V>, index: &Index) -> Evicted<V> {
-        // The order of the old policy is the best that is known.
         let mut order = Vec::new();
         if let Some(old) = &self.policy {
-            old.for_each(&mut |slot| order.push(slot));
+            old.for_each(slots, &mut |slot| order.push(slot));
         }
         self.policy = kind.build(self.max_bytes);
         self.weighs_cost = kind == CachePolicy::Adaptive;
         let mut evicted = Vec::new();
         for slot in order {
-            let Meta { hash, bytes, .. } = self.metas[slot as usize];
+            let Meta { hash, bytes } = self.metas[slot as usize];
             match &mut self.policy {
-                Some(policy) => policy.restore(slot, hash, bytes, Hint::Normal),
+                Some(policy) => policy.restore(slot, hash, bytes, slots),
                 None if slots.park(slot) => self.parked_bytes += bytes,
                 None => evicted.extend(self.remove(slot, slots, index)),
             }
         }
+        self.flag_sampled(slots);
         evicted
     }
 
@@ -329,7 +408,8 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
     /// Bytes of slots, of what is known of them, and of the policy.
     pub(super) fn structure_bytes(&self) -> usize {
         let policy = self.policy.as_ref().map_or(0, |policy| policy.memory_bytes());
-        self.metas.capacity() * (size_of::<Meta>() + Slots::<K, V>::bytes())
+        self.metas.len() * Slots::<K, V>::bytes()
+            + self.metas.capacity() * size_of::<Meta>()
             + self.free.capacity() * 4
             + policy
             + self.curve.memory_bytes()
@@ -360,6 +440,9 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
                 continue;
             }
             let meta = self.metas[slot as usize];
+            assert!(!self.curve.watches(meta.hash) || word.has(WATCHED));
+            let is_sampled = self.policy.as_ref().is_some_and(|policy| policy.samples(meta.hash));
+            assert!(!is_sampled || word.has(SAMPLED));
             assert!(slots.key(slot).is_some_and(|key| is_found(&key, slot)));
             assert!(word.is_parked() || word.state() == SlotState::Clean, "a dirty entry is in no policy");
             assert!(!word.is_parked() || word.pins() > 0 || word.state() != SlotState::Clean);
@@ -375,7 +458,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         let (held, dirty) = self.held_bytes(slots);
         assert!(self.bytes <= self.max_bytes.max(held + dirty), "{} of {}", self.bytes, self.max_bytes);
         if let Some(policy) = &self.policy {
-            policy.check_invariants();
+            policy.check_invariants(slots);
         }
     }
 }

@@ -40,6 +40,47 @@ fn the_least_recently_used_goes_first() {
 }
 
 #[test]
+fn the_oldest_use_is_that_of_the_entry_that_goes_first() {
+    for kind in [CachePolicy::Lru, CachePolicy::Clock, CachePolicy::ClockPro, CachePolicy::Adaptive] {
+        let cache = cache(3);
+        cache.set_policy(kind);
+        let oldest = || {
+            let mut state = cache.state.lock();
+            cache.drain(&mut state);
+            state.oldest_use(&cache.slots)
+        };
+        assert_eq!(oldest(), None);
+        get(&cache, 1);
+        let first = oldest();
+        get(&cache, 2);
+        assert_eq!(oldest(), first, "{kind:?}");
+        drop(cache.get(&1, Mode::Use));
+        assert!(oldest() > first, "{kind:?}");
+        // What is read in passing is older than everything that is not, in every cache.
+        drop(cache.get_or_load(3, ONE, Mode::Sequential, || Ok(30)));
+        assert!(oldest() < first, "{kind:?}");
+        get(&cache, 4);
+        assert!(cache.get(&3, Mode::Passing).is_none(), "{kind:?}");
+        assert!(oldest() > first, "{kind:?}");
+        cache.check_invariants();
+    }
+}
+
+#[test]
+fn a_change_of_policy_forgets_no_use() {
+    let cache = cache(3);
+    for key in [1, 2, 3, 1] {
+        get(&cache, key);
+    }
+    for kind in [CachePolicy::ClockPro, CachePolicy::Adaptive, CachePolicy::Clock, CachePolicy::Lru] {
+        cache.set_policy(kind);
+        cache.check_invariants();
+    }
+    get(&cache, 4);
+    assert_eq!([1, 2, 3].map(|key| cache.get(&key, Mode::Passing).is_some()), [true, false, true]);
+}
+
+#[test]
 fn a_pinned_value_stays_and_a_lock_beyond_the_budget_is_refused() {
     let cache = cache(2);
     let first = cache.get_or_load(1, ONE, Mode::Lock, || Ok(10)).unwrap();
@@ -253,6 +294,39 @@ fn threads_that_read_lock_write_and_evict_at_once_see_whole_values_only() {
         assert_eq!((counts.locked_bytes, counts.dirty_bytes, counts.loading_bytes), (0, 0, 0), "{kind:?}");
         cache.set_budget(CacheBudget::Own(0));
         assert_eq!((cache.counts().entries, cache.ledger().bytes(Class::Overhead)), (0, 0), "{kind:?}");
+    }
+}
+
+#[test]
+fn blocks_in_any_pattern_have_hashes_that_are_spread() {
+    type Key = (u32, u32, u32, u32);
+    let grid = |cols: u32, rows: u32, at: fn(u32, u32) -> Key| -> Vec<Key> {
+        (0..rows).flat_map(|row| (0..cols).map(move |col| at(row, col))).collect()
+    };
+    let patterns = [
+        grid(256, 256, |row, col| (0, 0, row, col)),
+        grid(65_536, 1, |_, col| (3, 0, 5, col)),
+        grid(1, 65_536, |row, _| (3, 0, row, 5)),
+        grid(256, 256, |row, col| (0, 0, row * 64, col * 128)),
+        grid(16_384, 4, |row, col| (1, 0, row * 1000, col << 16)),
+        grid(65_536, 1, |_, col| (0, 0, col, col)),
+        grid(256, 256, |plane, col| (2, plane, col / 16, col % 16)),
+        grid(13_000, 5, |level, col| (level, 0, col >> level, col)),
+        grid(4, 16_384, |row, col| (0, 0, row << 16, col << 16)),
+        grid(65_536, 1, |_, col| (0, 0, 0, col << 10)),
+    ];
+    for (number, pattern) in patterns.iter().enumerate() {
+        // What the index, the sample of keys, and maps under hashes go by.
+        for shift in [54, 32, 0] {
+            let mut counts = vec![0_u32; 1 << 10];
+            for key in pattern {
+                counts[(hash_of(key) >> shift) as usize % (1 << 10)] += 1;
+            }
+            let expected = pattern.len() as f64 / counts.len() as f64;
+            let spread = counts.iter().map(|count| (f64::from(*count) - expected).powi(2) / expected).sum::<f64>();
+            let per_degree = spread / (counts.len() - 1) as f64;
+            assert!(per_degree < 2.0, "pattern {number}, bits from {shift} on: {per_degree}");
+        }
     }
 }
 

@@ -17,7 +17,7 @@ const LEAST: f32 = 1.0 / 256.0;
 
 /// Measures what the entries of one cache are worth.
 pub(super) struct Worth {
-    hits: u32,
+    hits: u64,
     loads: u32,
     /// Hits for every load, later ones counting more.
     reuse: f32,
@@ -32,8 +32,8 @@ impl Default for Worth {
 }
 
 impl Worth {
-    pub(super) fn note_hit(&mut self) {
-        self.hits += 1;
+    pub(super) fn note_hits(&mut self, n: u64) {
+        self.hits += n;
     }
 
     /// Notes a load; the worth of an entry, when there is something new to say.
@@ -68,11 +68,11 @@ impl Worth {
 mod tests {
     use super::*;
 
-    fn worth(n: u32, hits: u32, nanos: u64) -> f32 {
+    fn worth(n: u32, hits: u64, nanos: u64) -> f32 {
         let mut worth = Worth::default();
         let mut last = 0.0;
         for _ in 0..n {
-            (0..hits).for_each(|_| worth.note_hit());
+            worth.note_hits(hits);
             last = worth.note_load(65_536, nanos).unwrap_or(last);
         }
         last
@@ -92,7 +92,7 @@ mod tests {
         let mut worth = Worth::default();
         let values: Vec<f32> = (0..3200)
             .filter_map(|i| {
-                worth.note_hit();
+                worth.note_hits(1);
                 worth.note_load(65_536, if i % 10 == 0 { 1 << 40 } else { 10 })
             })
             .collect();

@@ -1,7 +1,7 @@
 //! LRU or CLOCK-Pro, whichever does better of late.
 
 use super::shadow::{Hits, Shadows};
-use super::{ClockPro, Hint, Lru, Policy};
+use super::{ClockPro, Hint, Lru, Policy, Uses, lengthen};
 
 /// An epoch has no fewer accesses than this, and two for each entry.
 const LEAST_EPOCH: u64 = 1024;
@@ -9,14 +9,15 @@ const LEAST_EPOCH: u64 = 1024;
 /// Runs LRU, and CLOCK-Pro while the [`Shadows`] of both say that it hits more.
 ///
 /// They are compared after every epoch of max(2 × entries, 1024) accesses. The policy changes when the other one hit 5 %
-/// more, older epochs counting less; the new one takes over the entries in the order in which they would have gone, O(n)
-/// that the epoch has paid for. With each epoch judged by itself and no allowance for chance, a viewer in a small cache
-/// lost 1 to 3 % of its hits by changing to and fro. An access of an entry that is not sampled costs a look at its hash.
+/// more, older epochs counting less. Taking over the entries is O(n) that the epoch has paid for: CLOCK-Pro gets them in
+/// the order in which they would have gone, LRU knows when they were used. With each epoch judged by itself and no
+/// allowance for chance, a viewer in a small cache lost 1 to 3 % of its hits by changing to and fro. Hits of entries that
+/// are not sampled are counted, no more.
 #[derive(Default)]
 pub(crate) struct Adaptive {
     running: Running,
     shadows: Shadows,
-    /// Of each slot, what decides about the sample, apart from the rest: often it is all that a touch needs.
+    /// Of the entry in each slot.
     hashes: Vec<u64>,
     known: Vec<Known>,
     max_bytes: u64,
@@ -73,10 +74,8 @@ impl Adaptive {
 
     fn put_in(&mut self, slot: u32, hash: u64, bytes: u64) {
         let index = slot as usize;
-        if index >= self.known.len() {
-            self.hashes.resize(index + 1, 0);
-            self.known.resize(index + 1, Known::default());
-        }
+        lengthen(&mut self.hashes, index + 1, 0);
+        lengthen(&mut self.known, index + 1, Known::default());
         self.hashes[index] = hash;
         self.known[index] = Known { bytes, in_order: true };
         self.entries += 1;
@@ -92,30 +91,35 @@ impl Adaptive {
     }
 
     fn note_access(&mut self, slot: u32) {
+        self.epoch.accesses += 1;
         let slot = slot as usize;
         if self.shadows.samples(self.hashes[slot]) {
             self.shadows.access(self.hashes[slot], self.known[slot].bytes);
         }
-        self.epoch.accesses += 1;
+    }
+
+    /// The shadows follow hits until so many accesses came by in which nothing had to go.
+    fn most_followed(&self) -> u64 {
+        4 * LEAST_EPOCH.max(2 * self.entries)
     }
 
     /// Compares the shadows when enough was read. Only a new entry makes a difference between policies, and only then
     /// may memory be taken: a hit allocates nothing.
-    fn end_epoch_if_due(&mut self) {
+    fn end_epoch_if_due(&mut self, uses: &dyn Uses) {
         if self.epoch.accesses >= LEAST_EPOCH.max(2 * self.entries) {
-            self.end_epoch();
+            self.end_epoch(uses);
         }
     }
 
-    fn end_epoch(&mut self) {
+    fn end_epoch(&mut self, uses: &dyn Uses) {
         let Epoch { full_bytes, .. } = std::mem::take(&mut self.epoch);
         self.is_pressed = full_bytes.is_some();
         let Hits { lru, pro } = self.shadows.take_hits();
         self.score = Hits { lru: self.score.lru / 2 + lru, pro: self.score.pro / 2 + pro };
         let Hits { lru, pro } = self.score;
         match self.running {
-            Running::Lru(_) if hits_more(pro, lru) => self.run_clock_pro(full_bytes),
-            Running::ClockPro(_) if hits_more(lru, pro) => self.run_lru(),
+            Running::Lru(_) if hits_more(pro, lru) => self.run_clock_pro(full_bytes, uses),
+            Running::ClockPro(_) if hits_more(lru, pro) => self.run_lru(uses),
             _ => {}
         }
         // What others leave this cache of its budget, or what locks do, is all that the shadows may count on.
@@ -125,10 +129,10 @@ impl Adaptive {
 
     /// As if the other policy did better.
     #[cfg(test)]
-    pub(super) fn change(&mut self) {
+    pub(super) fn change(&mut self, uses: &dyn Uses) {
         match self.running {
-            Running::Lru(_) => self.run_clock_pro(self.epoch.full_bytes),
-            Running::ClockPro(_) => self.run_lru(),
+            Running::Lru(_) => self.run_clock_pro(self.epoch.full_bytes, uses),
+            Running::ClockPro(_) => self.run_lru(uses),
         }
     }
 
@@ -137,18 +141,18 @@ impl Adaptive {
         matches!(self.running, Running::Lru(_))
     }
 
-    fn run_lru(&mut self) {
+    fn run_lru(&mut self, uses: &dyn Uses) {
         let mut lru = Lru::default();
-        self.policy().for_each(&mut |slot| lru.insert(slot, 0, 0, Hint::Normal));
+        self.policy().for_each(uses, &mut |slot| lru.restore(slot, 0, 0, uses));
         self.running = Running::Lru(lru);
     }
 
-    fn run_clock_pro(&mut self, full_bytes: Option<u64>) {
+    fn run_clock_pro(&mut self, full_bytes: Option<u64>, uses: &dyn Uses) {
         let mut entries = Vec::with_capacity(self.entries as usize);
-        self.policy().for_each(&mut |slot| {
+        self.policy().for_each(uses, &mut |slot| {
             entries.push((slot, self.hashes[slot as usize], self.known[slot as usize].bytes));
         });
-        let pro = ClockPro::take_over(self.max_bytes, full_bytes, self.shadows.cold_share(), &entries);
+        let pro = ClockPro::take_over(self.max_bytes, full_bytes, self.shadows.cold_share(), &entries, uses);
         self.running = Running::ClockPro(Box::new(pro));
     }
 }
@@ -159,34 +163,15 @@ fn hits_more(one: u64, other: u64) -> bool {
 }
 
 impl Policy for Adaptive {
-    fn insert(&mut self, slot: u32, hash: u64, bytes: u64, hint: Hint) {
+    fn insert(&mut self, slot: u32, hash: u64, bytes: u64, hint: Hint, uses: &dyn Uses) {
         self.put_in(slot, hash, bytes);
-        self.policy_mut().insert(slot, hash, bytes, hint);
+        self.policy_mut().insert(slot, hash, bytes, hint, uses);
         if self.shadows.are_too_many(self.entries) {
             self.shadows.resample(self.entries);
         }
         if hint == Hint::Normal {
             self.note_access(slot);
-            self.end_epoch_if_due();
-        }
-    }
-
-    fn touch(&mut self, slot: u32, hint: Hint) {
-        if slot as usize >= self.hashes.len() {
-            return;
-        }
-        match &mut self.running {
-            Running::Lru(lru) => lru.touch(slot, hint),
-            Running::ClockPro(pro) => pro.touch(slot, hint),
-        }
-        if hint != Hint::Normal {
-            return;
-        }
-        if self.is_pressed {
-            self.note_access(slot);
-            self.is_pressed = self.epoch.accesses < 4 * LEAST_EPOCH.max(2 * self.entries);
-        } else {
-            self.epoch.accesses += 1;
+            self.end_epoch_if_due(uses);
         }
     }
 
@@ -195,15 +180,19 @@ impl Policy for Adaptive {
         self.policy_mut().remove(slot);
     }
 
-    fn restore(&mut self, slot: u32, hash: u64, bytes: u64, hint: Hint) {
+    fn restore(&mut self, slot: u32, hash: u64, bytes: u64, uses: &dyn Uses) {
         self.put_in(slot, hash, bytes);
-        self.policy_mut().restore(slot, hash, bytes, hint);
+        self.policy_mut().restore(slot, hash, bytes, uses);
     }
 
-    fn victim(&mut self) -> Option<u32> {
+    fn peek(&mut self, uses: &dyn Uses) -> Option<u32> {
+        self.policy_mut().peek(uses)
+    }
+
+    fn victim(&mut self, uses: &dyn Uses) -> Option<u32> {
         self.is_pressed = true;
         self.epoch.full_bytes = self.epoch.full_bytes.max(Some(self.bytes.min(self.max_bytes)));
-        self.policy_mut().victim()
+        self.policy_mut().victim(uses)
     }
 
     fn evict(&mut self, slot: u32) {
@@ -211,15 +200,41 @@ impl Policy for Adaptive {
         self.policy_mut().evict(slot);
     }
 
-    fn set_max_bytes(&mut self, bytes: u64) {
+    fn set_max_bytes(&mut self, bytes: u64, uses: &dyn Uses) {
         self.max_bytes = bytes;
         self.epoch.full_bytes = None;
         self.shadows.set_max_bytes(bytes);
-        self.policy_mut().set_max_bytes(bytes);
+        self.policy_mut().set_max_bytes(bytes, uses);
     }
 
-    fn for_each(&self, visit: &mut dyn FnMut(u32)) {
-        self.policy().for_each(visit);
+    fn for_each(&self, uses: &dyn Uses, visit: &mut dyn FnMut(u32)) {
+        self.policy().for_each(uses, visit);
+    }
+
+    fn samples(&self, hash: u64) -> bool {
+        self.shadows.samples(hash)
+    }
+
+    fn take_resampled(&mut self) -> bool {
+        self.shadows.take_resampled()
+    }
+
+    fn follows_hits(&self) -> bool {
+        self.is_pressed
+    }
+
+    fn note_hits(&mut self, n: u64) {
+        self.epoch.accesses += n;
+        self.is_pressed &= self.epoch.accesses < self.most_followed();
+    }
+
+    fn note_sampled_hit(&mut self, slot: u32) {
+        if self.is_pressed {
+            self.note_access(slot);
+        } else {
+            self.epoch.accesses += 1;
+        }
+        self.is_pressed &= self.epoch.accesses < self.most_followed();
     }
 
     fn memory_bytes(&self) -> usize {
@@ -230,14 +245,14 @@ impl Policy for Adaptive {
     }
 
     #[cfg(test)]
-    fn check_invariants(&self) {
-        self.policy().check_invariants();
+    fn check_invariants(&self, uses: &dyn Uses) {
+        self.policy().check_invariants(uses);
         self.shadows.check_invariants();
         let in_order = || self.known.iter().filter(|known| known.in_order);
         assert_eq!(self.entries, in_order().count() as u64);
         assert_eq!(self.bytes, in_order().map(|known| known.bytes).sum());
         let mut ordered = 0;
-        self.policy().for_each(&mut |slot| {
+        self.policy().for_each(uses, &mut |slot| {
             assert!(self.known[slot as usize].in_order);
             ordered += 1;
         });
@@ -257,12 +272,12 @@ mod tests {
             cache.access(access);
         });
         assert!(!cache.policy.runs_lru());
-        cache.policy.check_invariants();
+        cache.check_invariants();
         replay::rows(700, 20, 2, 8).into_iter().for_each(|access| {
             cache.access(access);
         });
         assert!(cache.policy.runs_lru());
-        cache.policy.check_invariants();
+        cache.check_invariants();
     }
 
     #[test]

@@ -7,13 +7,15 @@
 //!
 //! The paper has one clock with three hands, of which the cold one must walk over all that is hot to find the few that
 //! are cold. Here each hand has a list of its own in the order of that clock and stands at its back, so that every step
-//! of a hand is work done, and a victim costs O(1) amortised over touches.
+//! of a hand is work done, and a victim costs O(1) amortised over uses.
 
 use super::hashed::{self, Hashed};
 use super::list::List;
-use super::{Hint, Policy};
+use super::{Hint, Policy, Uses, lengthen};
 
 const NONE: u32 = u32::MAX;
+/// No entry's stamp: what was seen last of an entry that counts as used since.
+const NEVER: u64 = u64::MAX;
 
 /// Hot and cold entries, and the hashes of as many bytes of entries that are gone.
 #[derive(Default)]
@@ -49,7 +51,21 @@ struct Node {
     slot: u32,
     hot: bool,
     in_test: bool,
-    touched: bool,
+    /// Its last use when a hand came by, or when it came in.
+    seen: u64,
+}
+
+impl Node {
+    /// Whether its entry was used since a hand came by.
+    fn was_used(&self, uses: &dyn Uses) -> bool {
+        uses.last_use(self.slot) != self.seen
+    }
+
+    /// Whether it was, and that it is known now.
+    fn take_used(&mut self, uses: &dyn Uses) -> bool {
+        let used = uses.last_use(self.slot);
+        std::mem::replace(&mut self.seen, used) != used
+    }
 }
 
 impl ClockPro {
@@ -65,16 +81,17 @@ impl ClockPro {
         full_bytes: Option<u64>,
         cold_share: f64,
         entries: &[(u32, u64, u64)],
+        uses: &dyn Uses,
     ) -> Self {
         let mut pro = Self::default();
-        pro.set_max_bytes(max_bytes);
+        pro.set_max_bytes(max_bytes, uses);
         pro.capacity = full_bytes.unwrap_or(max_bytes).min(max_bytes);
         pro.full = full_bytes.is_some();
         pro.set_cold_target((pro.capacity as f64 * cold_share) as u64);
         let mut newer_bytes: u64 = entries.iter().map(|(_, _, bytes)| bytes).sum();
         for &(slot, hash, bytes) in entries {
             let hot = newer_bytes <= pro.capacity - pro.cold_target;
-            pro.add(Node { hash, bytes, slot, hot, in_test: false, touched: false });
+            pro.add(Node { hash, bytes, slot, hot, in_test: false, seen: uses.last_use(slot) });
             newer_bytes -= bytes;
         }
         pro
@@ -82,15 +99,11 @@ impl ClockPro {
 
     /// Puts a resident node at the front of what it belongs to.
     fn add(&mut self, node: Node) {
-        let id = self.free.pop().unwrap_or_else(|| {
-            self.nodes.push(node);
-            (self.nodes.len() - 1) as u32
-        });
+        let id = self.free.pop().unwrap_or(self.nodes.len() as u32);
+        lengthen(&mut self.nodes, id as usize + 1, node);
         self.nodes[id as usize] = node;
         let slot = node.slot as usize;
-        if slot >= self.node_of.len() {
-            self.node_of.resize(slot + 1, NONE);
-        }
+        lengthen(&mut self.node_of, slot + 1, NONE);
         self.node_of[slot] = id;
         self.resident_bytes += node.bytes;
         if node.hot {
@@ -129,12 +142,12 @@ impl ClockPro {
     }
 
     /// Changes the capacity and leaves cold entries their share of it.
-    fn set_capacity(&mut self, bytes: u64) {
+    fn set_capacity(&mut self, bytes: u64, uses: &dyn Uses) {
         let share = self.cold_share();
         self.capacity = bytes;
         self.set_cold_target((share * bytes as f64) as u64);
         self.trim_ghosts();
-        self.cool();
+        self.cool(uses);
     }
 
     fn set_cold_target(&mut self, bytes: u64) {
@@ -143,22 +156,22 @@ impl ClockPro {
     }
 
     /// Lets the hot hand go on until the hot entries leave the cold ones their part.
-    fn cool(&mut self) {
+    fn cool(&mut self, uses: &dyn Uses) {
         while self.hot_bytes > self.capacity - self.cold_target {
-            self.move_hot_hand();
+            self.move_hot_hand(uses);
         }
         // Behind the last hot entry nothing can pass its test any more.
         while let Some(id) = self.clock.back().filter(|id| !self.nodes[*id as usize].hot) {
-            self.end_test(id);
+            self.end_test(id, uses);
         }
     }
 
-    fn move_hot_hand(&mut self) {
+    fn move_hot_hand(&mut self, uses: &dyn Uses) {
         let Some(id) = self.clock.back() else { return };
         let node = &mut self.nodes[id as usize];
         if !node.hot {
-            self.end_test(id);
-        } else if std::mem::take(&mut node.touched) {
+            self.end_test(id, uses);
+        } else if node.take_used(uses) {
             self.clock.move_to_front(id);
         } else {
             node.hot = false;
@@ -169,41 +182,46 @@ impl ClockPro {
     }
 
     /// Nobody came back for `id` in time, so cold entries have more room than they use.
-    fn end_test(&mut self, id: u32) {
+    fn end_test(&mut self, id: u32, uses: &dyn Uses) {
         let node = &mut self.nodes[id as usize];
-        node.in_test = false;
-        let (ghost, passed, bytes) = (node.slot == NONE, node.touched, node.bytes);
-        if ghost {
-            self.forget_ghost(id);
-        } else {
-            self.clock.remove(id);
+        if node.slot == NONE {
+            return self.end_test_of_ghost(id);
         }
+        node.in_test = false;
+        let (passed, bytes) = (node.was_used(uses), node.bytes);
+        self.clock.remove(id);
         if !passed {
             self.set_cold_target(self.cold_target.saturating_sub(bytes));
         }
     }
 
+    fn end_test_of_ghost(&mut self, id: u32) {
+        let bytes = self.nodes[id as usize].bytes;
+        self.forget_ghost(id);
+        self.set_cold_target(self.cold_target.saturating_sub(bytes));
+    }
+
     fn trim_ghosts(&mut self) {
         while self.ghost_bytes > self.capacity {
             let Some(id) = self.ghosts.back() else { return };
-            self.end_test(id);
+            self.end_test_of_ghost(id);
         }
     }
 
     /// Room is needed, so what is here is what there is room for.
-    fn note_full(&mut self) {
+    fn note_full(&mut self, uses: &dyn Uses) {
         self.full = true;
         let held = self.resident_bytes.min(self.max_bytes);
         // Entries of many sizes never fill a budget quite.
         if held > self.capacity || held < self.capacity - self.capacity / 16 {
-            self.set_capacity(held);
+            self.set_capacity(held, uses);
         }
     }
 }
 
 impl Policy for ClockPro {
-    fn insert(&mut self, slot: u32, hash: u64, bytes: u64, hint: Hint) {
-        let mut node = Node { hash, bytes, slot, hot: false, in_test: false, touched: false };
+    fn insert(&mut self, slot: u32, hash: u64, bytes: u64, hint: Hint, uses: &dyn Uses) {
+        let mut node = Node { hash, bytes, slot, hot: false, in_test: false, seen: uses.last_use(slot) };
         if hint == Hint::Sequential {
             self.add(node);
             let id = self.node_of[slot as usize];
@@ -221,14 +239,7 @@ impl Policy for ClockPro {
             node.in_test = true;
         }
         self.add(node);
-        self.cool();
-    }
-
-    fn touch(&mut self, slot: u32, hint: Hint) {
-        let Some(&id) = self.node_of.get(slot as usize) else { return };
-        if let (Hint::Normal, Some(node)) = (hint, self.nodes.get_mut(id as usize)) {
-            node.touched = true;
-        }
+        self.cool(uses);
     }
 
     fn remove(&mut self, slot: u32) {
@@ -237,26 +248,22 @@ impl Policy for ClockPro {
         }
     }
 
-    fn restore(&mut self, slot: u32, hash: u64, bytes: u64, hint: Hint) {
-        if hint == Hint::Sequential {
-            return self.insert(slot, hash, bytes, hint);
-        }
+    fn restore(&mut self, slot: u32, hash: u64, bytes: u64, uses: &dyn Uses) {
         // The hand named it when it was cold. It was used, so next time it turns hot.
-        self.add(Node { hash, bytes, slot, hot: false, in_test: true, touched: true });
-        self.cool();
+        self.add(Node { hash, bytes, slot, hot: false, in_test: true, seen: NEVER });
+        self.cool(uses);
     }
 
-    fn victim(&mut self) -> Option<u32> {
-        self.note_full();
+    fn peek(&mut self, uses: &dyn Uses) -> Option<u32> {
         loop {
             let Some(id) = self.cold.back() else {
                 // All is hot, or nothing is here but ghosts.
                 self.clock.back()?;
-                self.move_hot_hand();
+                self.move_hot_hand(uses);
                 continue;
             };
             let node = &mut self.nodes[id as usize];
-            if !std::mem::take(&mut node.touched) {
+            if !node.take_used(uses) {
                 return Some(node.slot);
             }
             let bytes = node.bytes;
@@ -266,13 +273,18 @@ impl Policy for ClockPro {
                 self.cold.remove(id);
                 self.clock.move_to_front(id);
                 self.set_cold_target(self.cold_target.saturating_add(bytes));
-                self.cool();
+                self.cool(uses);
             } else {
                 node.in_test = true;
                 self.cold.move_to_front(id);
                 self.clock.push_front(id);
             }
         }
+    }
+
+    fn victim(&mut self, uses: &dyn Uses) -> Option<u32> {
+        self.note_full(uses);
+        self.peek(uses)
     }
 
     fn evict(&mut self, slot: u32) {
@@ -285,20 +297,20 @@ impl Policy for ClockPro {
             self.forget_ghost(older);
         }
         let node = &mut self.nodes[id as usize];
-        (node.slot, node.hot, node.touched) = (NONE, false, false);
+        (node.slot, node.hot) = (NONE, false);
         self.ghosts.push_front(id);
         self.ghost_of.insert(hash, id);
         self.ghost_bytes += bytes;
         self.trim_ghosts();
     }
 
-    fn set_max_bytes(&mut self, bytes: u64) {
+    fn set_max_bytes(&mut self, bytes: u64, uses: &dyn Uses) {
         let more = bytes > std::mem::replace(&mut self.max_bytes, bytes);
         self.full &= !more;
-        self.set_capacity(if more { bytes } else { bytes.min(self.capacity) });
+        self.set_capacity(if more { bytes } else { bytes.min(self.capacity) }, uses);
     }
 
-    fn for_each(&self, visit: &mut dyn FnMut(u32)) {
+    fn for_each(&self, _uses: &dyn Uses, visit: &mut dyn FnMut(u32)) {
         let slot = |id: u32| self.nodes[id as usize].slot;
         self.cold.iter_from_back().map(slot).for_each(&mut *visit);
         self.clock.iter_from_back().filter(|id| self.nodes[*id as usize].hot).map(slot).for_each(visit);
@@ -314,7 +326,7 @@ impl Policy for ClockPro {
     }
 
     #[cfg(test)]
-    fn check_invariants(&self) {
+    fn check_invariants(&self, _uses: &dyn Uses) {
         for list in [&self.clock, &self.cold, &self.ghosts] {
             list.check_invariants();
         }

@@ -1,5 +1,7 @@
 //! A doubly linked list through slots.
 
+use super::lengthen;
+
 const NONE: u32 = u32::MAX;
 /// In `Link::ahead`: the slot is on no list.
 const OUT: u32 = u32::MAX - 1;
@@ -90,9 +92,7 @@ impl List {
 
     fn link_of_new(&mut self, slot: u32) -> &mut Link {
         let index = slot as usize;
-        if index >= self.links.len() {
-            self.links.resize(index + 1, Link { ahead: OUT, behind: OUT });
-        }
+        lengthen(&mut self.links, index + 1, Link { ahead: OUT, behind: OUT });
         debug_assert!(self.links[index].ahead == OUT, "slot {slot} is on the list already");
         &mut self.links[index]
     }

@@ -23,6 +23,8 @@ pub(crate) struct Replay<P> {
     pub(crate) hits: u64,
     slot_of: Hashed<u32>,
     entries: Vec<(u64, u64)>,
+    used: Vec<u64>,
+    clock: u64,
     free: Vec<u32>,
     bytes: u64,
     max_bytes: u64,
@@ -30,23 +32,38 @@ pub(crate) struct Replay<P> {
 
 impl<P: Policy> Replay<P> {
     pub(crate) fn new(mut policy: P, max_bytes: u64) -> Self {
-        policy.set_max_bytes(max_bytes);
-        Self { policy, hits: 0, slot_of: Hashed::default(), entries: Vec::new(), free: Vec::new(), bytes: 0, max_bytes }
+        policy.set_max_bytes(max_bytes, &Vec::new());
+        Self {
+            policy,
+            hits: 0,
+            slot_of: Hashed::default(),
+            entries: Vec::new(),
+            used: Vec::new(),
+            clock: 0,
+            free: Vec::new(),
+            bytes: 0,
+            max_bytes,
+        }
     }
 
     /// Whether it was a hit. What goes goes before the new entry comes.
     pub(crate) fn access(&mut self, access: Access) -> bool {
         let Access { hash, bytes, .. } = access;
+        self.clock += 1;
         if let Some(slot) = self.slot_of.get(&hash) {
             self.hits += 1;
-            self.policy.touch(*slot, Hint::Normal);
+            self.used[*slot as usize] = self.clock;
+            match self.policy.samples(hash) && self.policy.follows_hits() {
+                true => self.policy.note_sampled_hit(*slot),
+                false => self.policy.note_hits(1),
+            }
             return true;
         }
         if bytes > self.max_bytes {
             return false;
         }
         while self.bytes + bytes > self.max_bytes {
-            let victim = self.policy.victim().expect("what is cached can go");
+            let victim = self.policy.victim(&self.used).expect("what is cached can go");
             self.policy.evict(victim);
             let (hash, bytes) = self.entries[victim as usize];
             self.slot_of.remove(&hash);
@@ -55,13 +72,19 @@ impl<P: Policy> Replay<P> {
         }
         let slot = self.free.pop().unwrap_or_else(|| {
             self.entries.push((0, 0));
+            self.used.push(0);
             self.entries.len() as u32 - 1
         });
         self.entries[slot as usize] = (hash, bytes);
         self.slot_of.insert(hash, slot);
         self.bytes += bytes;
-        self.policy.insert(slot, hash, bytes, Hint::Normal);
+        self.used[slot as usize] = self.clock;
+        self.policy.insert(slot, hash, bytes, Hint::Normal, &self.used);
         false
+    }
+
+    pub(crate) fn check_invariants(&self) {
+        self.policy.check_invariants(&self.used);
     }
 }
 

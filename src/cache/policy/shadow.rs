@@ -17,6 +17,8 @@ pub(super) struct Shadows {
     keys: Keys,
     max_bytes: u64,
     shift: u32,
+    /// Whether `shift` changed since somebody asked.
+    resampled: bool,
 }
 
 /// The keys in either shadow. Both know a key by the same number, their slot for it.
@@ -24,6 +26,9 @@ pub(super) struct Shadows {
 struct Keys {
     number_of: Hashed<u32>,
     tracked: Vec<Tracked>,
+    /// Of each key, when it was last accessed. Both shadows see the same accesses.
+    used: Vec<u64>,
+    clock: u64,
     free: Vec<u32>,
 }
 
@@ -52,7 +57,14 @@ pub(super) struct Hits {
 
 impl Default for Shadows {
     fn default() -> Self {
-        Self { lru: Shadow::new(1), pro: Shadow::new(2), keys: Keys::default(), max_bytes: 0, shift: 0 }
+        Self {
+            lru: Shadow::new(1),
+            pro: Shadow::new(2),
+            keys: Keys::default(),
+            max_bytes: 0,
+            shift: 0,
+            resampled: false,
+        }
     }
 }
 
@@ -66,12 +78,12 @@ impl Shadows {
     pub(super) fn access(&mut self, hash: u64, bytes: u64) {
         debug_assert!(self.samples(hash));
         let number = self.keys.number(hash, bytes);
+        self.keys.note_use(number);
         self.lru.access(number, &mut self.keys);
         self.pro.access(number, &mut self.keys);
         self.keys.forget_if_gone(number);
         if self.keys.number_of.len() > MOST_TRACKED {
-            self.shift += 1;
-            self.apply();
+            self.set_shift(self.shift + 1);
         }
     }
 
@@ -99,20 +111,31 @@ impl Shadows {
 
     /// Samples as much as suits a cache of so many entries.
     pub(super) fn resample(&mut self, entries: u64) {
-        let before = self.shift;
-        while self.shift > 0 && entries >> self.shift < LEAST_ENTRIES {
-            self.shift -= 1;
+        let mut shift = self.shift;
+        while shift > 0 && entries >> shift < LEAST_ENTRIES {
+            shift -= 1;
         }
-        while self.are_too_many(entries) {
-            self.shift += 1;
+        while entries >> shift >= 2 * LEAST_ENTRIES {
+            shift += 1;
         }
-        if self.shift != before {
-            self.apply();
+        if shift != self.shift {
+            self.set_shift(shift);
         }
+    }
+
+    /// Whether `samples` may answer otherwise than when this was last asked.
+    pub(super) fn take_resampled(&mut self) -> bool {
+        std::mem::take(&mut self.resampled)
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
         self.lru.policy.memory_bytes() + self.pro.policy.memory_bytes() + self.keys.memory_bytes()
+    }
+
+    fn set_shift(&mut self, shift: u32) {
+        self.shift = shift;
+        self.resampled = true;
+        self.apply();
     }
 
     /// Makes the shadows obey `shift` and `max_bytes`.
@@ -133,6 +156,7 @@ impl Shadows {
     pub(super) fn check_invariants(&self) {
         self.lru.check_invariants(&self.keys);
         self.pro.check_invariants(&self.keys);
+        assert_eq!(self.keys.used.len(), self.keys.tracked.len());
         assert_eq!(self.lru.max_bytes, self.max_bytes >> self.shift);
         assert_eq!(self.keys.number_of.len() + self.keys.free.len(), self.keys.tracked.len());
         for (hash, number) in &self.keys.number_of {
@@ -151,10 +175,9 @@ impl<P: Policy + Default> Shadow<P> {
         let Tracked { hash, bytes, held_by } = keys.tracked[number as usize];
         if held_by & self.bit != 0 {
             self.hits += 1;
-            self.policy.touch(number, Hint::Normal);
         } else if bytes <= self.max_bytes {
             self.evict_to(self.max_bytes - bytes, keys);
-            self.policy.insert(number, hash, bytes, Hint::Normal);
+            self.policy.insert(number, hash, bytes, Hint::Normal, &keys.used);
             self.bytes += bytes;
             keys.tracked[number as usize].held_by |= self.bit;
         }
@@ -162,13 +185,13 @@ impl<P: Policy + Default> Shadow<P> {
 
     fn set_max_bytes(&mut self, bytes: u64, keys: &mut Keys) {
         self.max_bytes = bytes;
-        self.policy.set_max_bytes(bytes);
+        self.policy.set_max_bytes(bytes, &keys.used);
         self.evict_to(bytes, keys);
     }
 
     fn evict_to(&mut self, bytes: u64, keys: &mut Keys) {
         while self.bytes > bytes {
-            let Some(number) = self.policy.victim() else { return };
+            let Some(number) = self.policy.victim(&keys.used) else { return };
             self.policy.evict(number);
             self.let_go(number, keys);
             keys.forget_if_gone(number);
@@ -190,12 +213,12 @@ impl<P: Policy + Default> Shadow<P> {
 
     #[cfg(test)]
     fn check_invariants(&self, keys: &Keys) {
-        self.policy.check_invariants();
+        self.policy.check_invariants(&keys.used);
         let held = || keys.tracked.iter().filter(|tracked| tracked.held_by & self.bit != 0);
         assert_eq!(self.bytes, held().map(|tracked| tracked.bytes).sum());
         assert!(self.bytes <= self.max_bytes);
         let mut ordered = 0;
-        self.policy.for_each(&mut |number| {
+        self.policy.for_each(&keys.used, &mut |number| {
             assert!(keys.tracked[number as usize].held_by & self.bit != 0);
             ordered += 1;
         });
@@ -205,7 +228,7 @@ impl<P: Policy + Default> Shadow<P> {
 
 impl Keys {
     fn number(&mut self, hash: u64, bytes: u64) -> u32 {
-        let Self { number_of, tracked, free } = self;
+        let Self { number_of, tracked, used, free, .. } = self;
         *number_of.entry(hash).or_insert_with(|| {
             let new = Tracked { hash, bytes, held_by: 0 };
             match free.pop() {
@@ -215,10 +238,16 @@ impl Keys {
                 }
                 None => {
                     tracked.push(new);
+                    used.push(0);
                     (tracked.len() - 1) as u32
                 }
             }
         })
+    }
+
+    fn note_use(&mut self, number: u32) {
+        self.clock += 1;
+        self.used[number as usize] = self.clock;
     }
 
     fn forget_if_gone(&mut self, number: u32) {
@@ -231,6 +260,7 @@ impl Keys {
     fn memory_bytes(&self) -> usize {
         hashed::memory_bytes(&self.number_of)
             + self.tracked.capacity() * size_of::<Tracked>()
+            + self.used.capacity() * size_of::<u64>()
             + self.free.capacity() * size_of::<u32>()
     }
 }

@@ -16,6 +16,7 @@ use std::sync::OnceLock;
 use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering};
 
 use super::Counts;
+use super::state::FIRST_STAMP;
 pub(crate) use account::Account;
 pub(super) use search::urgency;
 use search::{Search, Victim};
@@ -76,7 +77,7 @@ impl Total {
             max_bytes: AtomicU64::new(max_bytes),
             is_set: AtomicBool::new(true),
             used: AtomicU64::new(0),
-            clock: AtomicU64::new(1),
+            clock: AtomicU64::new(FIRST_STAMP),
             accounts: Mutex::default(),
             next: AtomicUsize::new(0),
         })
