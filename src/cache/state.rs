@@ -234,17 +234,18 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         let mut evicted = Vec::new();
         let enough = self.bytes.saturating_sub(bytes);
         loop {
-            let Some(slot) = self.policy.as_mut().and_then(|policy| policy.victim(slots)) else {
+            let Some((slot, last_use)) = self.oldest(slots) else {
                 self.account.set_oldest(u64::MAX);
                 return evicted;
             };
             let bytes = self.metas[slot as usize].bytes;
-            let last_use = slots.last_use(slot);
             self.account.set_oldest(last_use);
             let after = (self.bytes + self.loading_bytes).saturating_sub(bytes);
             if self.bytes <= enough || after < floor || !is_urgent(last_use) {
                 return evicted;
             }
+            // Now room is needed.
+            let slot = self.policy.as_mut().and_then(|policy| policy.victim(slots)).unwrap_or(slot);
             evicted.extend(self.evict(slot, slots, index));
         }
     }
@@ -345,11 +346,10 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         }
     }
 
-    /// The stamp of the entry that the policy would let go next. Nothing is concluded from being asked.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no two caches compare theirs so far"))]
-    pub(super) fn oldest_use(&mut self, slots: &Slots<K, V>) -> Option<u64> {
+    /// The entry that the policy would let go next, and its stamp. Nothing is concluded from being asked.
+    pub(super) fn oldest(&mut self, slots: &Slots<K, V>) -> Option<(u32, u64)> {
         let slot = self.policy.as_mut()?.peek(slots)?;
-        Some(slots.last_use(slot))
+        Some((slot, slots.last_use(slot)))
     }
 
     /// Takes an entry out because somebody wants it gone; `None` when it is pinned or dirty.

@@ -47,7 +47,7 @@ fn the_oldest_use_is_that_of_the_entry_that_goes_first() {
         let oldest = || {
             let mut state = cache.state.lock();
             cache.drain(&mut state);
-            state.oldest_use(&cache.slots)
+            state.oldest(&cache.slots).map(|(_, stamp)| stamp)
         };
         assert_eq!(oldest(), None);
         get(&cache, 1);
