@@ -34,7 +34,7 @@ pub enum CacheBudget {
     /// long goes first, the sooner the cheaper it is to load and the less the dataset's blocks were used again of late.
     Pooled {
         /// Bytes that no other dataset can take. By default those of the last window that was read, at least 32 blocks;
-        /// such floors are cut to half of the total together.
+        /// such a floor is a quarter of the total at most, and all of them are cut to half of what other promises leave.
         floor_bytes: Option<u64>,
         /// The most that it may hold.
         ceiling_bytes: u64,

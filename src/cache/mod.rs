@@ -130,6 +130,8 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
     {
         let this: Arc<dyn Holder> = Arc::<Self>::clone(self);
         self.account.set_holder(Arc::downgrade(&this));
+        // What changed before anybody could say so.
+        self.apply_budget();
     }
 
     pub(crate) fn ledger(&self) -> &Arc<Ledger> {
@@ -196,9 +198,8 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
             drop(state);
             let held = match flight.wait()? {
                 Landed::Kept(slot) => Held::Slot(self.slots.place(slot)),
-                Landed::Loose(_) if mode == Mode::Lock => {
-                    return Err(Error::limit("the budget has no room for a lock"));
-                }
+                // Whoever loaded it did not want it kept, or found no room: a lock asks for itself.
+                Landed::Loose(_) if mode == Mode::Lock => continue,
                 Landed::Loose(value) => Held::Loose(value),
                 // Somebody offered the value and then did not have it: nothing is known about loading it.
                 Landed::Nothing => continue,
@@ -242,6 +243,12 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         duty.done();
         let Some(value) = value else { return nothing(weight) };
         let mut state = self.state.lock();
+        self.drain(&mut state);
+        if state.is_off() && flight.waiters() == 0 {
+            // Nothing stays that nobody holds, and nobody does.
+            drop(state);
+            return nothing(weight);
+        }
         state.counts.siblings += 1;
         state.finish(&key, weight, 0);
         let slot = self.publish(&mut state, key, value, weight, flight.waiters(), Mode::Use);
@@ -455,6 +462,7 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         duty.done();
         let mut state = self.state.lock();
+        self.drain(&mut state);
         state.note_load(hash_of(&key), weight, nanos);
         // The budget may have shrunk meanwhile.
         let keep = room && state.bytes + state.loading_bytes <= state.max_bytes;
@@ -518,6 +526,7 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
 
     fn make_room(&self, state: &mut State<K, V>, weight: u64) -> (bool, Evicted<V>) {
         self.drain(state);
+        state.follow_budget(&self.slots);
         let (room, evicted) = state.make_room(weight, &self.slots, &self.index);
         self.count_out(&evicted);
         (room, evicted)
@@ -536,11 +545,14 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
     #[cold]
     fn settle(&self, slot: u32) {
         let mut state = self.state.lock();
+        // What was found before the pin went back is older.
+        self.drain(&mut state);
         let gone = state.settle(slot, &self.slots, &self.index);
         self.count_out(&gone);
         let evicted = self.shrink(&mut state);
         drop(state);
         drop((gone, evicted));
+        self.account.total().shrink(false);
     }
 
     #[cfg(test)]

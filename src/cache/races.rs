@@ -147,6 +147,43 @@ fn locks_are_found_while_others_evict() {
 }
 
 #[test]
+fn a_lock_that_waits_for_a_reader_who_keeps_nothing_is_not_refused() {
+    check(|| {
+        let run = Run::new(2);
+        let passing = spawn(&run, |run| run.read(7, Mode::Passing));
+        let locks = [(); 2].map(|()| {
+            spawn(&run, |run| {
+                let lock = run.get(7, Mode::Lock).expect("there is room");
+                assert!(lock.is_kept());
+                lock.check(7);
+            })
+        });
+        join(locks.into_iter().chain([passing]));
+        run.check_end();
+    });
+}
+
+#[test]
+fn a_policy_that_keeps_nothing_leaves_nothing_behind() {
+    check(|| {
+        let run = Run::new(3);
+        let reads = [0, 1].map(|key| {
+            spawn(&run, move |run| [key, key, 1 - key].map(|key| run.read(key, Mode::Use)).into_iter().collect())
+        });
+        let offers = spawn(&run, |run| {
+            run.cache.insert_with(2, ENTRY - ENTRY_OVERHEAD, || {
+                thread::yield_now();
+                Some(run.value(2))
+            });
+        });
+        let changes = spawn(&run, |run| run.cache.set_policy(CachePolicy::None));
+        join(reads.into_iter().chain([offers, changes]));
+        assert_eq!(run.cache.counts().entries, 0);
+        run.check_end();
+    });
+}
+
+#[test]
 fn unlocking_and_shrinking() {
     check(|| {
         let run = Run::new(3);

@@ -34,10 +34,11 @@ impl Seen {
         }
     }
 
-    /// Whether the key was loaded before, as far as is remembered.
+    /// Whether the key was loaded before; also `true` when it is not of the sample.
     pub(super) fn contains(&self, hash: u64) -> bool {
         let print = hash as u32;
-        print != 0 && !self.places.is_empty() && self.find(print).is_ok()
+        // Of what is not remembered nothing can be said against it.
+        print == 0 || !self.samples(print) || (!self.places.is_empty() && self.find(print).is_ok())
     }
 
     pub(super) fn memory_bytes(&self) -> usize {

@@ -120,6 +120,14 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         }
     }
 
+    /// Obeys what the account allows by now: the total may have changed.
+    pub(super) fn follow_budget(&mut self, slots: &Slots<K, V>) {
+        let max_bytes = self.account.max_bytes();
+        if max_bytes != self.max_bytes {
+            self.set_max_bytes(max_bytes, slots);
+        }
+    }
+
     /// Notes of hits reached the mutex: slots, and whether they were found in passing.
     ///
     /// Most of them only stamp the slot, whose line is still near, and are counted.
@@ -198,6 +206,9 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         if weight > 0 && fixed.saturating_add(weight) > self.max_bytes {
             return (false, evicted);
         }
+        if self.loading_bytes.checked_add(weight).is_none() {
+            return (false, evicted);
+        }
         while self.bytes.saturating_add(self.loading_bytes).saturating_add(weight) > self.max_bytes {
             let Some(slot) = self.policy.as_mut().and_then(|policy| policy.victim(slots)) else {
                 return (false, evicted);
@@ -240,7 +251,8 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
             };
             let bytes = self.metas[slot as usize].bytes;
             self.account.set_oldest(last_use);
-            let after = (self.bytes + self.loading_bytes).saturating_sub(bytes);
+            // Not what is set aside here: a load that waits for its bytes has none yet.
+            let after = self.account.used().saturating_sub(bytes);
             if self.bytes <= enough || after < floor || !is_urgent(last_use) {
                 return evicted;
             }
@@ -388,8 +400,17 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
             let Meta { hash, bytes } = self.metas[slot as usize];
             match &mut self.policy {
                 Some(policy) => policy.restore(slot, hash, bytes, slots),
-                None if slots.park(slot) => self.parked_bytes += bytes,
-                None => evicted.extend(self.remove(slot, slots, index)),
+                // Pins come and go meanwhile; one of both will do.
+                None => loop {
+                    if slots.park(slot) {
+                        self.parked_bytes += bytes;
+                        break;
+                    }
+                    if let Some(value) = self.remove(slot, slots, index) {
+                        evicted.push(value);
+                        break;
+                    }
+                },
             }
         }
         self.flag_sampled(slots);

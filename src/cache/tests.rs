@@ -99,6 +99,16 @@ fn a_pinned_value_stays_and_a_lock_beyond_the_budget_is_refused() {
 }
 
 #[test]
+fn what_was_found_while_another_was_locked_is_older_than_the_lock_that_ends() {
+    let cache = cache(3);
+    let lock = cache.get_or_load(1, ONE, Mode::Lock, || Ok(10)).unwrap();
+    [2, 3, 2, 3].map(|key| get(&cache, key));
+    drop(lock);
+    get(&cache, 4);
+    assert!(cache.get(&1, Mode::Passing).is_some() && cache.get(&2, Mode::Passing).is_none());
+}
+
+#[test]
 fn a_budget_of_nothing_keeps_nothing_and_a_shrunk_one_holds_at_once() {
     let cache = cache(4);
     (0..4).for_each(|key| assert_eq!(get(&cache, key), key * 10));

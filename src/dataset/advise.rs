@@ -12,6 +12,9 @@ use super::{Dataset, blocks};
 /// Windows that are remembered as read in order; the oldest one is forgotten.
 const MOST_WINDOWS: usize = 64;
 
+/// Blocks that are looked at for one piece of advice.
+const MOST_BLOCKS: u64 = 1 << 14;
+
 /// How a window is going to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -90,7 +93,8 @@ impl Advised {
 impl Dataset {
     /// Says how `window` of `level` is going to be read. Only advice: it reads nothing itself and changes no pixel.
     ///
-    /// [`Advice::WillNeed`] looks at no more blocks than the budget has room for.
+    /// [`Advice::WillNeed`] looks at no more blocks than the budget has room for, and at 16,384 at most, from the top left
+    /// on. For levels that are not stored it reads nothing ahead.
     ///
     /// # Errors
     ///
@@ -110,7 +114,7 @@ impl Dataset {
 
     fn will_need(&self, window: &Blocks) {
         let Ok(layout) = self.block_layout((window.level, window.cols.start, window.rows.start)) else { return };
-        let room = self.cache_max() / (blocks::weight(&layout) + Self::BLOCK_OVERHEAD);
+        let room = (self.cache_max() / (blocks::weight(&layout) + Self::BLOCK_OVERHEAD)).min(MOST_BLOCKS);
         let places = window.rows.clone().flat_map(|row| window.cols.clone().map(move |col| (col, row)));
         let places = (0..self.info().n_planes()).flat_map(|plane| {
             places.clone().map(move |(col, row)| BlockId { plane, ..BlockId::new(window.level, col, row) })

@@ -202,6 +202,8 @@ impl Dataset {
             Mode::Use if self.is_a_copy(at) => Mode::Copy,
             mode => mode,
         };
+        // Before anything makes room for it.
+        self.check_block_bytes(&layout).map_err(&say)?;
         let pin = cache.get_or_load(at, weight(&layout), mode, || self.load(at, &layout)).map_err(say)?;
         Ok(BlockRef { loan: Loan::Cache(pin), cache })
     }
@@ -237,12 +239,17 @@ impl Dataset {
     }
 
     fn memory_for(&self, layout: &BlockLayout) -> Result<(Buffer, crate::memory::Charge)> {
-        let max = self.core.max_block_bytes;
-        if layout.bytes > max {
-            return Err(Error::limit(format!("a block of {} bytes, the limit is {max} bytes", layout.bytes)));
-        }
+        self.check_block_bytes(layout)?;
         let pixels = Pool::process().take(layout.bytes)?;
         Ok((pixels, self.core.cache.ledger().charge(Class::Block, weight(layout))))
+    }
+
+    fn check_block_bytes(&self, layout: &BlockLayout) -> Result<()> {
+        let max = self.core.max_block_bytes;
+        if layout.bytes <= max {
+            return Ok(());
+        }
+        Err(Error::limit(format!("a block of {} bytes, the limit is {max} bytes", layout.bytes)))
     }
 
     /// Lets the source read ahead what a block is made from.
@@ -330,6 +337,9 @@ impl Siblings for Keep<'_> {
         let level = core.origins.iter().position(|origin| *origin == Origin::Stored(at.level));
         let Some(at) = level.map(|level| BlockId { level: level as u32, ..at }) else { return false };
         let Ok(layout) = self.dataset.block_layout(at) else { return false };
+        if self.dataset.check_block_bytes(&layout).is_err() {
+            return false;
+        }
         let weight = weight(&layout);
         if weight > self.room {
             return false;

@@ -65,7 +65,7 @@ impl Account {
     pub(crate) fn close(&self, counts: &Counts) {
         self.give(self.used.load(Ordering::Relaxed));
         let mut accounts = self.total.accounts.lock();
-        *accounts.promised(self.asked.load(Ordering::Relaxed)) -= self.floor.load(Ordering::Relaxed);
+        *accounts.promised(self.asked.load(Ordering::Relaxed)) -= u128::from(self.floor.load(Ordering::Relaxed));
         self.total.follow(&accounts);
         accounts.closed.add(&counts.of_the_past());
         let place = self.place.load(Ordering::Relaxed);
@@ -75,6 +75,7 @@ impl Account {
         }
         drop(accounts);
         drop(gone);
+        self.total.shrink(true);
     }
 
     pub(crate) fn total(&self) -> &Total {
@@ -111,13 +112,14 @@ impl Account {
         if asked.is_none() && unasked > 0 && was_asked {
             return;
         }
-        *accounts.promised(was_asked) -= self.floor.load(Ordering::Relaxed);
+        *accounts.promised(was_asked) -= u128::from(self.floor.load(Ordering::Relaxed));
         self.asked.store(asked.is_some(), Ordering::Relaxed);
-        // The sum of all must not overflow.
-        let floor = asked.unwrap_or(unasked).min(u64::MAX >> 24);
+        let floor = asked.unwrap_or(unasked);
         self.floor.store(floor, Ordering::Relaxed);
-        *accounts.promised(asked.is_some()) += floor;
+        *accounts.promised(asked.is_some()) += u128::from(floor);
         self.total.follow(&accounts);
+        drop(accounts);
+        self.total.shrink(true);
     }
 
     /// The most that the cache may hold.
@@ -170,7 +172,7 @@ impl Account {
         self.total.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    #[cfg(test)]
+    /// Bytes of entries and of loads that have theirs.
     pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }

@@ -23,7 +23,8 @@ use search::{Search, Victim};
 
 /// What the process's caches hold together, beside what was promised to some of them, until somebody says otherwise.
 const DEFAULT_MAX: u64 = 512 << 20;
-/// Floors that nobody asked for take no more than this part of the total, or idle caches would hold all of it.
+/// Floors that nobody asked for take no more than this part of what those leave that somebody asked for, or idle caches
+/// would hold all of it.
 const UNASKED_FLOORS: f64 = 0.5;
 /// Bytes that caches may hold together.
 pub(crate) struct Total {
@@ -42,8 +43,8 @@ pub(crate) struct Total {
 struct Accounts {
     open: Vec<Arc<Account>>,
     /// Promised because a client said so, and because a cache has always something.
-    asked: u64,
-    unasked: u64,
+    asked: u128,
+    unasked: u128,
     /// What the caches did that are gone.
     closed: Counts,
 }
@@ -100,7 +101,15 @@ impl Total {
             self.max_bytes.store(max_bytes, Ordering::Relaxed);
         }
         self.holders().iter().for_each(|holder| holder.total_changed());
-        let _fits = self.make_room(None, 0, true);
+        self.shrink(true);
+    }
+
+    /// Gives up what exceeds the total and can go. No lock may be held.
+    pub(super) fn shrink(&self, wait: bool) {
+        if self.used_bytes() > self.max_bytes() {
+            // What is locked goes when it is unlocked.
+            let _fits = self.make_room(None, 0, wait);
+        }
     }
 
     /// Gives up this part of what every cache holds, floors or not.
@@ -138,6 +147,9 @@ impl Total {
     /// Evicts until `bytes` more fit, which are taken then. No lock may be held. With `wait`, also what needs waiting for
     /// another thread.
     fn make_room(&self, asking: Option<&Account>, bytes: u64, wait: bool) -> bool {
+        if bytes > self.max_bytes() {
+            return false;
+        }
         let mut search = Search { asking, bytes, in_vain: Vec::new() };
         loop {
             if self.try_take(bytes) {
@@ -158,7 +170,8 @@ impl Total {
     /// Lets the total grow and shrink with what is promised, as long as nobody said what it is.
     fn follow(&self, accounts: &Accounts) {
         if !self.is_set.load(Ordering::Relaxed) {
-            self.max_bytes.store(DEFAULT_MAX.saturating_add(accounts.asked), Ordering::Relaxed);
+            let max = u64::try_from(u128::from(DEFAULT_MAX) + accounts.asked).unwrap_or(u64::MAX);
+            self.max_bytes.store(max, Ordering::Relaxed);
         }
     }
 
@@ -175,12 +188,12 @@ impl Accounts {
     /// By how much floors that were asked for, and the others, must shrink to fit in the total.
     fn floor_scale(&self, max_bytes: u64) -> (f64, f64) {
         let max = max_bytes as f64;
-        let asked = if self.asked > max_bytes { max / self.asked as f64 } else { 1.0 };
-        let left = (max * UNASKED_FLOORS - self.asked as f64).max(0.0);
+        let asked = if self.asked > u128::from(max_bytes) { max / self.asked as f64 } else { 1.0 };
+        let left = (max - self.asked as f64).max(0.0) * UNASKED_FLOORS;
         (asked, (left / self.unasked.max(1) as f64).min(1.0))
     }
 
-    fn promised(&mut self, asked: bool) -> &mut u64 {
+    fn promised(&mut self, asked: bool) -> &mut u128 {
         if asked { &mut self.asked } else { &mut self.unasked }
     }
 }

@@ -88,6 +88,34 @@ fn a_total_that_nobody_set_grows_with_promises() {
 }
 
 #[test]
+fn what_was_locked_when_the_total_shrank_goes_when_it_is_unlocked() {
+    let total = Total::new(2000);
+    let caches = [(); 2].map(|()| member(&total, pooled(0), CachePolicy::Lru));
+    let locks = caches.each_ref().map(|cache| cache.get_or_load(1, 600, Mode::Lock, || Ok(1)).unwrap());
+    total.set_max_bytes(1000);
+    assert!(total.used_bytes() > 1000);
+    drop(locks);
+    assert!(total.used_bytes() <= 1000);
+}
+
+#[test]
+fn a_cache_that_was_promised_much_and_closes_takes_its_promise_along() {
+    let total = Total::new(DEFAULT_MAX);
+    total.is_set.store(false, Ordering::Relaxed);
+    let own = member(&total, CacheBudget::Own(4 << 30), CachePolicy::Lru);
+    let pool = member(&total, CacheBudget::default(), CachePolicy::Lru);
+    pool.suggest_floor(1 << 20);
+    assert_eq!(total.accounts.lock().floor_scale(total.max_bytes()), (1.0, 1.0));
+    (0..20).for_each(|key| {
+        read(&pool, key, 64 << 20);
+    });
+    assert_eq!(total.used_bytes(), 20 * (64 << 20));
+    drop(own);
+    assert_eq!(total.used_bytes(), DEFAULT_MAX);
+    assert!(read(&pool, 19, 64 << 20) && !read(&pool, 0, 64 << 20));
+}
+
+#[test]
 fn a_batch_has_a_twentieth_and_floors_that_nobody_asked_for_half() {
     let total = Total::new(100_000);
     let batch = member(&total, CacheBudget::BATCH, CachePolicy::Lru);
