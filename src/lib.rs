@@ -69,15 +69,16 @@
 //! 6. Cached blocks, their overhead and loads under way stay within the budget of their dataset, and those of all
 //!    datasets within the total. What a dataset was promised is not taken from it for another one. When only locked
 //!    bytes are left a further lock is refused; reads go on, uncached. Making a level that is not stored takes up to
-//!    8 MiB more for each such level on the way. A block that the source has in memory, as of a mapped file, takes none of ours.
+//!    8 MiB more for each such level on the way. A block that the source has in memory, as of a mapped file, takes none
+//!    of ours.
 //! 7. Level 0 is full resolution. Coordinates are pixels of their own level; levels, columns and rows of blocks and
 //!    tiles count from the top left.
 //! 8. No thread starts, no file is written, no logger or panic hook is installed.
 //! 9. A hit makes no system call and no allocation, nor does lending a block of a mapped file. Opening a file costs
 //!    nothing per file beside it.
 //!
-//! Absent on purpose: one list of blocks for all datasets, a global list of drivers, an async runtime, warping between coordinate
-//! systems.
+//! Absent on purpose: one list of blocks for all datasets, a global list of drivers, an async runtime, warping between
+//! coordinate systems.
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
