@@ -2,12 +2,14 @@
 
 #![expect(unsafe_code, reason = "a block knows where its pixels are, whoever owns them")]
 
+use std::fmt;
 use std::ops::Deref;
 use std::ptr::NonNull;
 
 use crate::error::{Error, Result};
 use crate::memory::{Buffer, Charge, KeptBytes, LentBytes};
 use crate::sample::SampleType;
+use crate::sync::Arc;
 
 /// Which index runs fastest in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,18 +76,14 @@ impl BlockLayout {
 
 /// The immutable pixels of one block.
 ///
-/// It owns nothing: it is part of what does, and lent by that.
-///
-/// Where the pixels are comes first: a cache keeps it on the same line as the key, which a hit has just looked at.
-#[derive(Debug)]
-#[repr(C)]
+/// It owns nothing: it is part of what does, and lent by that. It is small, so that a cache has it on the same line of
+/// memory as the key, which a hit has just looked at; how the pixels lie is said once for all blocks that lie alike.
 pub struct Block {
     start: NonNull<u8>,
-    /// Of which the number of bytes belongs to `start`.
-    layout: BlockLayout,
+    layout: NonNull<BlockLayout>,
 }
 
-// SAFETY: this refers to bytes that are only read.
+// SAFETY: this refers to bytes and a layout that are only read.
 unsafe impl Send for Block {}
 // SAFETY: as above.
 unsafe impl Sync for Block {}
@@ -93,59 +91,79 @@ unsafe impl Sync for Block {}
 impl Block {
     /// Where the samples lie.
     #[must_use]
+    #[inline]
     pub const fn layout(&self) -> &BlockLayout {
-        &self.layout
+        // SAFETY: a block is part of what keeps its layout where it is and is not given away, so `self` is borrowed from
+        // that.
+        unsafe { self.layout.as_ref() }
     }
 
     /// All bytes of the block; samples are in native byte order and aligned to their size.
     #[must_use]
     #[inline]
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: a block is part of a `HeldBlock` and not given away, so `self` is borrowed from one. Whoever made that saw
-        // to it that its owner has `layout.bytes` bytes at `start`, which stay there, and unchanged, while it lives.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.layout.bytes) }
+        // SAFETY: as for the layout. Whoever made the block saw to it that its owner has `layout.bytes` bytes at `start`,
+        // which stay there, and unchanged, while it lives.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.layout().bytes) }
+    }
+
+    /// The same block in other hands.
+    ///
+    /// # Safety
+    ///
+    /// Whoever gets it keeps what this one is part of, and lends the block for no longer than that.
+    pub(crate) const unsafe fn again(&self) -> Self {
+        Self { start: self.start, layout: self.layout }
     }
 }
 
-/// A block and what keeps its pixels where they are.
-#[repr(C)]
+impl fmt::Debug for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Block").field("layout", self.layout()).finish_non_exhaustive()
+    }
+}
+
+/// A block and what keeps its pixels and its layout where they are.
 pub(crate) struct HeldBlock<O> {
     block: Block,
     owner: O,
 }
 
 /// A block in memory of the pool, on the ledger for as long as it lives, whoever holds it.
-pub(crate) type OwnedBlock = HeldBlock<(Buffer, Charge)>;
+pub(crate) type OwnedBlock = HeldBlock<Box<(Buffer, Charge, Arc<BlockLayout>)>>;
 /// A block in memory of its source, which is borrowed: no reference is counted for it.
-pub(crate) type LentBlock<'a> = HeldBlock<LentBytes<'a>>;
+pub(crate) type LentBlock<'a> = HeldBlock<(LentBytes<'a>, &'a Arc<BlockLayout>)>;
 /// A block in memory of its source, which it keeps alive.
-pub(crate) type KeptBlock = HeldBlock<KeptBytes>;
+pub(crate) type KeptBlock = HeldBlock<(KeptBytes, Arc<BlockLayout>)>;
 
 impl OwnedBlock {
     /// # Panics
     ///
     /// When `pixels` is not as long as `layout` says.
-    pub(crate) fn new(layout: BlockLayout, pixels: Buffer, charge: Charge) -> Self {
+    pub(crate) fn new(layout: Arc<BlockLayout>, pixels: Buffer, charge: Charge) -> Self {
         assert_eq!(layout.bytes, pixels.len());
         // A buffer does not move its memory when it is moved, and nobody writes to this one any more.
-        Self { block: Block { start: NonNull::from(&*pixels).cast(), layout }, owner: (pixels, charge) }
+        let block = Block { start: NonNull::from(&*pixels).cast(), layout: NonNull::from(&*layout) };
+        Self { block, owner: Box::new((pixels, charge, layout)) }
     }
 }
 
 impl<'a> LentBlock<'a> {
     /// `None` when the bytes are not as many as `layout` says, or not aligned to the size of a sample.
     #[inline]
-    pub(crate) fn new(layout: BlockLayout, lent: LentBytes<'a>) -> Option<Self> {
+    pub(crate) fn new(layout: &'a Arc<BlockLayout>, lent: LentBytes<'a>) -> Option<Self> {
         let start: NonNull<u8> = NonNull::from(lent.bytes()).cast();
         let fits = lent.len() == layout.bytes && start.addr().get().is_multiple_of(layout.sample.bytes());
-        fits.then_some(Self { block: Block { start, layout }, owner: lent })
+        let block = Block { start, layout: NonNull::from(&**layout) };
+        fits.then_some(Self { block, owner: (lent, layout) })
     }
 
-    /// The same block with a share in its owner.
+    /// The same block with a share in its owners.
     pub(crate) fn keep(self) -> KeptBlock {
-        let kept = self.owner.keep();
-        let block = Block { start: NonNull::from(&*kept).cast(), layout: self.block.layout };
-        HeldBlock { block, owner: kept }
+        let (lent, layout) = self.owner;
+        let (kept, layout) = (lent.keep(), Arc::clone(layout));
+        let block = Block { start: NonNull::from(&*kept).cast(), layout: NonNull::from(&*layout) };
+        HeldBlock { block, owner: (kept, layout) }
     }
 }
 
@@ -176,22 +194,18 @@ mod tests {
     }
 
     #[test]
-    fn a_hit_finds_pointer_and_length_on_the_line_of_the_key() {
-        // A slot of the cache is a word, a key of four numbers and the block, on lines of 64 bytes.
-        let before = 8 + size_of::<crate::BlockId>();
-        let len = std::mem::offset_of!(Block, layout) + std::mem::offset_of!(BlockLayout, bytes);
-        assert_eq!((std::mem::offset_of!(Block, start), std::mem::offset_of!(OwnedBlock, block)), (0, 0));
-        assert!(before + len + 8 <= 64, "the length is at {len}");
-        assert!(before + size_of::<OwnedBlock>() <= 128, "a block of {} bytes", size_of::<OwnedBlock>());
+    fn a_slot_of_the_cache_has_room_for_a_block_on_its_line() {
+        // Beside it are a word, a stamp and a key.
+        assert!(16 + size_of::<crate::BlockId>() + size_of::<OwnedBlock>() <= 64);
     }
 
     #[test]
     fn lent_bytes_become_a_block_when_they_fit_its_layout() {
-        let layout = BlockLayout::new((4, 2), 3, 2, 1, SampleType::U32).unwrap();
+        let layout = Arc::new(BlockLayout::new((4, 2), 3, 2, 1, SampleType::U32).unwrap());
         // Alignment is told by the address, so there are more bytes than the block has.
-        let owner = crate::sync::Arc::new((0..40).collect::<Vec<u8>>());
+        let owner = Arc::new((0..40).collect::<Vec<u8>>());
         let first = owner.as_ptr().align_offset(4);
-        let lend = |range: std::ops::Range<usize>| LentBlock::new(layout, LentBytes::new(&owner, range).unwrap());
+        let lend = |range: std::ops::Range<usize>| LentBlock::new(&layout, LentBytes::new(&owner, range).unwrap());
         assert!(lend(first + 1..first + 33).is_none() && lend(first..first + 31).is_none());
         let lent = lend(first..first + 32).unwrap();
         assert_eq!(lent.bytes().as_ptr(), &raw const owner[first]);

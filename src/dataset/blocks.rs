@@ -1,11 +1,9 @@
 //! Blocks by place: from the cache, from the source, or made from a finer level.
 
-use std::fmt;
-use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::block::{Block, BlockLayout, KeptBlock, LentBlock, OwnedBlock};
-use crate::cache::{Mode, Pinned};
+use crate::block::{BlockLayout, LentBlock, OwnedBlock};
+use crate::cache::Mode;
 use crate::error::{Error, Result, panic_message};
 use crate::grid::{BlockId, Window};
 use crate::memory::{Buffer, Class, LentBytes, Pool};
@@ -16,86 +14,7 @@ use crate::sync::Arc;
 
 use super::levels::Origin;
 use super::options::CacheUse;
-use super::{BlockCache, Dataset};
-
-/// A block lent by a dataset: it stays, and asking for it again finds it, until this is dropped.
-pub struct BlockRef<'a> {
-    loan: Loan<Pin<&'a BlockCache>, LentBlock<'a>>,
-    cache: &'a Arc<BlockCache>,
-}
-
-/// A lent block that does not borrow the dataset and may outlive it.
-pub struct SharedBlock(Loan<Pin<Arc<BlockCache>>, KeptBlock>);
-
-type Pin<C> = Pinned<BlockId, OwnedBlock, C>;
-
-/// Who has a lent block.
-enum Loan<C, S> {
-    /// The cache, or only whoever asked for it where the budget had no room.
-    Cache(C),
-    /// The source, whose own memory the pixels are.
-    Source(S),
-}
-
-impl BlockRef<'_> {
-    /// The same loan without the borrow, for the price of a reference count.
-    #[must_use]
-    pub fn into_shared(self) -> SharedBlock {
-        SharedBlock(match self.loan {
-            Loan::Cache(pin) => Loan::Cache(pin.held_by(Arc::clone(self.cache))),
-            Loan::Source(lent) => Loan::Source(lent.keep()),
-        })
-    }
-
-    /// Whether the dataset's cache keeps the block. `false` when the budget had no room for it, and when it
-    /// [is mapped](Self::is_mapped) and needs none.
-    #[must_use]
-    pub fn is_cached(&self) -> bool {
-        matches!(&self.loan, Loan::Cache(pin) if pin.is_kept())
-    }
-
-    /// Whether the pixels are those of a mapped file, or other memory of the source, and not a copy.
-    #[must_use]
-    pub fn is_mapped(&self) -> bool {
-        matches!(self.loan, Loan::Source(_))
-    }
-}
-
-impl Deref for BlockRef<'_> {
-    type Target = Block;
-
-    #[inline]
-    fn deref(&self) -> &Block {
-        match &self.loan {
-            Loan::Cache(pin) => pin,
-            Loan::Source(lent) => lent,
-        }
-    }
-}
-
-impl Deref for SharedBlock {
-    type Target = Block;
-
-    #[inline]
-    fn deref(&self) -> &Block {
-        match &self.0 {
-            Loan::Cache(pin) => pin,
-            Loan::Source(block) => block,
-        }
-    }
-}
-
-impl fmt::Debug for BlockRef<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("BlockRef").field(&**self).finish()
-    }
-}
-
-impl fmt::Debug for SharedBlock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("SharedBlock").field(&**self).finish()
-    }
-}
+use super::{BlockRef, Dataset};
 
 impl Dataset {
     /// The block `at`, from memory or read now.
@@ -175,12 +94,10 @@ impl Dataset {
     #[inline]
     fn found(&self, at: BlockId, mode: Mode) -> Option<BlockRef<'_>> {
         let cache = &self.core.cache;
-        cache.get(&at, mode).map(|pin| BlockRef { loan: Loan::Cache(pin), cache })
+        cache.get(&at, mode).map(|pin| BlockRef::cached(pin, cache))
     }
 
     /// The block from memory or read now; `say` puts more words to a failure.
-    ///
-    /// A `BlockRef` can be a whole block of the source's, so it is made where it is returned and not moved again.
     #[inline]
     fn found_or(&self, at: BlockId, mode: Mode, say: impl Fn(Error) -> Error) -> Result<BlockRef<'_>> {
         match self.found(at, mode) {
@@ -192,20 +109,20 @@ impl Dataset {
     #[inline(never)]
     fn absent(&self, at: BlockId, mode: Mode, say: impl Fn(Error) -> Error) -> Result<BlockRef<'_>> {
         let cache = &self.core.cache;
-        let layout = self.block_layout(at).map_err(&say)?;
+        let layout = self.shared_layout(at).map_err(&say)?;
         let lent = self.lent_by_source(at).map_err(&say)?;
         if let Some(block) = lent.and_then(|bytes| LentBlock::new(layout, bytes)) {
             self.core.mapped.add_one();
-            return Ok(BlockRef { loan: Loan::Source(block), cache });
+            return Ok(BlockRef::of_source(block, cache));
         }
         let mode = match self.core.advised.mode(at, mode) {
             Mode::Use if self.is_a_copy(at) => Mode::Copy,
             mode => mode,
         };
         // Before anything makes room for it.
-        self.check_block_bytes(&layout).map_err(&say)?;
-        let pin = cache.get_or_load(at, weight(&layout), mode, || self.load(at, &layout)).map_err(say)?;
-        Ok(BlockRef { loan: Loan::Cache(pin), cache })
+        self.check_block_bytes(layout).map_err(&say)?;
+        let pin = cache.get_or_load(at, weight(layout), mode, || self.load(at, layout)).map_err(say)?;
+        Ok(BlockRef::cached(pin, cache))
     }
 
     fn is_a_copy(&self, at: BlockId) -> bool {
@@ -225,7 +142,7 @@ impl Dataset {
         error.context(&self.core.name)
     }
 
-    fn load(&self, at: BlockId, layout: &BlockLayout) -> Result<OwnedBlock> {
+    fn load(&self, at: BlockId, layout: &Arc<BlockLayout>) -> Result<OwnedBlock> {
         let (mut pixels, charge) = self.memory_for(layout)?;
         match self.core.origins[at.level as usize] {
             Origin::Stored(level) => {
@@ -235,7 +152,7 @@ impl Dataset {
             // A failure names the stored block that could not be read.
             Origin::Finer => self.make_from_finer(at, layout, &mut pixels)?,
         }
-        Ok(OwnedBlock::new(*layout, pixels, charge))
+        Ok(OwnedBlock::new(Arc::clone(layout), pixels, charge))
     }
 
     fn memory_for(&self, layout: &BlockLayout) -> Result<(Buffer, crate::memory::Charge)> {
@@ -336,18 +253,18 @@ impl Siblings for Keep<'_> {
         let core = &self.dataset.core;
         let level = core.origins.iter().position(|origin| *origin == Origin::Stored(at.level));
         let Some(at) = level.map(|level| BlockId { level: level as u32, ..at }) else { return false };
-        let Ok(layout) = self.dataset.block_layout(at) else { return false };
-        if self.dataset.check_block_bytes(&layout).is_err() {
+        let Ok(layout) = self.dataset.shared_layout(at) else { return false };
+        if self.dataset.check_block_bytes(layout).is_err() {
             return false;
         }
-        let weight = weight(&layout);
+        let weight = weight(layout);
         if weight > self.room {
             return false;
         }
         let taken = core.cache.insert_with(at, weight, || {
-            let (mut pixels, charge) = self.dataset.memory_for(&layout).ok()?;
+            let (mut pixels, charge) = self.dataset.memory_for(layout).ok()?;
             fill(&mut pixels).ok()?;
-            Some(OwnedBlock::new(layout, pixels, charge))
+            Some(OwnedBlock::new(Arc::clone(layout), pixels, charge))
         });
         if taken {
             self.room -= weight;

@@ -2,7 +2,9 @@
 
 mod advise;
 mod blocks;
+mod layouts;
 mod levels;
+mod loan;
 mod options;
 mod process;
 mod stats;
@@ -21,8 +23,9 @@ use crate::sync::Arc;
 
 pub use advise::Advice;
 use advise::Advised;
-pub use blocks::{BlockRef, SharedBlock};
+use layouts::Layouts;
 use levels::Origin;
+pub use loan::{BlockRef, SharedBlock};
 pub use options::{CacheUse, OpenOptions};
 pub use process::{ProcessStats, TrimLevel, process_stats, set_total_max, total_max, trim};
 pub use stats::Stats;
@@ -63,6 +66,7 @@ struct Core {
     source: Box<dyn TileSource>,
     levels: Vec<Level>,
     origins: Vec<Origin>,
+    layouts: Layouts,
     /// Pixels of level 0 that a pixel of each level measures, across and down.
     scales: Vec<(f64, f64)>,
     /// Decoded bytes that one block may have.
@@ -117,6 +121,7 @@ impl Dataset {
         source::check_info(info).map_err(|error| error.context(&name))?;
         let (levels, origins) = levels::ladder(info);
         let scales = levels::scales(&levels, &origins);
+        let layouts = Layouts::new(info, &levels);
         let ledger = Ledger::child_of(Ledger::process());
         let account = Account::open(Total::process(), options.cache_budget);
         let cache = Arc::new(Cache::new(account, options.cache_policy, ledger));
@@ -128,6 +133,7 @@ impl Dataset {
                 source,
                 levels,
                 origins,
+                layouts,
                 scales,
                 max_block_bytes: options.limits.max_block_bytes,
                 advised: Advised::default(),
@@ -179,9 +185,21 @@ impl Dataset {
     ///
     /// `invalid argument` when there is no such block.
     pub fn block_layout(&self, at: impl Into<BlockId>) -> Result<BlockLayout> {
-        let at = at.into();
-        let info = self.info();
-        source::layout_in(self.level(at.level)?, at, info.n_bands, info.n_planes(), info.sample)
+        self.shared_layout(at.into()).map(|layout| **layout)
+    }
+
+    fn shared_layout(&self, at: BlockId) -> Result<&Arc<BlockLayout>> {
+        let core = &*self.core;
+        match core.layouts.find(at) {
+            Some(layout) => Ok(layout),
+            // It says why there is none.
+            None => {
+                Err(match self.level(at.level).and_then(|level| source::layout_in(level, at, core.source.info())) {
+                    Err(error) => error,
+                    Ok(_) => Error::internal(format!("{at} has a layout that was not found")),
+                })
+            }
+        }
     }
 
     /// The level of this number.

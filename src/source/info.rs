@@ -78,7 +78,7 @@ impl SourceInfo {
         let level = self.levels.get(at.level as usize).ok_or_else(|| {
             Error::invalid(format!("{at}: the levels are numbered 0 to {}", self.levels.len().saturating_sub(1)))
         })?;
-        layout_in(level, at, self.n_bands, self.n_planes(), self.sample)
+        layout_in(level, at, self)
     }
 
     /// The value of the first metadata item with this domain and key.
@@ -135,13 +135,8 @@ pub(crate) fn check_info(info: &SourceInfo) -> Result<()> {
 }
 
 /// The layout of a block of `level`; shared by stored levels and those made from them.
-pub(crate) fn layout_in(
-    level: &Level,
-    at: BlockId,
-    n_bands: u32,
-    n_planes: u32,
-    sample: SampleType,
-) -> Result<BlockLayout> {
+pub(crate) fn layout_in(level: &Level, at: BlockId, info: &SourceInfo) -> Result<BlockLayout> {
+    let n_planes = info.n_planes();
     let window = level.block_window(at.col, at.row).filter(|_| at.plane < n_planes).ok_or_else(|| {
         Error::invalid(format!(
             "{at}: the level has {} columns and {} rows of blocks in {n_planes} planes",
@@ -154,8 +149,8 @@ pub(crate) fn layout_in(
         EdgeBlocks::Cropped => valid,
         EdgeBlocks::Padded => (level.block_width, level.block_height),
     };
-    let bands_here = if n_planes > 1 { 1 } else { n_bands };
-    BlockLayout::new(stored, valid.0, valid.1, bands_here, sample)
+    let bands_here = if n_planes > 1 { 1 } else { info.n_bands };
+    BlockLayout::new(stored, valid.0, valid.1, bands_here, info.sample)
 }
 
 /// What a band shows.
