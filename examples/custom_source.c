@@ -11,12 +11,13 @@ struct pattern {
 };
 
 static tilekeep_status read_block(void *user_data, uint32_t level, uint32_t col, uint32_t row, uint32_t plane,
-                                  void *buffer, size_t buffer_size)
+                                  uint32_t frame, void *buffer, size_t buffer_size)
 {
     unsigned char *pixels = buffer;
     size_t i;
     (void)user_data;
     (void)plane;
+    (void)frame;
     if (level > 0) {
         tilekeep_set_last_error("the pattern has one level");
         return TILEKEEP_ERR_INVALID_ARGUMENT;

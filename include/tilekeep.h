@@ -333,6 +333,8 @@ typedef struct tilekeep_dataset_info {
     const char *format;
     // Short name of how pixels are compressed: "none", "deflate", ...
     const char *compression;
+    // Pictures of this size and kind: 1, or more for a file of several pages.
+    uint32_t n_frames;
 } tilekeep_dataset_info;
 
 // One level of a dataset and how it is cut into blocks.
@@ -370,6 +372,8 @@ typedef struct tilekeep_block_options {
     int32_t mode;
     // Of tilekeep_read_block: one of TILEKEEP_USE_. A lock takes TILEKEEP_USE_NORMAL only.
     int32_t cache_use;
+    // The frame: 0, or which of several pictures.
+    uint32_t frame;
 } tilekeep_block_options;
 
 // A block and how its samples lie in memory. Strides are distances in bytes.
@@ -540,8 +544,8 @@ typedef struct tilekeep_window {
     size_t band_stride;
     // One of TILEKEEP_USE_.
     int32_t cache_use;
-    // Must be 0.
-    uint32_t reserved;
+    // The frame: 0, or which of several pictures.
+    uint32_t frame;
 } tilekeep_window;
 
 // How a tile shall come. Set struct_size to sizeof(tilekeep_tile_options) and all else to 0 for a raw tile of
@@ -573,8 +577,8 @@ typedef struct tilekeep_tile_options {
     double range_max;
     // One of TILEKEEP_USE_.
     int32_t cache_use;
-    // Must be 0.
-    uint32_t reserved;
+    // The frame: 0, or which of several pictures.
+    uint32_t frame;
 } tilekeep_tile_options;
 
 // A tile: a file in memory, or samples. Give it to tilekeep_free_tile.
@@ -617,6 +621,7 @@ typedef tilekeep_status (*tilekeep_read_block_fn)(void *user_data,
                                                   uint32_t col,
                                                   uint32_t row,
                                                   uint32_t plane,
+                                                  uint32_t frame,
                                                   void *buffer,
                                                   size_t buffer_size);
 
@@ -664,6 +669,8 @@ typedef struct tilekeep_source {
     const double *geotransform;
     // A short name for messages, or NULL.
     const char *name;
+    // Pictures of this size and kind; 0: one.
+    uint32_t n_frames;
 } tilekeep_source;
 
 #ifdef __cplusplus
@@ -870,8 +877,8 @@ tilekeep_status tilekeep_get_total_max(uint64_t *bytes_out);
 // @since 0.1
 tilekeep_status tilekeep_trim(int32_t level);
 
-// Says how a window of pixels of level is going to be read: advice is one of TILEKEEP_ADVICE_. The window must lie in the
-// level. Nothing is decoded, and no pixel changes.
+// Says how a window of pixels of level is going to be read, in every frame: advice is one of TILEKEEP_ADVICE_. The window
+// must lie in the level. Nothing is decoded, and no pixel changes.
 //
 // @since 0.1
 tilekeep_status tilekeep_advise(const struct tilekeep_dataset *dataset,
@@ -881,6 +888,18 @@ tilekeep_status tilekeep_advise(const struct tilekeep_dataset *dataset,
                                 uint64_t width,
                                 uint64_t height,
                                 int32_t advice);
+
+// As tilekeep_advise for one frame.
+//
+// @since 0.1
+tilekeep_status tilekeep_advise_frame(const struct tilekeep_dataset *dataset,
+                                      uint32_t frame,
+                                      uint32_t level,
+                                      uint64_t x,
+                                      uint64_t y,
+                                      uint64_t width,
+                                      uint64_t height,
+                                      int32_t advice);
 
 // Says what all datasets of the process did and hold together. Either output may be NULL. Datasets that are closed count
 // in what happened.

@@ -1,15 +1,19 @@
 //! Places: blocks of a level, windows of pixels, and where pixels lie on the earth.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use crate::error::{Error, Result};
 
-/// The coordinates of a block: level, column and row from the top left, and the plane.
+/// The coordinates of a block: level, column and row from the top left, the plane, and the frame.
 ///
 /// A source whose bands share a block has one plane, 0. A band-sequential source (TIFF's planar configuration 2)
-/// stores each band in blocks of its own and has one plane a band.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// stores each band in blocks of its own and has one plane a band. Most sources have one frame, 0; one with more holds
+/// several pictures of the same size and kind: the pages of a file, focal planes, points in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BlockId {
+    /// Which of several pictures; 0 unless the source has more.
+    pub frame: u32,
     /// Resolution step; 0 is full resolution.
     pub level: u32,
     /// Which stored plane; 0 unless the source is band-sequential.
@@ -21,16 +25,31 @@ pub struct BlockId {
 }
 
 impl BlockId {
-    /// The block of plane 0 at `level, col, row`.
+    /// The block of plane 0 and frame 0 at `level, col, row`.
     #[must_use]
     pub const fn new(level: u32, col: u32, row: u32) -> Self {
-        Self { level, plane: 0, row, col }
+        Self { frame: 0, level, plane: 0, row, col }
     }
 
     /// The block at the same place in another plane.
     #[must_use]
     pub const fn with_plane(self, plane: u32) -> Self {
         Self { plane, ..self }
+    }
+
+    /// The block at the same place in another frame.
+    #[must_use]
+    pub const fn with_frame(self, frame: u32) -> Self {
+        Self { frame, ..self }
+    }
+}
+
+impl Hash for BlockId {
+    /// Two numbers instead of five, which differ for different blocks unless there are millions of frames.
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(u64::from(self.row) << 32 | u64::from(self.col));
+        state.write_u64(u64::from(self.frame ^ self.level.rotate_right(6)) << 32 | u64::from(self.plane));
     }
 }
 
@@ -44,7 +63,10 @@ impl From<(u32, u32, u32)> for BlockId {
 impl fmt::Display for BlockId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "block ({}, {}) of level {}", self.col, self.row, self.level)?;
-        if self.plane > 0 { write!(f, ", plane {}", self.plane) } else { Ok(()) }
+        if self.plane > 0 {
+            write!(f, ", plane {}", self.plane)?;
+        }
+        if self.frame > 0 { write!(f, ", frame {}", self.frame) } else { Ok(()) }
     }
 }
 

@@ -52,6 +52,7 @@ pub(super) struct Advised {
 /// The blocks of a window.
 #[derive(Clone, PartialEq, Eq)]
 struct Blocks {
+    frames: Range<u32>,
     level: u32,
     cols: Range<u32>,
     rows: Range<u32>,
@@ -59,12 +60,14 @@ struct Blocks {
 
 impl Blocks {
     fn contains(&self, at: BlockId) -> bool {
-        self.level == at.level && self.cols.contains(&at.col) && self.rows.contains(&at.row)
+        let is_there = self.frames.contains(&at.frame) && self.cols.contains(&at.col) && self.rows.contains(&at.row);
+        self.level == at.level && is_there
     }
 
     fn touches(&self, other: &Self) -> bool {
         let overlap = |a: &Range<u32>, b: &Range<u32>| a.start < b.end && b.start < a.end;
-        self.level == other.level && overlap(&self.cols, &other.cols) && overlap(&self.rows, &other.rows)
+        let there = overlap(&self.frames, &other.frames) && overlap(&self.cols, &other.cols);
+        self.level == other.level && there && overlap(&self.rows, &other.rows)
     }
 }
 
@@ -91,7 +94,8 @@ impl Advised {
 }
 
 impl Dataset {
-    /// Says how `window` of `level` is going to be read. Only advice: it reads nothing itself and changes no pixel.
+    /// Says how `window` of `level` is going to be read, in every frame. Only advice: it reads nothing itself and changes
+    /// no pixel.
     ///
     /// [`Advice::WillNeed`] looks at no more blocks than the budget has room for, and at 16,384 at most, from the top left
     /// on. For levels that are not stored it reads nothing ahead.
@@ -100,9 +104,23 @@ impl Dataset {
     ///
     /// `invalid argument` when there is no such level, or when the window does not lie in it.
     pub fn advise(&self, level: u32, window: &Window, advice: Advice) -> Result<()> {
+        self.advise_frames(0..self.info().n_frames, level, window, advice)
+    }
+
+    /// As [`advise`](Self::advise) for one frame.
+    ///
+    /// # Errors
+    ///
+    /// As [`advise`](Self::advise), and `invalid argument` when there is no such frame.
+    pub fn advise_frame(&self, frame: u32, level: u32, window: &Window, advice: Advice) -> Result<()> {
+        self.check_frame(frame)?;
+        self.advise_frames(frame..frame + 1, level, window, advice)
+    }
+
+    fn advise_frames(&self, frames: Range<u32>, level: u32, window: &Window, advice: Advice) -> Result<()> {
         self.check_window(level, window)?;
         let (cols, rows) = self.level(level)?.blocks_of(window);
-        let blocks = Blocks { level, cols, rows };
+        let blocks = Blocks { frames, level, cols, rows };
         match advice {
             Advice::WillNeed => self.will_need(&blocks),
             Advice::DontNeed => self.core.cache.remove_if(|at| blocks.contains(*at)),
@@ -116,8 +134,10 @@ impl Dataset {
         let Ok(layout) = self.block_layout((window.level, window.cols.start, window.rows.start)) else { return };
         let room = (self.cache_max() / (blocks::weight(&layout) + Self::BLOCK_OVERHEAD)).min(MOST_BLOCKS);
         let places = window.rows.clone().flat_map(|row| window.cols.clone().map(move |col| (col, row)));
-        let places = (0..self.info().n_planes()).flat_map(|plane| {
-            places.clone().map(move |(col, row)| BlockId { plane, ..BlockId::new(window.level, col, row) })
+        let n_planes = self.info().n_planes();
+        let planes = window.frames.clone().flat_map(|frame| (0..n_planes).map(move |plane| (frame, plane)));
+        let places = planes.flat_map(|(frame, plane)| {
+            places.clone().map(move |(col, row)| BlockId { frame, plane, ..BlockId::new(window.level, col, row) })
         });
         for at in places.take(usize::try_from(room).unwrap_or(usize::MAX)) {
             if !self.core.cache.renew(&at) {

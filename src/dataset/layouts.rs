@@ -9,6 +9,7 @@ use crate::sync::Arc;
 pub(super) struct Layouts {
     levels: Box<[Alike]>,
     n_planes: u32,
+    n_frames: u32,
 }
 
 /// The layouts of one level: blocks inside, in the last column, in the last row, and in both. `None` where no memory
@@ -31,13 +32,14 @@ impl Layouts {
             });
             Alike { cols, rows, layouts }
         };
-        Self { levels: levels.iter().enumerate().map(alike).collect(), n_planes: info.n_planes() }
+        let levels = levels.iter().enumerate().map(alike).collect();
+        Self { levels, n_planes: info.n_planes(), n_frames: info.n_frames }
     }
 
     /// The layout of the block `at`, if there is such a block and memory could hold it.
     pub(super) fn find(&self, at: BlockId) -> Option<&Arc<BlockLayout>> {
         let Alike { cols, rows, layouts } = self.levels.get(at.level as usize)?;
-        if at.col >= *cols || at.row >= *rows || at.plane >= self.n_planes {
+        if at.col >= *cols || at.row >= *rows || at.plane >= self.n_planes || at.frame >= self.n_frames {
             return None;
         }
         let which = usize::from(at.col + 1 == *cols) | usize::from(at.row + 1 == *rows) << 1;
@@ -64,10 +66,12 @@ mod tests {
         for interleave in [Interleave::Pixel, Interleave::Band] {
             let mut info = SourceInfo::new("test", levels.to_vec(), 3, SampleType::U16);
             info.interleave = interleave;
+            info.n_frames = 2;
             let layouts = Layouts::new(&info, &levels);
             for (level, grid) in levels.iter().enumerate() {
-                for (col, row, plane) in (0..6).flat_map(|c| (0..6).flat_map(move |r| (0..4).map(move |p| (c, r, p)))) {
-                    let at = BlockId::new(level as u32, col, row).with_plane(plane);
+                for i in 0..6 * 6 * 4 * 3 {
+                    let at =
+                        BlockId { frame: i / 144, level: level as u32, plane: i / 36 % 4, row: i / 6 % 6, col: i % 6 };
                     assert_eq!(layouts.find(at).map(|l| **l), layout_in(grid, at, &info).ok(), "{at}");
                 }
             }

@@ -241,7 +241,7 @@ impl Dataset {
         self.core.cache.remove_if(|_| true);
     }
 
-    /// Forgets the decoded blocks of `level` that touch `window` and are not locked.
+    /// Forgets the decoded blocks of `level`, of every frame, that touch `window` and are not locked.
     ///
     /// # Errors
     ///
@@ -280,6 +280,12 @@ impl Dataset {
         if palette { Resampling::Nearest } else { Resampling::Average }
     }
 
+    /// Checks that there is such a frame.
+    fn check_frame(&self, frame: u32) -> Result<()> {
+        let n_frames = self.info().n_frames;
+        if frame < n_frames { Ok(()) } else { Err(no_frame(frame, n_frames)) }
+    }
+
     pub(crate) fn check_window(&self, level: u32, window: &Window) -> Result<()> {
         let grid = self.level(level)?;
         let inside = window.width > 0
@@ -291,6 +297,10 @@ impl Dataset {
         }
         Err(Error::invalid(format!("{window} does not lie in level {level} of {}x{}", grid.width, grid.height)))
     }
+}
+
+fn no_frame(frame: u32, n_frames: u32) -> Error {
+    Error::invalid(format!("frame {frame}: the frames are numbered 0 to {}", n_frames.saturating_sub(1)))
 }
 
 impl std::fmt::Debug for Dataset {

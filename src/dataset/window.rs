@@ -21,6 +21,8 @@ const TOLERANCE: f64 = 1.0 + 1e-6;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct WindowRequest {
+    /// Which of several pictures; 0 by default.
+    pub frame: u32,
     /// The level whose pixels the window counts.
     pub level: u32,
     /// What to read.
@@ -65,6 +67,7 @@ impl WindowRequest {
     pub fn new(level: u32, window: Window) -> Self {
         let side = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         Self {
+            frame: 0,
             level,
             window,
             size: (side(window.width), side(window.height)),
@@ -81,6 +84,13 @@ impl WindowRequest {
     #[must_use]
     pub fn size(mut self, width: u32, height: u32) -> Self {
         self.size = (width, height);
+        self
+    }
+
+    /// The same request for another frame.
+    #[must_use]
+    pub fn frame(mut self, frame: u32) -> Self {
+        self.frame = frame;
         self
     }
 
@@ -127,6 +137,7 @@ struct Plan {
     width: u32,
     height: u32,
     strides: Strides,
+    frame: u32,
     /// The level that is read, which may be coarser than the one asked for.
     level: u32,
     cols: Axis,
@@ -141,6 +152,10 @@ struct Strides {
 }
 
 impl Plan {
+    fn block(&self, plane: u32, col: u32, row: u32) -> BlockId {
+        BlockId { frame: self.frame, level: self.level, plane, row, col }
+    }
+
     fn run(&self) -> Run {
         Run { sample: self.sample, stride: self.strides.pixel }
     }
@@ -304,6 +319,7 @@ impl Dataset {
         if let Some(band) = bands.iter().find(|band| **band >= info.n_bands) {
             return Err(Error::invalid(format!("band {band}: the bands are numbered 0 to {}", info.n_bands - 1)));
         }
+        self.check_frame(request.frame)?;
         let (width, height) = request.size;
         if width == 0 || height == 0 || bands.is_empty() {
             return Err(Error::invalid(format!("a result of {width}x{height} pixels with {} bands", bands.len())));
@@ -321,7 +337,8 @@ impl Dataset {
         let w = &request.window;
         let cols = axis(w.x, w.width, width, from.0 / to.0, size.width);
         let rows = axis(w.y, w.height, height, from.1 / to.1, size.height);
-        Ok(Plan { bands, sample, width, height, strides, level, cols, rows, cache_use: request.cache_use })
+        let (frame, cache_use) = (request.frame, request.cache_use);
+        Ok(Plan { bands, sample, width, height, strides, frame, level, cols, rows, cache_use })
     }
 
     /// The coarsest level that still has a pixel for every pixel of the result.
@@ -357,7 +374,7 @@ impl Dataset {
                 let from = ((part.x - corner.0) as u32, (part.y - corner.1) as u32);
                 let to = ((part.x - window.x) as u32, (part.y - window.y) as u32);
                 for (plane, bands) in &planes {
-                    let at = BlockId { level: plan.level, plane: *plane, row, col };
+                    let at = plan.block(*plane, col, row);
                     let block = self.block_with(at, plan.cache_use)?;
                     plan.copy(&block, bands, (part.width as u32, part.height as u32), from, to, out)?;
                 }
@@ -376,7 +393,7 @@ impl Dataset {
         for (row, targets) in groups(&rows, level.block_height) {
             for (col, across) in groups(&cols, level.block_width) {
                 for (plane, bands) in &planes {
-                    let at = BlockId { level: plan.level, plane: *plane, row, col };
+                    let at = plan.block(*plane, col, row);
                     let block = self.block_with(at, plan.cache_use)?;
                     let cols = &cols[across.start as usize..across.end as usize];
                     let part = Part { level: &level, plan, row, col, left: left + across.start, cols, bands };
@@ -405,7 +422,7 @@ impl Dataset {
             for row in rows {
                 for col in cols.clone() {
                     for (plane, bands) in self.planes(&plan.bands) {
-                        let block = self.block_with(BlockId { level: plan.level, plane, row, col }, plan.cache_use)?;
+                        let block = self.block_with(plan.block(plane, col, row), plan.cache_use)?;
                         let corner = (
                             u64::from(col) * u64::from(level.block_width),
                             u64::from(row) * u64::from(level.block_height),

@@ -49,6 +49,8 @@ pub struct tilekeep_block_options {
     pub mode: i32,
     /// Of tilekeep_read_block: one of TILEKEEP_USE_. A lock takes TILEKEEP_USE_NORMAL only.
     pub cache_use: i32,
+    /// The frame: 0, or which of several pictures.
+    pub frame: u32,
 }
 
 // SAFETY: `repr(C)`, integers only, size first.
@@ -66,7 +68,7 @@ impl tilekeep_block_options {
         if self.mode != TILEKEEP_LOCK_READ {
             return Err(Error::invalid(format!("tilekeep_block_options: mode {}", self.mode)));
         }
-        Ok(BlockId::new(level, col, row).with_plane(self.plane))
+        Ok(BlockId::new(level, col, row).with_plane(self.plane).with_frame(self.frame))
     }
 }
 

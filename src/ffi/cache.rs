@@ -208,8 +208,8 @@ pub extern "C" fn tilekeep_trim(level: i32) -> tilekeep_status {
     })
 }
 
-/// Says how a window of pixels of level is going to be read: advice is one of TILEKEEP_ADVICE_. The window must lie in the
-/// level. Nothing is decoded, and no pixel changes.
+/// Says how a window of pixels of level is going to be read, in every frame: advice is one of TILEKEEP_ADVICE_. The window
+/// must lie in the level. Nothing is decoded, and no pixel changes.
 ///
 /// @since 0.1
 #[unsafe(no_mangle)]
@@ -227,6 +227,28 @@ pub unsafe extern "C" fn tilekeep_advise(
         let handle = unsafe { borrow(dataset, "dataset") }?;
         let advice = Advice::from_number(advice).ok_or_else(|| Error::invalid(format!("advice {advice}")))?;
         handle.dataset.advise(level, &Window::new(x, y, width, height), advice)
+    })
+}
+
+/// As tilekeep_advise for one frame.
+///
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tilekeep_advise_frame(
+    dataset: *const tilekeep_dataset,
+    frame: u32,
+    level: u32,
+    x: u64,
+    y: u64,
+    width: u64,
+    height: u64,
+    advice: i32,
+) -> tilekeep_status {
+    guard(|| {
+        // SAFETY: the header's rules for pointers.
+        let handle = unsafe { borrow(dataset, "dataset") }?;
+        let advice = Advice::from_number(advice).ok_or_else(|| Error::invalid(format!("advice {advice}")))?;
+        handle.dataset.advise_frame(frame, level, &Window::new(x, y, width, height), advice)
     })
 }
 

@@ -152,6 +152,8 @@ pub struct tilekeep_dataset_info {
     pub format: *const c_char,
     /// Short name of how pixels are compressed: "none", "deflate", ...
     pub compression: *const c_char,
+    /// Pictures of this size and kind: 1, or more for a file of several pages.
+    pub n_frames: u32,
 }
 
 // SAFETY: `repr(C)`, integers and raw pointers only, size first.
@@ -179,6 +181,7 @@ unsafe impl Growing for tilekeep_dataset_info {
             reserved: [0; 2],
             format: std::ptr::null(),
             compression: std::ptr::null(),
+            n_frames: 0,
         }
     }
 }
@@ -310,6 +313,7 @@ pub unsafe extern "C" fn tilekeep_info(
             reserved: [0; 2],
             format: handle.words.format.as_ptr(),
             compression: handle.words.compression.as_ptr(),
+            n_frames: info.n_frames,
         });
         Ok(())
     })

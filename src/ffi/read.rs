@@ -131,14 +131,14 @@ pub struct tilekeep_window {
     pub band_stride: usize,
     /// One of TILEKEEP_USE_.
     pub cache_use: i32,
-    /// Must be 0.
-    pub reserved: u32,
+    /// The frame: 0, or which of several pictures.
+    pub frame: u32,
 }
 
 // SAFETY: `repr(C)`, integers and a raw pointer only, size first.
 unsafe impl Growing for tilekeep_window {
     const NAME: &'static str = "tilekeep_window";
-    const OLDEST: usize = end_of!(tilekeep_window, reserved);
+    const OLDEST: usize = end_of!(tilekeep_window, frame);
 
     fn defaults() -> Self {
         Self {
@@ -159,7 +159,7 @@ unsafe impl Growing for tilekeep_window {
             row_stride: 0,
             band_stride: 0,
             cache_use: 0,
-            reserved: 0,
+            frame: 0,
         }
     }
 }
@@ -193,9 +193,7 @@ impl tilekeep_window {
         // SAFETY: the header's rules for pointers.
         request.bands = unsafe { bands(self.bands, self.n_bands) }?;
         request.cache_use = cache_use(self.cache_use)?;
-        if self.reserved != 0 {
-            return Err(Error::invalid("tilekeep_window: reserved is not 0"));
-        }
+        request.frame = self.frame;
         let (pixel, row, band) = (self.pixel_stride, self.row_stride, self.band_stride);
         if (pixel, row, band) != (0, 0, 0) {
             request.layout = Layout::Strided { pixel, row, band };
@@ -235,14 +233,14 @@ pub struct tilekeep_tile_options {
     pub range_max: f64,
     /// One of TILEKEEP_USE_.
     pub cache_use: i32,
-    /// Must be 0.
-    pub reserved: u32,
+    /// The frame: 0, or which of several pictures.
+    pub frame: u32,
 }
 
 // SAFETY: `repr(C)`, numbers and a raw pointer only, size first.
 unsafe impl Growing for tilekeep_tile_options {
     const NAME: &'static str = "tilekeep_tile_options";
-    const OLDEST: usize = end_of!(tilekeep_tile_options, reserved);
+    const OLDEST: usize = end_of!(tilekeep_tile_options, frame);
 
     fn defaults() -> Self {
         Self {
@@ -258,7 +256,7 @@ unsafe impl Growing for tilekeep_tile_options {
             range_min: 0.0,
             range_max: 0.0,
             cache_use: 0,
-            reserved: 0,
+            frame: 0,
         }
     }
 }
@@ -283,9 +281,7 @@ impl tilekeep_tile_options {
             other => return Err(Error::invalid(format!("edge {other}"))),
         };
         request.cache_use = cache_use(self.cache_use)?;
-        if self.reserved != 0 {
-            return Err(Error::invalid("tilekeep_tile_options: reserved is not 0"));
-        }
+        request.frame = self.frame;
         request.range = match self.has_range {
             0 => None,
             1 => Some((self.range_min, self.range_max)),

@@ -28,6 +28,7 @@ pub type tilekeep_read_block_fn = Option<
         col: u32,
         row: u32,
         plane: u32,
+        frame: u32,
         buffer: *mut c_void,
         buffer_size: usize,
     ) -> tilekeep_status,
@@ -86,6 +87,8 @@ pub struct tilekeep_source {
     pub geotransform: *const f64,
     /// A short name for messages, or NULL.
     pub name: *const c_char,
+    /// Pictures of this size and kind; 0: one.
+    pub n_frames: u32,
 }
 
 // SAFETY: `repr(C)`, size first. A function pointer is wrapped in `Option`, for which NULL is a value; that any other
@@ -109,6 +112,7 @@ unsafe impl Growing for tilekeep_source {
             nodata: 0.0,
             geotransform: std::ptr::null(),
             name: std::ptr::null(),
+            n_frames: 0,
         }
     }
 }
@@ -164,6 +168,7 @@ unsafe fn describe(source: &tilekeep_source) -> Result<SourceInfo> {
         1 => Ok(true),
         other => Err(Error::invalid(format!("{name} is {other}; 0 or 1"))),
     };
+    info.n_frames = source.n_frames.max(1);
     if flag("is_band_sequential", source.is_band_sequential)? {
         info.interleave = Interleave::Band;
     }
@@ -197,9 +202,11 @@ impl Drop for Client {
     }
 }
 
+type ReadBlock = unsafe extern "C" fn(*mut c_void, u32, u32, u32, u32, u32, *mut c_void, usize) -> tilekeep_status;
+
 struct ClientSource {
     info: SourceInfo,
-    read_block: unsafe extern "C" fn(*mut c_void, u32, u32, u32, u32, *mut c_void, usize) -> tilekeep_status,
+    read_block: ReadBlock,
     client: Client,
 }
 
@@ -216,8 +223,10 @@ impl TileSource for ClientSource {
         let target = out.as_mut_ptr().cast::<c_void>();
         // SAFETY: the client's function, called as the header says, with memory that is ours and exactly as long as
         // stated.
-        let status =
-            unsafe { (self.read_block)(self.client.user_data, at.level, at.col, at.row, at.plane, target, out.len()) };
+        let status = unsafe {
+            let user_data = self.client.user_data;
+            (self.read_block)(user_data, at.level, at.col, at.row, at.plane, at.frame, target, out.len())
+        };
         let said = take_said();
         match status {
             TILEKEEP_OK => Ok(()),
@@ -237,12 +246,13 @@ mod tests {
         col: u32,
         row: u32,
         plane: u32,
+        frame: u32,
         buffer: *mut c_void,
         size: usize,
     ) -> tilekeep_status {
         // SAFETY: the library gives a buffer of that size.
         let out = unsafe { std::slice::from_raw_parts_mut(buffer.cast::<u8>(), size) };
-        out.fill((col * 16 + row * 4 + plane) as u8);
+        out.fill((frame * 64 + col * 16 + row * 4 + plane) as u8);
         // SAFETY: the test gives a counter that lives until `destroy`.
         unsafe {
             (*user_data.cast::<std::sync::atomic::AtomicU32>()).fetch_add(1, std::sync::atomic::Ordering::Relaxed)
@@ -256,6 +266,7 @@ mod tests {
         let level = tilekeep_source_level { width: 100, height: 70, block_width: 32, block_height: 32 };
         let described = tilekeep_source {
             n_bands: 3,
+            n_frames: 2,
             sample_type: 3,
             is_band_sequential: 1,
             levels: &raw const level,

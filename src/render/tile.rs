@@ -17,6 +17,8 @@ const MAX_BYTES: usize = 2 << 30;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct TileRequest {
+    /// Which of several pictures; 0 by default.
+    pub frame: u32,
     /// The level that is cut into tiles.
     pub level: u32,
     /// Tiles from the left.
@@ -86,6 +88,7 @@ impl TileRequest {
     #[must_use]
     pub fn new(level: u32, col: u32, row: u32) -> Self {
         Self {
+            frame: 0,
             level,
             col,
             row,
@@ -96,6 +99,13 @@ impl TileRequest {
             range: None,
             cache_use: CacheUse::Normal,
         }
+    }
+
+    /// The same request for another frame.
+    #[must_use]
+    pub fn frame(mut self, frame: u32) -> Self {
+        self.frame = frame;
+        self
     }
 
     /// The same request by a reader of another kind.
@@ -152,7 +162,7 @@ impl Dataset {
     pub fn read_tile(&self, request: &TileRequest) -> Result<Tile> {
         let visible = self.tile_window(request)?;
         let shown = self.shown(request)?;
-        let mut window = WindowRequest::new(request.level, visible);
+        let mut window = WindowRequest::new(request.level, visible).frame(request.frame);
         window.bands.clone_from(&shown.bands);
         window.cache_use = request.cache_use;
         let read_as = if shown.range.is_some() { self.info().sample.part() } else { self.info().sample };

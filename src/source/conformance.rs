@@ -52,6 +52,7 @@ fn check_refusals(source: &dyn TileSource, blocks: &[BlockId]) -> Result<()> {
         BlockId::new(level, 0, last.rows()),
         BlockId::new(level, u32::MAX, u32::MAX),
         BlockId::new(level, 0, 0).with_plane(info.n_planes()),
+        BlockId::new(level, 0, 0).with_frame(info.n_frames),
     ];
     for at in outside {
         let refused = source.read_block(at, &mut [0; 16], &mut ReadContext::default());
@@ -177,14 +178,14 @@ fn sample_blocks(info: &SourceInfo) -> Vec<BlockId> {
     let mut blocks = Vec::new();
     for (number, level) in info.levels.iter().enumerate() {
         let (cols, rows, planes) = (level.cols() as usize, level.rows() as usize, info.n_planes() as usize);
-        let total = cols.saturating_mul(rows).saturating_mul(planes);
+        let total = cols.saturating_mul(rows).saturating_mul(planes).saturating_mul(info.n_frames as usize);
         let taken = total.min(BLOCKS_PER_LEVEL);
         for i in 0..taken {
             // From the first to the last, evenly.
             let index = if taken == 1 { 0 } else { (i as u128 * (total - 1) as u128 / (taken - 1) as u128) as usize };
             let (plane, within) = (index / (cols * rows), index % (cols * rows));
             let at = BlockId::new(number as u32, (within % cols) as u32, (within / cols) as u32);
-            blocks.push(at.with_plane(plane as u32));
+            blocks.push(at.with_plane((plane % planes) as u32).with_frame((plane / planes) as u32));
         }
     }
     blocks

@@ -17,6 +17,8 @@ pub struct SourceInfo {
     pub compression: String,
     /// The stored levels, finest first; never empty.
     pub levels: Vec<Level>,
+    /// Pictures of this size and kind; every one has all levels.
+    pub n_frames: u32,
     /// Bands of every level.
     pub n_bands: u32,
     /// The type of every sample.
@@ -47,6 +49,7 @@ impl SourceInfo {
             format: format.to_owned(),
             compression: "none".to_owned(),
             levels,
+            n_frames: 1,
             n_bands,
             sample,
             n_bits: None,
@@ -111,6 +114,9 @@ pub(crate) fn check_info(info: &SourceInfo) -> Result<()> {
     let Some(first) = info.levels.first() else {
         return Err(Error::invalid("a source without a level"));
     };
+    if info.n_frames == 0 {
+        return Err(Error::invalid("a source without a frame"));
+    }
     if info.n_bands == 0 || info.colors.len() != info.n_bands as usize {
         return Err(Error::invalid(format!(
             "a source of {} bands with {} colour interpretations",
@@ -137,11 +143,13 @@ pub(crate) fn check_info(info: &SourceInfo) -> Result<()> {
 /// The layout of a block of `level`; shared by stored levels and those made from them.
 pub(crate) fn layout_in(level: &Level, at: BlockId, info: &SourceInfo) -> Result<BlockLayout> {
     let n_planes = info.n_planes();
-    let window = level.block_window(at.col, at.row).filter(|_| at.plane < n_planes).ok_or_else(|| {
+    let is_there = at.plane < n_planes && at.frame < info.n_frames;
+    let window = level.block_window(at.col, at.row).filter(|_| is_there).ok_or_else(|| {
         Error::invalid(format!(
-            "{at}: the level has {} columns and {} rows of blocks in {n_planes} planes",
+            "{at}: the level has {} columns and {} rows of blocks in {n_planes} planes and {} frames",
             level.cols(),
-            level.rows()
+            level.rows(),
+            info.n_frames
         ))
     })?;
     let valid = (window.width as u32, window.height as u32);

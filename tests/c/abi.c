@@ -213,6 +213,9 @@ static void wrong_calls_are_errors(void)
     options.plane = 1;
     FAILS(INVALID, tilekeep_lock_block(dataset, 0, 0, 0, &options, &block));
     options.plane = 0;
+    options.frame = 1;
+    FAILS(INVALID, tilekeep_lock_block(dataset, 0, 0, 0, &options, &block));
+    options.frame = 0;
     options.mode = 1;
     FAILS(INVALID, tilekeep_lock_block(dataset, 0, 0, 0, &options, &block));
     options.mode = 0;
@@ -370,6 +373,37 @@ static void files_are_opened(const char *path)
     tilekeep_close(dataset);
 }
 
+static void frames_are_told_apart(void)
+{
+    struct counting counting;
+    tilekeep_source source = counting_source(&counting, &LEVEL);
+    tilekeep_dataset *dataset = NULL;
+    tilekeep_dataset_info info = {.struct_size = sizeof info};
+    tilekeep_block_options options = {.struct_size = sizeof options, .frame = 1};
+    tilekeep_block block = {.struct_size = sizeof block};
+    tilekeep_window window = {.struct_size = sizeof window, .x = 5, .width = 1, .height = 1, .frame = 2};
+    tilekeep_tile_options tile_options = {.struct_size = sizeof tile_options, .frame = 2};
+    tilekeep_tile tile = {.struct_size = sizeof tile};
+    unsigned char pixel[3];
+
+    source.n_frames = 3;
+    CHECK(tilekeep_open_source(&source, NULL, &dataset) == TILEKEEP_OK);
+    CHECK(tilekeep_info(dataset, &info) == TILEKEEP_OK && info.n_frames == 3);
+    CHECK(tilekeep_lock_block(dataset, 0, 0, 0, &options, &block) == TILEKEEP_OK);
+    CHECK(*(const unsigned char *)block.data == 7);
+    CHECK(tilekeep_unlock_block(&block) == TILEKEEP_OK);
+    CHECK(tilekeep_read_window(dataset, &window, pixel, sizeof pixel) == TILEKEEP_OK && pixel[1] == 5 + 50 + 14);
+    CHECK(tilekeep_read_tile(dataset, 0, 0, 0, &tile_options, &tile) == TILEKEEP_OK);
+    CHECK(*(const unsigned char *)tile.data == 14);
+    tilekeep_free_tile(&tile);
+    CHECK(tilekeep_advise_frame(dataset, 2, 0, 0, 0, 300, 200, TILEKEEP_ADVICE_DONT_NEED) == TILEKEEP_OK);
+    FAILS(INVALID, tilekeep_advise_frame(dataset, 3, 0, 0, 0, 300, 200, TILEKEEP_ADVICE_DONT_NEED));
+    FAILS(INVALID, tilekeep_advise_frame(NULL, 0, 0, 0, 0, 300, 200, TILEKEEP_ADVICE_DONT_NEED));
+    window.frame = 3;
+    FAILS(INVALID, tilekeep_read_window(dataset, &window, pixel, sizeof pixel));
+    tilekeep_close(dataset);
+}
+
 static void mapped_files_lend_their_blocks(const char *path)
 {
     /* What a program compiled against the first version says its options measure. */
@@ -432,6 +466,7 @@ int main(int argc, char **argv)
     blocks_are_copied_and_lent();
     windows_and_tiles();
     wrong_calls_are_errors();
+    frames_are_told_apart();
     files_are_opened(argv[1]);
     mapped_files_lend_their_blocks(argv[2]);
     puts("ok");

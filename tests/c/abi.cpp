@@ -11,11 +11,12 @@ static const tilekeep_source_level LEVEL = {300, 200, 64, 64};
 // Like counting_read, but its count may be raised by several threads.
 static std::atomic<int> reads{0};
 
-static tilekeep_status read(void *, uint32_t, uint32_t col, uint32_t row, uint32_t, void *buffer, size_t size)
+static tilekeep_status read(void *, uint32_t, uint32_t col, uint32_t row, uint32_t, uint32_t frame, void *buffer,
+                            size_t size)
 {
     struct counting counting = {0, 0, 0};
     reads++;
-    return counting_read(&counting, 0, col, row, 0, buffer, size);
+    return counting_read(&counting, 0, col, row, 0, frame, buffer, size);
 }
 
 int main()

@@ -28,9 +28,9 @@ struct counting {
     int n_reads, n_destroyed, fail_with;
 };
 
-/* 300 x 200 pixels in blocks of 64 x 64: each sample is x + 3 * y + 50 * band. */
+/* 300 x 200 pixels in blocks of 64 x 64: each sample is x + 3 * y + 50 * band + 7 * frame. */
 static tilekeep_status counting_read(void *user_data, uint32_t level, uint32_t col, uint32_t row, uint32_t plane,
-                                     void *buffer, size_t buffer_size)
+                                     uint32_t frame, void *buffer, size_t buffer_size)
 {
     struct counting *counting = (struct counting *)user_data;
     uint32_t width = col == 4 ? 300 - 256 : 64, height = row == 3 ? 200 - 192 : 64, x, y, band;
@@ -48,7 +48,7 @@ static tilekeep_status counting_read(void *user_data, uint32_t level, uint32_t c
     for (y = 0; y < height; y++) {
         for (x = 0; x < width; x++) {
             for (band = 0; band < 3; band++) {
-                *sample++ = (unsigned char)(col * 64 + x + 3 * (row * 64 + y) + 50 * band);
+                *sample++ = (unsigned char)(col * 64 + x + 3 * (row * 64 + y) + 50 * band + 7 * frame);
             }
         }
     }

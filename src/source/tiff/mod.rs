@@ -5,6 +5,7 @@
 
 mod decode;
 mod directory;
+mod frames;
 mod geo;
 mod image;
 mod offsets;
@@ -25,17 +26,16 @@ use super::{Limits, Nodata, ReadAt, ReadContext, SourceInfo, TileSource, check_b
 use directory::Parser;
 use image::{Image, Stored};
 
-/// Sub-directories of an image that are looked at; a pyramid has a few dozen at most.
-const MAX_SUB_IFDS: u64 = 256;
-
 /// A TIFF file and, where there is one, the `.ovr` file beside it.
 pub(super) struct TiffSource {
     info: SourceInfo,
-    /// One image a level, as in `info.levels`.
-    images: Vec<LevelImage>,
+    frames: Vec<Frame>,
     scratch: ScratchPool,
     _metadata: Charge,
 }
+
+/// One picture of the file: an image a level, as in `info.levels`.
+type Frame = Vec<LevelImage>;
 
 struct LevelImage {
     reader: Arc<dyn ReadAt>,
@@ -79,41 +79,29 @@ impl TiffSource {
             info.color_table = words::color_table(&parser, first, base.storage.bits).unwrap_or_default();
         }
 
-        let mut overviews = overviews(&parser, &directories, &reader);
-        if overviews.is_empty()
-            && let Some((path, file_use)) = place
+        let mut frames = frames::read(&parser, &directories, &reader, base, limits);
+        if let ([only], Some((path, file_use))) = (&mut frames[..], place)
+            && only.len() == 1
         {
-            overviews = external_overviews(path, file_use, limits);
+            let beside = external_overviews(path, file_use, limits);
+            frames::add_overviews(only, beside, limits);
         }
-        let mut images = vec![LevelImage::new(&reader, base)];
-        overviews.sort_by_key(|o| std::cmp::Reverse((o.image.level.width, o.image.level.height)));
-        for overview in overviews {
-            if overview.fits(&images) && check_block_bytes(&overview.image, limits).is_ok() {
-                info.levels.push(overview.image.level);
-                images.push(overview);
-            }
-        }
-        let memory = images.iter().map(|i| i.image.memory_bytes()).sum();
+        info.n_frames = u32::try_from(frames.len()).map_err(|_| Error::limit("too many frames"))?;
+        info.levels = frames[0].iter().map(|image| image.image.level).collect();
+        let memory = frames.iter().flatten().map(|i| i.image.memory_bytes()).sum();
         let metadata = Ledger::process().charge(Class::Metadata, memory);
-        Ok(Self { info, images, scratch: ScratchPool::default(), _metadata: metadata })
+        Ok(Self { info, frames, scratch: ScratchPool::default(), _metadata: metadata })
+    }
+
+    /// The image that a block is part of. The block is there.
+    fn image(&self, at: BlockId) -> &LevelImage {
+        &self.frames[at.frame as usize][at.level as usize]
     }
 }
 
 impl LevelImage {
     fn new(reader: &Arc<dyn ReadAt>, image: Image) -> Self {
         Self { reader: Arc::clone(reader), image, lent: reader.lend(0, 0).is_some() }
-    }
-
-    /// Whether the image is a coarser picture of the same samples as the first of `finer`.
-    fn fits(&self, finer: &[Self]) -> bool {
-        let (base, last) = (&finer[0].image, &finer[finer.len() - 1].image);
-        let image = &self.image;
-        image.n_bands == base.n_bands
-            && image.sample == base.sample
-            && image.interleave == base.interleave
-            && (image.level.width, image.level.height) != (last.level.width, last.level.height)
-            && image.level.width <= last.level.width
-            && image.level.height <= last.level.height
     }
 
     fn stored(&self, at: BlockId) -> Result<Stored> {
@@ -165,25 +153,6 @@ fn check_block_bytes(image: &Image, limits: Limits) -> Result<()> {
     Ok(())
 }
 
-/// The images of the file that call themselves reduced versions of the first, in sub-directories too. One that
-/// cannot be read is left out: its level is then made from a finer one.
-fn overviews(parser: &Parser<'_>, directories: &[directory::Directory], reader: &Arc<dyn ReadAt>) -> Vec<LevelImage> {
-    let mut offsets = parser.unsigned(&directories[0], tags::SUB_IFDS, MAX_SUB_IFDS).ok().flatten().unwrap_or_default();
-    offsets.sort_unstable();
-    offsets.dedup();
-    let sub: Vec<_> = offsets.into_iter().filter_map(|offset| parser.directory(offset).ok()).collect();
-    directories[1..].iter().chain(&sub).filter_map(|directory| overview(parser, directory, reader)).collect()
-}
-
-fn overview(parser: &Parser<'_>, directory: &directory::Directory, reader: &Arc<dyn ReadAt>) -> Option<LevelImage> {
-    let kind = parser.first(directory, tags::NEW_SUBFILE_TYPE).ok().flatten().unwrap_or(0);
-    if kind & tags::SUBFILE_REDUCED == 0 || kind & tags::SUBFILE_MASK != 0 {
-        return None;
-    }
-    let image = Image::parse(parser, directory, reader.len()).ok()?;
-    Some(LevelImage::new(reader, image))
-}
-
 /// The images of the file whose name is that of the raster with `.ovr` at its end.
 fn external_overviews(path: &Path, file_use: FileUse, limits: Limits) -> Vec<LevelImage> {
     let mut name = path.as_os_str().to_owned();
@@ -191,12 +160,9 @@ fn external_overviews(path: &Path, file_use: FileUse, limits: Limits) -> Vec<Lev
     let Ok((reader, _)) = open_file(&PathBuf::from(name), file_use) else { return Vec::new() };
     let Ok(parser) = Parser::new(&*reader, limits) else { return Vec::new() };
     let Ok(directories) = parser.chain(parser.header.first) else { return Vec::new() };
-    let is_mask = |directory: &directory::Directory| {
-        parser.first(directory, tags::NEW_SUBFILE_TYPE).ok().flatten().unwrap_or(0) & tags::SUBFILE_MASK != 0
-    };
     directories
         .iter()
-        .filter(|directory| !is_mask(directory))
+        .filter(|directory| frames::kind(&parser, directory) & tags::SUBFILE_MASK == 0)
         .filter_map(|directory| Image::parse(&parser, directory, reader.len()).ok())
         .map(|image| LevelImage::new(&reader, image))
         .collect()
@@ -209,7 +175,7 @@ impl TileSource for TiffSource {
 
     fn read_block(&self, at: BlockId, out: &mut [u8], _context: &mut ReadContext<'_>) -> Result<()> {
         let layout = check_block(&self.info, at, out)?;
-        let level = &self.images[at.level as usize];
+        let level = self.image(at);
         let (offset, len) = match level.stored(at)? {
             Stored::Sparse => {
                 fill(out, self.info.nodata, &layout);
@@ -241,9 +207,9 @@ impl TileSource for TiffSource {
     }
 
     fn lend(&self, at: BlockId) -> Option<LentBytes<'_>> {
-        let level = self.images.get(at.level as usize).filter(|level| level.lent)?;
         let layout = self.info.block_layout(at).ok()?;
-        if !decode::stored_in_place(&level.image, &layout) || decode::is_turned(&level.image) {
+        let level = self.image(at);
+        if !level.lent || !decode::stored_in_place(&level.image, &layout) || decode::is_turned(&level.image) {
             return None;
         }
         match level.stored(at).ok()? {
@@ -255,15 +221,16 @@ impl TileSource for TiffSource {
     }
 
     fn is_a_copy(&self, at: BlockId) -> bool {
-        let Some(level) = self.images.get(at.level as usize) else { return false };
-        let in_place = |layout| decode::stored_in_place(&level.image, &layout) && !decode::is_turned(&level.image);
-        level.reader.is_kept_by_system() && self.info.block_layout(at).is_ok_and(in_place)
+        let Ok(layout) = self.info.block_layout(at) else { return false };
+        let level = self.image(at);
+        let in_place = || decode::stored_in_place(&level.image, &layout) && !decode::is_turned(&level.image);
+        level.reader.is_kept_by_system() && in_place()
     }
 
     /// May read the pages of the offset arrays that name the block, as reading the block would.
     fn will_need(&self, at: BlockId) {
         let Ok(layout) = self.info.block_layout(at) else { return };
-        let level = &self.images[at.level as usize];
+        let level = self.image(at);
         if let Ok(Stored::At { offset, len }) = level.stored(at) {
             level.reader.will_need(offset, len.unwrap_or(layout.bytes as u64));
         }
