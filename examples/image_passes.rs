@@ -23,7 +23,7 @@ use std::process::{Command, ExitCode};
 
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
-use tiff_writer::Compression;
+use tiff_writer::{Compression, Scene};
 use tilekeep::{Dataset, OpenOptions, Result, Window, WindowRequest};
 
 #[path = "support/tiff_writer.rs"]
@@ -115,7 +115,7 @@ fn made(folder: &Path) -> io::Result<Vec<PathBuf>> {
             if !file.is_file() {
                 println!("making {}", file.display());
                 let part = file.with_extension("part");
-                tiff_writer::sample_elevations(&part, width, height, compression)?;
+                tiff_writer::sample_tiles(&part, Scene::Elevations, (width, height), (compression, 1))?;
                 std::fs::rename(&part, &file)?;
             }
             files.push(file);

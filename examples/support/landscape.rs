@@ -66,6 +66,23 @@ impl Landscape {
     }
 }
 
+impl Landscape {
+    /// As [`tile`](Self::tile) at full resolution, with the noise of a sensor.
+    pub(super) fn photo(&self, x: u64, y: u64, side: u32) -> Vec<u8> {
+        let mut pixels = self.tile(1.0, x, y, side);
+        for (i, pixel) in pixels.chunks_exact_mut(3).enumerate() {
+            let (col, row) = (x as usize + i % side as usize, y as usize + i / side as usize);
+            let noise = hash(col as i32, row as i32, 11);
+            for (band, sample) in pixel.iter_mut().enumerate() {
+                // Two dice a band: small values are more likely than large ones.
+                let dice = |at: usize| (noise >> (8 * band + 4 * at)) as i32 & 3;
+                *sample = sample.saturating_add_signed((dice(0) - dice(1)) as i8);
+            }
+        }
+        pixels
+    }
+}
+
 /// Heights (sea level is 0, the highest peaks are about 0.7) and moistures (0 to 1).
 fn relief(patch: &Patch) -> (Vec<f32>, Vec<f32>) {
     let n = patch.side * patch.side;

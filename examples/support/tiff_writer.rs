@@ -559,14 +559,49 @@ pub fn sample_pyramid(path: impl AsRef<Path>, width: u32, height: u32) -> io::Re
     writer.finish()?.flush()
 }
 
-/// Writes the elevations of a made-up landscape to `path`: one band of 16 bits in tiles of 256 x 256, without overviews.
-/// The same size gives the same file.
-pub fn sample_elevations(path: impl AsRef<Path>, width: u32, height: u32, compression: Compression) -> io::Result<()> {
+/// What a sample file shows of the made-up landscape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scene {
+    /// RGB with the noise of a sensor.
+    Photo,
+    /// Elevations of 16 bits.
+    Elevations,
+    /// The same in metres, as floats of 32 bits.
+    ElevationsInMetres,
+}
+
+/// Writes a made-up landscape to `path` in tiles of 256 x 256, without overviews. The same arguments give the same file.
+pub fn sample_tiles(
+    path: impl AsRef<Path>,
+    scene: Scene,
+    (width, height): (u32, u32),
+    (compression, predictor): (Compression, u16),
+) -> io::Result<()> {
     const TILE: u32 = 256;
     let out = BufWriter::with_capacity(1 << 20, File::create(path)?);
     let mut writer = TiffWriter::new(out, Format::default())?;
-    let image = Image { blocks: Blocks::Tiles(TILE, TILE), kind: Kind::U16, compression, ..Image::new(width, height) };
-    let land = Landscape::new(width, height);
-    writer.image(&image, |_, col, row| Some(land.elevations(u64::from(col * TILE), u64::from(row * TILE), TILE)))?;
+    let (n_bands, kind) = match scene {
+        Scene::Photo => (3, Kind::U8),
+        Scene::Elevations => (1, Kind::U16),
+        Scene::ElevationsInMetres => (1, Kind::F32),
+    };
+    let photometric = matches!(compression, Compression::Jpeg(_)).then_some(6);
+    let blocks = Blocks::Tiles(TILE, TILE);
+    let image = Image { blocks, n_bands, kind, compression, predictor, photometric, ..Image::new(width, height) };
+    writer.image(&image, |_, col, row| Some(sample_tile(&Landscape::new(width, height), scene, (col, row), TILE)))?;
     writer.finish()?.flush()
+}
+
+/// One tile of a scene, as the writer takes it.
+fn sample_tile(land: &Landscape, scene: Scene, (col, row): (u32, u32), side: u32) -> Vec<u8> {
+    let (x, y) = (u64::from(col * side), u64::from(row * side));
+    match scene {
+        Scene::Photo => land.photo(x, y, side),
+        Scene::Elevations => land.elevations(x, y, side),
+        Scene::ElevationsInMetres => {
+            let decimetres = land.elevations(x, y, side);
+            let metres = |d: &[u8; 2]| (f32::from(u16::from_ne_bytes(*d)) - 10_000.0) / 10.0;
+            decimetres.as_chunks().0.iter().flat_map(|d| metres(d).to_ne_bytes()).collect()
+        }
+    }
 }
