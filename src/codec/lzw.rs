@@ -35,14 +35,36 @@ pub(crate) fn decode(input: &[u8], out: &mut [u8]) -> Result<usize> {
     }
 }
 
+/// A string of the dictionary.
 #[derive(Clone, Copy, Default)]
 struct Entry {
+    /// The first bytes, the first of all in the lowest bits; anything behind the last one.
+    head: u64,
+    /// Where the output has it, unless it is a single byte.
     offset: u32,
     len: u32,
 }
 
+/// Bytes of the head of a string.
+const HEAD: usize = 8;
+
+impl Entry {
+    /// This string and the byte that follows it in the output.
+    #[inline(always)]
+    fn and(self, next: u64) -> Self {
+        let at = 8 * self.len;
+        let head = if at < u64::BITS { self.head & ((1 << at) - 1) | (next & 0xff) << at } else { self.head };
+        Self { head, offset: self.offset, len: self.len + 1 }
+    }
+}
+
+/// Strings of a byte are entries as all others, and short ones are stored from their heads: which of them come next cannot
+/// be foretold, so there is no branch between them.
 fn run<B: BitOrder>(input: &[u8], out: &mut [u8]) -> Result<usize> {
     let mut table = [Entry::default(); TABLE_LEN];
+    for (byte, entry) in table[..CLEAR].iter_mut().enumerate() {
+        *entry = Entry { head: byte as u64, offset: 0, len: 1 };
+    }
     let mut bits = Bits::<B>::new(input);
     let mut next = FIRST_FREE;
     let mut width = 9;
@@ -50,40 +72,31 @@ fn run<B: BitOrder>(input: &[u8], out: &mut [u8]) -> Result<usize> {
     // The string of the previous code; empty right after a clear, when no entry is made.
     let mut previous = Entry::default();
     while let Some(code) = bits.take(width) {
-        if code < CLEAR {
-            if previous.len != 0 {
-                push(&mut table, &mut next, previous);
-            }
-            let Some(slot) = out.get_mut(written) else { return Ok(written) };
-            *slot = code as u8;
-            previous = Entry { offset: written as u32, len: 1 };
-            written += 1;
-        } else if code >= FIRST_FREE {
-            // Made before it is looked up, so that a code may name the very entry that it completes.
-            if previous.len != 0 {
-                push(&mut table, &mut next, previous);
-            }
-            if code >= next {
-                return Err(Error::corrupt(format!("lzw code {code} after {written} bytes, the table ends at {next}")));
-            }
-            let entry = table[code % TABLE_LEN];
-            let (from, len) = (entry.offset as usize, entry.len as usize);
-            if len > out.len() - written {
-                let left = out.len() - written;
-                // `from + left` lies in what was written: only the last byte of `len` may not.
-                out.copy_within(from..from + left, written);
-                return Ok(out.len());
-            }
-            copy(out, from, written, len);
-            previous = Entry { offset: written as u32, len: entry.len };
-            written += len;
-        } else if code == CLEAR {
+        if code == CLEAR {
             (next, width, previous) = (FIRST_FREE, 9, Entry::default());
             continue;
-        } else {
-            debug_assert_eq!(code, END);
+        }
+        if code == END {
             return Ok(written);
         }
+        // A code may name the very entry that it completes: then the string begins as the previous one.
+        let first = if code == next { previous.head } else { table[code % TABLE_LEN].head };
+        if previous.len != 0 && next < TABLE_LEN {
+            table[next] = previous.and(first);
+            next += 1;
+        }
+        if code >= next {
+            return Err(Error::corrupt(format!("lzw code {code} after {written} bytes, the table ends at {next}")));
+        }
+        let entry = table[code % TABLE_LEN];
+        let len = entry.len as usize;
+        if len <= HEAD && out.len() - written >= HEAD {
+            out[written..written + HEAD].copy_from_slice(&entry.head.to_le_bytes());
+        } else if !append(out, written, entry) {
+            return Ok(out.len());
+        }
+        previous = Entry { offset: written as u32, ..entry };
+        written += len;
         if next + B::EARLY >= 1 << width && width < MAX_WIDTH {
             width += 1;
         }
@@ -91,13 +104,21 @@ fn run<B: BitOrder>(input: &[u8], out: &mut [u8]) -> Result<usize> {
     Ok(written)
 }
 
-/// Adds `previous` and the byte behind it. A full table stays as it is until the next clear.
-#[inline(always)]
-fn push(table: &mut [Entry; TABLE_LEN], next: &mut usize, previous: Entry) {
-    if *next < TABLE_LEN {
-        table[*next] = Entry { offset: previous.offset, len: previous.len + 1 };
-        *next += 1;
+/// Writes a string to `to`, as much as there is room for. Whether that was all of it.
+fn append(out: &mut [u8], to: usize, entry: Entry) -> bool {
+    let (from, len, left) = (entry.offset as usize, entry.len as usize, out.len() - to);
+    if len <= HEAD {
+        let len = len.min(left);
+        out[to..to + len].copy_from_slice(&entry.head.to_le_bytes()[..len]);
+        return left >= entry.len as usize;
     }
+    if len > left {
+        // `from + left` lies in what was written: only the last byte of `len` may not.
+        out.copy_within(from..from + left, to);
+        return false;
+    }
+    copy(out, from, to, len);
+    true
 }
 
 /// Copies `len` bytes from `from` to `to`, where `from + len <= to + 1 <= out.len()`: the source may reach

@@ -80,15 +80,18 @@ mod x86 {
         }
 
         pub(super) fn sum_rows(&self, rows: &mut [u8], row_bytes: usize, sample_bytes: usize) -> bool {
-            // SAFETY: `new` found the feature that each of them asks for.
-            unsafe {
-                match sample_bytes {
-                    1 => self.sum_all::<1>(rows, row_bytes),
-                    2 => self.sum_all::<2>(rows, row_bytes),
-                    4 => self.sum_all::<4>(rows, row_bytes),
-                    8 => self.sum_all::<8>(rows, row_bytes),
-                    _ => return false,
-                }
+            // SAFETY: `new` found the feature that this asks for.
+            unsafe { self.sum_samples(rows, row_bytes, sample_bytes) }
+        }
+
+        #[target_feature(enable = "ssse3")]
+        fn sum_samples(&self, rows: &mut [u8], row_bytes: usize, sample_bytes: usize) -> bool {
+            match sample_bytes {
+                1 => self.sum_all::<1>(rows, row_bytes),
+                2 => self.sum_all::<2>(rows, row_bytes),
+                4 => self.sum_all::<4>(rows, row_bytes),
+                8 => self.sum_all::<8>(rows, row_bytes),
+                _ => return false,
             }
             true
         }
