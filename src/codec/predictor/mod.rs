@@ -62,8 +62,9 @@ pub(crate) fn undo_float(
     sample_bytes: usize,
     scratch: &mut Vec<u8>,
 ) -> Result<()> {
-    type Rows = fn(&mut [u8], &mut [u8], usize);
-    let (undo_row, join): (Rows, fn(&[u8], &mut [u8])) = match sample_bytes {
+    type Undo = fn(&mut [u8], &mut [u8], usize);
+    type Join = fn(&[u8], &mut [u8]);
+    let (undo_row, join): (Undo, Join) = match sample_bytes {
         2 => (float_row::<2>, join::<2>),
         3 => (float_row::<3>, join::<3>),
         4 => (float_row::<4>, join_four),
