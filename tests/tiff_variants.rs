@@ -166,6 +166,7 @@ fn assert_reads(path: &Path, format: Format, image: &Image, pixels: &Pixels, wha
         Compression::PackBits => "packbits",
         Compression::Zstd => "zstd",
         Compression::Jpeg(_) => "jpeg",
+        Compression::AsGiven(tag) => panic!("{tag} is not written by the writer"),
     };
     assert_eq!(info.compression, codec, "{what}");
     let planar = image.planar && image.n_bands > 1;
@@ -531,7 +532,7 @@ fn open_special(change: impl FnOnce(&mut Image)) -> tilekeep::Result<Dataset> {
 
 #[test]
 fn compressions_that_are_not_read_are_named_with_tag_and_number() {
-    for number in [6, 32766, 32809, 34676, 34925, 65000] {
+    for number in [6, 34676, 34712, 65000] {
         let error = open_special(|image| image.tags = vec![(259, Values::Short(vec![number]))]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
         for part in ["259", &number.to_string()] {

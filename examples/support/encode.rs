@@ -12,6 +12,9 @@ pub(super) fn encode(
     mut samples: Vec<u8>,
     tables: &mut Option<Vec<u8>>,
 ) -> io::Result<Vec<u8>> {
+    if let Compression::AsGiven(_) = image.compression {
+        return Ok(samples);
+    }
     let size = image.kind.bytes();
     let (width, rows) = (image.block_size().0, image.stored_rows(row));
     let row_bytes = width as usize * image.bands_in_block() * size;
@@ -43,7 +46,7 @@ pub(super) fn encode(
         }
         // Packets must not reach from one row into the next.
         Compression::PackBits => samples.chunks_exact(row_bytes).flat_map(pack_bits).collect(),
-        Compression::None | Compression::Jpeg(_) => samples,
+        Compression::None | Compression::AsGiven(_) | Compression::Jpeg(_) => samples,
     })
 }
 

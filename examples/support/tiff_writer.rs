@@ -103,6 +103,8 @@ pub enum Compression {
     Deflate,
     PackBits,
     Zstd,
+    /// Of this number: blocks are given as they are to be stored.
+    AsGiven(u16),
     /// With this quality. One, three or four bands of 8 bits, or planar; photometric 6 stores YCbCr made of RGB.
     Jpeg(u8),
 }
@@ -117,6 +119,7 @@ impl Compression {
             Self::Deflate => 8,
             Self::PackBits => 32773,
             Self::Zstd => 50000,
+            Self::AsGiven(tag) => tag,
         }
     }
 }

@@ -5,7 +5,8 @@
 //!
 //! | module | what it undoes |
 //! | --- | --- |
-//! | [`deflate`], [`lzw`], [`packbits`], [`zstd`] | byte compression: bytes to the same bytes as before |
+//! | [`deflate`], [`lzw`], [`lzma`], [`packbits`], [`zstd`] | byte compression: bytes to the same bytes as before |
+//! | [`ccitt`], [`next`], [`thunder`] | runs of pixels of 1, 2 and 4 bits to rows of packed pixels |
 //! | [`jpeg`] | lossy compression: bytes to pixel-interleaved 8-bit samples |
 //! | [`predictor`] | differences to samples, row by row |
 //! | [`bytes`], [`bits`] | byte order, bit order, packed samples, short floats |
@@ -20,12 +21,16 @@
 
 pub(crate) mod bits;
 pub(crate) mod bytes;
+pub(crate) mod ccitt;
 pub(crate) mod deflate;
 pub(crate) mod jpeg;
 mod jpeg_scan;
+pub(crate) mod lzma;
 pub(crate) mod lzw;
+pub(crate) mod next;
 pub(crate) mod packbits;
 pub(crate) mod predictor;
+pub(crate) mod thunder;
 pub(crate) mod ycbcr;
 pub(crate) mod zstd;
 
@@ -53,6 +58,7 @@ impl Scratch {
 /// Decoder state that is worth keeping; each part is created by the first block that needs it.
 #[derive(Default)]
 pub(crate) struct Contexts {
+    ccitt: ccitt::Context,
     deflate: deflate::Context,
     /// A JPEG stream put together from its parts.
     jpeg: Vec<u8>,
@@ -61,7 +67,7 @@ pub(crate) struct Contexts {
 
 impl Contexts {
     fn memory_bytes(&self) -> usize {
-        self.deflate.memory_bytes() + self.jpeg.capacity() + self.zstd.memory_bytes()
+        self.ccitt.memory_bytes() + self.deflate.memory_bytes() + self.jpeg.capacity() + self.zstd.memory_bytes()
     }
 }
 

@@ -4,6 +4,7 @@ use crate::block::{BlockLayout, Interleave};
 use crate::codec::{self, Contexts, Scratch};
 use crate::error::{Error, Result};
 
+use super::decompress::decompress;
 use super::directory::ByteOrder;
 use super::image::{Image, Predictor, Ycbcr};
 use super::tags::Compression;
@@ -58,33 +59,6 @@ pub(super) fn stored_in_place(image: &Image, layout: &BlockLayout) -> bool {
     image.storage.compression == Compression::None
         && !image.storage.fill_order_reversed
         && stored_as_presented(image, layout)
-}
-
-/// Undoes the compression. Data for the first `needed` bytes must be there; some writers leave out the rows of a tile
-/// that lie below the image, which are then zeros.
-fn decompress(image: &Image, input: &[u8], contexts: &mut Contexts, out: &mut [u8], needed: usize) -> Result<()> {
-    let compression = image.storage.compression;
-    let written = match compression {
-        Compression::None => {
-            let n = input.len().min(out.len());
-            out[..n].copy_from_slice(&input[..n]);
-            n
-        }
-        Compression::Lzw => codec::lzw::decode(input, out)?,
-        Compression::Deflate => codec::deflate::decode_zlib(contexts, input, out)?,
-        Compression::PackBits => codec::packbits::decode(input, out),
-        Compression::Zstd => codec::zstd::decode(contexts, input, out)?,
-        Compression::Jpeg => return Err(Error::internal("JPEG is decoded elsewhere")),
-    };
-    if written < needed {
-        return Err(Error::corrupt(format!(
-            "{} bytes of {} data decode to {written} bytes instead of {needed}",
-            input.len(),
-            compression.name()
-        )));
-    }
-    out[written..].fill(0);
-    Ok(())
 }
 
 /// Byte order and predictor, in place. `spare` is overwritten.

@@ -38,6 +38,8 @@ pub(super) struct Storage {
     pub(super) bits: u32,
     /// Whether the bits are an IEEE float (of 16, 24, 32 or 64 bits).
     pub(super) float: bool,
+    /// Whether CCITT rows of group 3 may be coded in two dimensions.
+    pub(super) two_dimensional: bool,
     pub(super) jpeg_tables: Option<Vec<u8>>,
     /// Whether JPEG components are YCbCr, to be presented as RGB.
     pub(super) jpeg_ycbcr: bool,
@@ -248,7 +250,17 @@ fn storage(
     let compression = Compression::from_tag(number).ok_or_else(|| {
         Error::unsupported(format!("Compression (tag 259) {number}, {}", tags::foreign_compression(number)))
     })?;
-    let uses_predictor = matches!(compression, Compression::Lzw | Compression::Deflate | Compression::Zstd);
+    let per_pixel = if interleave == Interleave::Band { 1 } else { n_bands };
+    if let Some(only) = compression.only_bits()
+        && (u64::from(bits), per_pixel) != (only, 1)
+    {
+        return Err(Error::unsupported(format!(
+            "Compression (tag 259) {number}, {}, with {per_pixel} samples of {bits} bits a pixel instead of one of {only}",
+            compression.name()
+        )));
+    }
+    let uses_predictor =
+        matches!(compression, Compression::Lzw | Compression::Deflate | Compression::Lzma | Compression::Zstd);
     let predictor = match parser.first(directory, tags::PREDICTOR)?.unwrap_or(1) {
         _ if !uses_predictor => Predictor::None,
         1 => Predictor::None,
@@ -283,6 +295,7 @@ fn storage(
         fill_order_reversed: parser.first(directory, tags::FILL_ORDER)? == Some(2),
         bits,
         float,
+        two_dimensional: parser.first(directory, tags::T4_OPTIONS)?.unwrap_or(0) & 1 == 1,
         jpeg_tables,
         jpeg_ycbcr: compression == Compression::Jpeg && photometric == tags::PHOTOMETRIC_YCBCR,
         ycbcr,

@@ -4,6 +4,7 @@
 //! whoever asks for it, without a lock. The offset arrays are read a page at a time, when they are needed.
 
 mod decode;
+mod decompress;
 mod directory;
 mod frames;
 mod geo;

@@ -12,6 +12,7 @@ pub(super) const SAMPLES_PER_PIXEL: u16 = 277;
 pub(super) const ROWS_PER_STRIP: u16 = 278;
 pub(super) const STRIP_BYTE_COUNTS: u16 = 279;
 pub(super) const PLANAR_CONFIGURATION: u16 = 284;
+pub(super) const T4_OPTIONS: u16 = 292;
 pub(super) const PREDICTOR: u16 = 317;
 pub(super) const COLOR_MAP: u16 = 320;
 pub(super) const TILE_WIDTH: u16 = 322;
@@ -63,10 +64,18 @@ pub(super) const PHOTOMETRIC_CIELAB: u64 = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Compression {
     None,
+    CcittRle,
+    /// Rows start at words of 16 bits.
+    CcittRleWords,
+    CcittGroup3,
+    CcittGroup4,
     Lzw,
-    Deflate,
-    PackBits,
     Jpeg,
+    Deflate,
+    Next,
+    PackBits,
+    Thunder,
+    Lzma,
     Zstd,
 }
 
@@ -74,10 +83,17 @@ impl Compression {
     pub(super) fn from_tag(value: u64) -> Option<Self> {
         match value {
             1 => Some(Self::None),
+            2 => Some(Self::CcittRle),
+            3 => Some(Self::CcittGroup3),
+            4 => Some(Self::CcittGroup4),
             5 => Some(Self::Lzw),
             7 => Some(Self::Jpeg),
             8 | 32946 => Some(Self::Deflate),
+            32766 => Some(Self::Next),
+            32771 => Some(Self::CcittRleWords),
             32773 => Some(Self::PackBits),
+            32809 => Some(Self::Thunder),
+            34925 => Some(Self::Lzma),
             50000 => Some(Self::Zstd),
             _ => None,
         }
@@ -86,11 +102,27 @@ impl Compression {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::None => "none",
+            Self::CcittRle | Self::CcittRleWords => "ccitt rle",
+            Self::CcittGroup3 => "ccitt group 3",
+            Self::CcittGroup4 => "ccitt group 4",
             Self::Lzw => "lzw",
             Self::Deflate => "deflate",
+            Self::Next => "next",
             Self::PackBits => "packbits",
+            Self::Thunder => "thunderscan",
+            Self::Lzma => "lzma",
             Self::Jpeg => "jpeg",
             Self::Zstd => "zstd",
+        }
+    }
+
+    /// The only number of bits of a sample that this codec knows, of which a block then has one a pixel.
+    pub(super) fn only_bits(self) -> Option<u64> {
+        match self {
+            Self::CcittRle | Self::CcittRleWords | Self::CcittGroup3 | Self::CcittGroup4 => Some(1),
+            Self::Next => Some(2),
+            Self::Thunder => Some(4),
+            _ => None,
         }
     }
 
@@ -99,6 +131,14 @@ impl Compression {
     pub(super) fn max_ratio(self) -> u64 {
         match self {
             Self::None => 1,
+            // One bit may stand for a row of any length.
+            Self::CcittRle | Self::CcittRleWords | Self::CcittGroup3 | Self::CcittGroup4 => u64::MAX,
+            // A code of four bytes may stand for a row of any length.
+            Self::Next => u64::MAX,
+            // A run of 63 pixels.
+            Self::Thunder => 32,
+            // 273 bytes from as little as a third of a bit.
+            Self::Lzma => 16_384,
             // A 12-bit code stands for at most 4,096 - 257 bytes.
             Self::Lzw => 2560,
             // 258 bytes from a length code and a distance code of one bit each.
@@ -116,16 +156,10 @@ impl Compression {
 /// Names of compressions that exist and that this build does not read, for messages.
 pub(super) fn foreign_compression(value: u64) -> &'static str {
     match value {
-        2 => "CCITT RLE",
-        3 => "CCITT Group 3",
-        4 => "CCITT Group 4",
         6 => "old-style JPEG",
-        32766 => "NeXT",
-        32809 => "ThunderScan",
         32845 | 34676 => "SGI Log",
         33003 | 33005 | 34712 => "JPEG 2000",
         34887 => "LERC",
-        34925 => "LZMA",
         50001 => "WebP",
         50002 | 52546 => "JPEG XL",
         _ => "unknown",

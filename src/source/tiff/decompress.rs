@@ -1,0 +1,55 @@
+//! A block's stored bytes to the bytes of its rows, as the codec of the file says.
+
+use crate::codec::ccitt::Scheme;
+use crate::codec::{self, Contexts};
+use crate::error::{Error, Result};
+
+use super::image::Image;
+use super::tags::Compression;
+
+/// Undoes the compression. Data for the first `needed` bytes must be there; some writers leave out the rows of a tile
+/// that lie below the image, which are then zeros.
+pub(super) fn decompress(
+    image: &Image,
+    input: &[u8],
+    contexts: &mut Contexts,
+    out: &mut [u8],
+    needed: usize,
+) -> Result<()> {
+    let compression = image.storage.compression;
+    let width = image.level.block_width;
+    let row_bytes = || image.stored_row_bytes().ok_or_else(|| Error::limit("a row of a block is too long"));
+    let written = match compression {
+        Compression::None => {
+            let n = input.len().min(out.len());
+            out[..n].copy_from_slice(&input[..n]);
+            n
+        }
+        Compression::Lzw => codec::lzw::decode(input, out)?,
+        Compression::Deflate => codec::deflate::decode_zlib(contexts, input, out)?,
+        Compression::PackBits => codec::packbits::decode(input, out),
+        Compression::Lzma => codec::lzma::decode(input, out)?,
+        Compression::Zstd => codec::zstd::decode(contexts, input, out)?,
+        Compression::CcittRle => codec::ccitt::decode(contexts, Scheme::Rle { align_bytes: 1 }, input, width, out)?,
+        Compression::CcittRleWords => {
+            codec::ccitt::decode(contexts, Scheme::Rle { align_bytes: 2 }, input, width, out)?
+        }
+        Compression::CcittGroup3 => {
+            let scheme = Scheme::Group3 { two_dimensional: image.storage.two_dimensional };
+            codec::ccitt::decode(contexts, scheme, input, width, out)?
+        }
+        Compression::CcittGroup4 => codec::ccitt::decode(contexts, Scheme::Group4, input, width, out)?,
+        Compression::Next => codec::next::decode(input, width, row_bytes()?, out)?,
+        Compression::Thunder => codec::thunder::decode(input, width, row_bytes()?, out)?,
+        Compression::Jpeg => return Err(Error::internal("JPEG is decoded elsewhere")),
+    };
+    if written < needed {
+        return Err(Error::corrupt(format!(
+            "{} bytes of {} data decode to {written} bytes instead of {needed}",
+            input.len(),
+            compression.name()
+        )));
+    }
+    out[written..].fill(0);
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! Compressions that few writers use, in files put together here.
+
+use std::io::Cursor;
+use std::sync::Arc;
+
+use tiff_writer::{Blocks, Compression, Format, Image, TiffWriter, Values};
+use tilekeep::{Dataset, ErrorKind, Interleave, Layout, Limits, OpenOptions, Result, WindowRequest, open_reader};
+
+#[allow(dead_code)]
+#[path = "../examples/support/tiff_writer.rs"]
+mod tiff_writer;
+
+/// The bytes of a file whose blocks are given as they are stored, in the order of the file.
+fn file_of(image: &Image, blocks: &[&[u8]]) -> Vec<u8> {
+    let mut blocks = blocks.iter();
+    let mut writer = TiffWriter::new(Cursor::new(Vec::new()), Format::default()).unwrap();
+    writer.image(image, |_, _, _| blocks.next().map(|block| block.to_vec())).unwrap();
+    writer.finish().unwrap().into_inner()
+}
+
+fn open(file: Vec<u8>) -> Result<Dataset> {
+    Dataset::from_source(open_reader(Arc::new(file), Limits::default())?, &OpenOptions::default())
+}
+
+/// All samples, those of a pixel side by side.
+fn read(file: Vec<u8>) -> Result<Vec<u8>> {
+    let dataset = open(file)?;
+    let request = WindowRequest::new(0, dataset.level(0)?.window()).layout(Layout::Tight(Interleave::Pixel));
+    let mut pixels = vec![0x5A; dataset.window_bytes(&request)?];
+    dataset.read_window(&request, &mut pixels)?;
+    Ok(pixels)
+}
+
+/// One band of samples of this many bits, in strips of two rows.
+fn packed(compression: u16, bits: u16, width: u32, height: u32) -> Image {
+    Image {
+        blocks: Blocks::Strips(2),
+        compression: Compression::AsGiven(compression),
+        tags: vec![(258, Values::Short(vec![bits]))],
+        ..Image::new(width, height)
+    }
+}
+
+/// Zeros and ones, filled up with zeros to whole bytes.
+fn bits(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.bytes().filter(|digit| *digit != b' ').map(|digit| digit - b'0').collect();
+    digits.chunks(8).map(|byte| (0..8).fold(0, |sum, at| sum << 1 | byte.get(at).copied().unwrap_or(0))).collect()
+}
+
+/// Ten pixels: 3 white, 4 black, 3 white; then 4 white, 4 black, 2 white; then the first row again.
+const ROWS: [u8; 30] = [
+    0, 0, 0, 1, 1, 1, 1, 0, 0, 0, //
+    0, 0, 0, 0, 1, 1, 1, 1, 0, 0, //
+    0, 0, 0, 1, 1, 1, 1, 0, 0, 0,
+];
+
+#[test]
+fn fax_rows_are_read_from_every_scheme_and_fill_order() {
+    const FIRST: &str = "1000 011 1000";
+    const SECOND: &str = "1011 011 0111";
+    const MARK: &str = "000000000001";
+    // The second row against the first: both changes one to the right. Against white: a horizontal mode.
+    let against_first = "011 011 1";
+    let against_white = "001 1000 011 1";
+    // Compression, options of group 3, the first strip, the second.
+    let cases = [
+        (2, 0, format!("{FIRST} 00000 {SECOND}"), FIRST.to_owned()),
+        (32771, 0, format!("{FIRST} 00000 {SECOND}"), FIRST.to_owned()),
+        (3, 0, format!("{MARK}{FIRST}{MARK}{SECOND}"), format!("{MARK}{FIRST}")),
+        (3, 4, format!("0000{MARK}{FIRST} 0{MARK}{SECOND}"), format!("0000{MARK}{FIRST}")),
+        (3, 1, format!("{MARK}1{FIRST}{MARK}0{against_first}"), format!("{MARK}1{FIRST}")),
+        (4, 0, format!("{against_white}{against_first}{MARK}{MARK}"), format!("{against_white}{MARK}{MARK}")),
+    ];
+    for (compression, options, first, second) in cases {
+        for fill_order in [1, 2] {
+            let mut image = packed(compression, 1, 10, 3);
+            image.photometric = Some(0);
+            image.tags.push((292, Values::Long(vec![options])));
+            image.tags.push((266, Values::Short(vec![fill_order])));
+            let turned = |byte: &u8| if fill_order == 2 { byte.reverse_bits() } else { *byte };
+            let [first, second] = [&first, &second].map(|strip| bits(strip).iter().map(turned).collect::<Vec<_>>());
+            let file = file_of(&image, &[&first, &second]);
+            let what = format!("compression {compression}, options {options}, fill order {fill_order}");
+            let pixels = read(file).unwrap_or_else(|e| panic!("{what}: {e}"));
+            assert_eq!(pixels, ROWS, "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_fax_block_that_is_broken_is_corrupt_and_leaves_the_others_readable() {
+    let broken = bits("1000 011 0000000000000");
+    let sound = bits("1000 011 1000");
+    let dataset = open(file_of(&packed(2, 1, 10, 3), &[&broken, &sound])).unwrap();
+    let error = dataset.block((0, 0, 0)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    assert!(error.message().contains("CCITT row 0"), "{error}");
+    assert_eq!(dataset.block((0, 0, 1)).unwrap().bytes(), &ROWS[20..]);
+}
+
+#[test]
+fn greys_of_two_and_four_bits_are_read_from_codecs_of_their_own() {
+    let next = file_of(&packed(32766, 2, 5, 3), &[&[0x00, 0x1b, 0x40, 0x03, 0x82], &[0x40, 0, 1, 0, 1, 0]]);
+    assert_eq!(read(next).unwrap(), [0, 1, 2, 3, 1, 0, 0, 0, 2, 2, 3, 3, 3, 3, 0]);
+    let thunder = file_of(&packed(32809, 4, 5, 3), &[&[0xc7, 0x04, 0xcf, 0xc1, 0x5b, 0x01], &[0x05]]);
+    assert_eq!(read(thunder).unwrap(), [7, 7, 7, 7, 7, 15, 1, 2, 1, 1, 0, 0, 0, 0, 0]);
+}
+
+#[test]
+fn codecs_of_one_kind_of_sample_refuse_others_by_name_and_number() {
+    for (compression, name) in [(2, "ccitt rle"), (4, "ccitt group 4"), (32766, "next"), (32809, "thunderscan")] {
+        let error = open(file_of(&packed(compression, 8, 10, 3), &[&[1], &[1]])).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        for part in ["259", &compression.to_string(), name, "8 bits"] {
+            assert!(error.message().contains(part), "{error}");
+        }
+    }
+}
+
+#[test]
+fn lzw_of_the_first_writers_is_read() {
+    // Codes of 9 bits, the least significant bit first: clear, 7, 8, the pair of both, 9, end.
+    let mut codes = 0_u128;
+    for (at, code) in [256_u128, 7, 8, 258, 9, 257].into_iter().enumerate() {
+        codes |= code << (9 * at);
+    }
+    let stream = &codes.to_le_bytes()[..7];
+    let image = Image { compression: Compression::AsGiven(5), ..Image::new(5, 1) };
+    assert_eq!(read(file_of(&image, &[stream])).unwrap(), [7, 8, 7, 8, 9]);
+}
