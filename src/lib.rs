@@ -31,9 +31,10 @@
 //! # What is read
 //!
 //! TIFF and BigTIFF (GeoTIFF, COG): tiles and strips, both byte orders, pixel- and band-interleaved; uncompressed,
-//! Deflate, LZW, PackBits, ZSTD, LZMA, JPEG, CCITT RLE, group 3 and group 4, NeXT and ThunderScan; predictors 1 to 3; integers of 1 to 64 bits, floats of 16 to 64 bits, complex
-//! samples; stored overviews, also in a `.ovr` file; sparse blocks. PNG of every colour type and depth. Baseline and
-//! progressive JPEG of 8 bits. Files are read by position, or mapped by a client who can promise that nobody changes them
+//! Deflate, LZW, PackBits, ZSTD, LZMA, LERC, JPEG, WebP, CCITT RLE, group 3 and group 4, NeXT and ThunderScan;
+//! predictors 1 to 3; integers of 1 to 64 bits, floats of 16 to 64 bits, complex samples; stored overviews, also in a
+//! `.ovr` file; sparse blocks. PNG of every colour type and depth. Baseline and progressive JPEG of 8 bits. Files are read
+//! by position, or mapped by a client who can promise that nobody changes them
 //! ([`OpenOptions::access_map`]). A client's own reader is a [`TileSource`]. Anything else is an error of kind
 //! [`Unsupported`](ErrorKind::Unsupported) that names what was found.
 //!

@@ -8,6 +8,8 @@
 //! | [`deflate`], [`lzw`], [`lzma`], [`packbits`], [`zstd`] | byte compression: bytes to the same bytes as before |
 //! | [`ccitt`], [`next`], [`thunder`] | runs of pixels of 1, 2 and 4 bits to rows of packed pixels |
 //! | [`jpeg`] | lossy compression: bytes to pixel-interleaved 8-bit samples |
+//! | [`lerc`] | compression with a bounded error: bytes to samples of any type |
+//! | [`webp`] | lossy and lossless compression: bytes to pixel-interleaved RGB or RGBA of 8 bits |
 //! | [`predictor`] | differences to samples, row by row |
 //! | [`bytes`], [`bits`] | byte order, bit order, packed samples, short floats |
 //! | [`ycbcr`] | units of luma with shared chroma to RGB |
@@ -23,14 +25,17 @@ pub(crate) mod bits;
 pub(crate) mod bytes;
 pub(crate) mod ccitt;
 pub(crate) mod deflate;
+mod guard;
 pub(crate) mod jpeg;
 mod jpeg_scan;
+pub(crate) mod lerc;
 pub(crate) mod lzma;
 pub(crate) mod lzw;
 pub(crate) mod next;
 pub(crate) mod packbits;
 pub(crate) mod predictor;
 pub(crate) mod thunder;
+pub(crate) mod webp;
 pub(crate) mod ycbcr;
 pub(crate) mod zstd;
 
@@ -62,12 +67,18 @@ pub(crate) struct Contexts {
     deflate: deflate::Context,
     /// A JPEG stream put together from its parts.
     jpeg: Vec<u8>,
+    /// What one codec made for the next.
+    pub(crate) between: Vec<u8>,
     zstd: zstd::Context,
 }
 
 impl Contexts {
     fn memory_bytes(&self) -> usize {
-        self.ccitt.memory_bytes() + self.deflate.memory_bytes() + self.jpeg.capacity() + self.zstd.memory_bytes()
+        self.ccitt.memory_bytes()
+            + self.deflate.memory_bytes()
+            + self.jpeg.capacity()
+            + self.between.capacity()
+            + self.zstd.memory_bytes()
     }
 }
 

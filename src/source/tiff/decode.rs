@@ -25,7 +25,7 @@ pub(super) fn decode(
     if image.storage.compression == Compression::Jpeg {
         return decode_jpeg(image, layout, lent.unwrap_or(bytes), contexts, decoded, out);
     }
-    if image.storage.fill_order_reversed {
+    if image.storage.fill_order_reversed && image.storage.compression != Compression::WebP {
         if let Some(lent) = lent.take() {
             bytes.clear();
             bytes.extend_from_slice(lent);

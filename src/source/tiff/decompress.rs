@@ -1,5 +1,6 @@
 //! A block's stored bytes to the bytes of its rows, as the codec of the file says.
 
+use crate::block::Interleave;
 use crate::codec::ccitt::Scheme;
 use crate::codec::{self, Contexts};
 use crate::error::{Error, Result};
@@ -41,6 +42,8 @@ pub(super) fn decompress(
         Compression::CcittGroup4 => codec::ccitt::decode(contexts, Scheme::Group4, input, width, out)?,
         Compression::Next => codec::next::decode(input, width, row_bytes()?, out)?,
         Compression::Thunder => codec::thunder::decode(input, width, row_bytes()?, out)?,
+        Compression::Lerc => lerc(image, input, contexts, out)?,
+        Compression::WebP => codec::webp::decode(input, width, bands_in_block(image), out)?,
         Compression::Jpeg => return Err(Error::internal("JPEG is decoded elsewhere")),
     };
     if written < needed {
@@ -52,4 +55,29 @@ pub(super) fn decompress(
     }
     out[written..].fill(0);
     Ok(())
+}
+
+fn bands_in_block(image: &Image) -> usize {
+    if image.interleave == Interleave::Band { 1 } else { image.n_bands as usize }
+}
+
+fn lerc(image: &Image, input: &[u8], contexts: &mut Contexts, out: &mut [u8]) -> Result<usize> {
+    let expected = codec::lerc::Expected {
+        width: image.level.block_width,
+        n_bands: bands_in_block(image),
+        sample: image.sample,
+        alpha: image.storage.alpha && image.interleave == Interleave::Pixel,
+    };
+    let Some(packing) = image.storage.lerc_packing else { return codec::lerc::decode(input, expected, out) };
+    // A blob is hardly larger than its samples, for which it falls back to what they are; and headers.
+    let most = out.len() + out.len() / 4 + 4096;
+    let mut blob = std::mem::take(&mut contexts.between);
+    blob.resize(most, 0);
+    let len = match packing {
+        Compression::Deflate => codec::deflate::decode_zlib(contexts, input, &mut blob),
+        _ => codec::zstd::decode(contexts, input, &mut blob),
+    };
+    let written = len.and_then(|len| codec::lerc::decode(&blob[..len], expected, out));
+    contexts.between = blob;
+    written
 }

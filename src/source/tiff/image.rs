@@ -40,6 +40,10 @@ pub(super) struct Storage {
     pub(super) float: bool,
     /// Whether CCITT rows of group 3 may be coded in two dimensions.
     pub(super) two_dimensional: bool,
+    /// How LERC blobs are compressed once more, if they are.
+    pub(super) lerc_packing: Option<Compression>,
+    /// Whether the last band is alpha, not multiplied into the others.
+    pub(super) alpha: bool,
     pub(super) jpeg_tables: Option<Vec<u8>>,
     /// Whether JPEG components are YCbCr, to be presented as RGB.
     pub(super) jpeg_ycbcr: bool,
@@ -273,6 +277,17 @@ fn storage(
             )));
         }
     };
+    if compression == Compression::Lerc
+        && (bits as usize != sample.bytes() * 8 || bits > 32 && sample != SampleType::F64)
+    {
+        return Err(Error::unsupported(format!("LERC (Compression, tag 259, 34887) with samples of {bits} bits")));
+    }
+    if compression == Compression::WebP && (sample != SampleType::U8 || bits != 8 || !matches!(per_pixel, 3 | 4)) {
+        return Err(Error::unsupported(format!(
+            "WebP (Compression, tag 259, 50001) with {per_pixel} samples of {bits} bits as {} a pixel",
+            sample.name()
+        )));
+    }
     if compression == Compression::Jpeg && bits != 8 {
         return Err(Error::unsupported(format!("JPEG (Compression, tag 259, 7) with samples of {bits} bits")));
     }
@@ -288,6 +303,8 @@ fn storage(
         Some(entry) if compression == Compression::Jpeg => Some(parser.bytes(entry)?),
         _ => None,
     };
+    let lerc_packing = if compression == Compression::Lerc { lerc_packing(parser, directory)? } else { None };
+    let extra = parser.unsigned(directory, tags::EXTRA_SAMPLES, n_bands)?.unwrap_or_default();
     Ok(Storage {
         compression,
         predictor,
@@ -296,10 +313,24 @@ fn storage(
         bits,
         float,
         two_dimensional: parser.first(directory, tags::T4_OPTIONS)?.unwrap_or(0) & 1 == 1,
+        lerc_packing,
+        alpha: extra.last() == Some(&tags::ALPHA_NOT_ASSOCIATED),
         jpeg_tables,
         jpeg_ycbcr: compression == Compression::Jpeg && photometric == tags::PHOTOMETRIC_YCBCR,
         ycbcr,
     })
+}
+
+/// What LERC blobs are compressed with once more.
+fn lerc_packing(parser: &Parser<'_>, directory: &Directory) -> Result<Option<Compression>> {
+    // The version of LERC, which a blob states too; then the compression.
+    let parameters = parser.unsigned(directory, tags::LERC_PARAMETERS, 2)?.unwrap_or_default();
+    match parameters.get(1).copied().unwrap_or(0) {
+        0 => Ok(None),
+        1 => Ok(Some(Compression::Deflate)),
+        2 => Ok(Some(Compression::Zstd)),
+        other => Err(Error::unsupported(format!("LercParameters (tag 50674): additional compression {other}"))),
+    }
 }
 
 /// How YCbCr samples that are not JPEG become RGB. Those of other than 8 bits are presented as they are, if every pixel

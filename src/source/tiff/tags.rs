@@ -32,6 +32,7 @@ pub(super) const MODEL_TRANSFORMATION: u16 = 34264;
 pub(super) const GEO_KEY_DIRECTORY: u16 = 34735;
 pub(super) const GEO_DOUBLE_PARAMS: u16 = 34736;
 pub(super) const GEO_ASCII_PARAMS: u16 = 34737;
+pub(super) const LERC_PARAMETERS: u16 = 50674;
 pub(super) const GDAL_METADATA: u16 = 42112;
 pub(super) const GDAL_NODATA: u16 = 42113;
 
@@ -49,6 +50,9 @@ pub(super) const TEXT_TAGS: [(u16, &str); 11] = [
     (700, "TIFFTAG_XMP"),
     (33432, "TIFFTAG_COPYRIGHT"),
 ];
+
+/// Of ExtraSamples: alpha that is not multiplied into the colours.
+pub(super) const ALPHA_NOT_ASSOCIATED: u64 = 2;
 
 pub(super) const SUBFILE_REDUCED: u64 = 1;
 pub(super) const SUBFILE_MASK: u64 = 4;
@@ -75,8 +79,10 @@ pub(super) enum Compression {
     Next,
     PackBits,
     Thunder,
+    Lerc,
     Lzma,
     Zstd,
+    WebP,
 }
 
 impl Compression {
@@ -93,8 +99,10 @@ impl Compression {
             32771 => Some(Self::CcittRleWords),
             32773 => Some(Self::PackBits),
             32809 => Some(Self::Thunder),
+            34887 => Some(Self::Lerc),
             34925 => Some(Self::Lzma),
             50000 => Some(Self::Zstd),
+            50001 => Some(Self::WebP),
             _ => None,
         }
     }
@@ -113,6 +121,8 @@ impl Compression {
             Self::Lzma => "lzma",
             Self::Jpeg => "jpeg",
             Self::Zstd => "zstd",
+            Self::Lerc => "lerc",
+            Self::WebP => "webp",
         }
     }
 
@@ -133,6 +143,8 @@ impl Compression {
             Self::None => 1,
             // One bit may stand for a row of any length.
             Self::CcittRle | Self::CcittRleWords | Self::CcittGroup3 | Self::CcittGroup4 => u64::MAX,
+            // A block of one value or colour takes a header.
+            Self::Lerc | Self::WebP => u64::MAX,
             // A code of four bytes may stand for a row of any length.
             Self::Next => u64::MAX,
             // A run of 63 pixels.
@@ -159,8 +171,6 @@ pub(super) fn foreign_compression(value: u64) -> &'static str {
         6 => "old-style JPEG",
         32845 | 34676 => "SGI Log",
         33003 | 33005 | 34712 => "JPEG 2000",
-        34887 => "LERC",
-        50001 => "WebP",
         50002 | 52546 => "JPEG XL",
         _ => "unknown",
     }
