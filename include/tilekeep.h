@@ -456,6 +456,8 @@ typedef struct tilekeep_cache_stats {
     uint64_t dirty_bytes;
     // Blocks lent from a mapped file, which are neither hits nor misses.
     uint64_t mapped;
+    // What the source keeps to find its way in a compressed stream (PNG, JPEG), beside the budget and at most an eighth of it.
+    uint64_t index_bytes;
 } tilekeep_cache_stats;
 
 // What a dataset's cache may hold. Set struct_size to sizeof(tilekeep_cache_budget) and all else to 0 for the default, a

@@ -70,7 +70,8 @@
 //! 6. Cached blocks, their overhead and loads under way stay within the budget of their dataset, and those of all
 //!    datasets within the total. What a dataset was promised is not taken from it for another one. When only locked
 //!    bytes are left a further lock is refused; reads go on, uncached. Making a level that is not stored takes up to
-//!    8 MiB more for each such level on the way. A block that the source has in memory, as of a mapped file, takes none
+//!    8 MiB more for each such level on the way, and what a source of one compressed stream keeps to find its way in it up
+//!    to an eighth of the budget. A block that the source has in memory, as of a mapped file, takes none
 //!    of ours.
 //! 7. Level 0 is full resolution. Coordinates are pixels of their own level; levels, columns and rows of blocks and
 //!    tiles count from the top left.

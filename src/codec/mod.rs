@@ -7,6 +7,8 @@
 //! | --- | --- |
 //! | [`deflate`], [`lzw`], [`lzma`], [`packbits`], [`zstd`] | byte compression: bytes to the same bytes as before |
 //! | [`ccitt`], [`next`], [`thunder`] | runs of pixels of 1, 2 and 4 bits to rows of packed pixels |
+//! | [`inflate`] | deflate once more, for a stream that is left and taken up again in its middle |
+//! | [`png_filter`] | the row filters of PNG |
 //! | [`jpeg`] | lossy compression: bytes to pixel-interleaved 8-bit samples |
 //! | [`lerc`] | compression with a bounded error: bytes to samples of any type |
 //! | [`webp`] | lossy and lossless compression: bytes to pixel-interleaved RGB or RGBA of 8 bits |
@@ -26,6 +28,7 @@ pub(crate) mod bytes;
 pub(crate) mod ccitt;
 pub(crate) mod deflate;
 mod guard;
+pub(crate) mod inflate;
 pub(crate) mod jpeg;
 mod jpeg_scan;
 pub(crate) mod lerc;
@@ -33,6 +36,7 @@ pub(crate) mod lzma;
 pub(crate) mod lzw;
 pub(crate) mod next;
 pub(crate) mod packbits;
+pub(crate) mod png_filter;
 pub(crate) mod predictor;
 pub(crate) mod thunder;
 pub(crate) mod webp;

@@ -32,6 +32,9 @@ pub use stats::Stats;
 use stats::Tally;
 pub use window::{Layout, WindowRequest};
 
+/// Which part of the budget a source may keep for itself, beside the blocks.
+const SOURCE_SHARE: u64 = 8;
+
 /// Blocks that a dataset in a pool is promised when nobody says otherwise.
 const LEAST_FLOOR: u64 = 32;
 
@@ -142,6 +145,7 @@ impl Dataset {
             }),
         };
         dataset.suggest_floor(0);
+        dataset.share_budget();
         Ok(dataset)
     }
 
@@ -223,6 +227,12 @@ impl Dataset {
     pub fn set_cache_budget(&self, budget: CacheBudget) {
         self.core.cache.set_budget(budget);
         self.suggest_floor(0);
+        self.share_budget();
+    }
+
+    /// Tells the source what it may keep beside the blocks.
+    fn share_budget(&self) {
+        self.core.source.may_keep(self.cache_max() / SOURCE_SHARE);
     }
 
     /// How many bytes of decoded blocks may be kept: the budget, or the total where that is less.
@@ -271,7 +281,8 @@ impl Dataset {
     /// What the cache did and holds.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        Stats { mapped: self.core.mapped.sum(), ..Stats::new(&self.core.cache.counts(), self.core.cache.ledger()) }
+        let (mapped, index_bytes) = (self.core.mapped.sum(), self.core.source.index_bytes());
+        Stats { mapped, index_bytes, ..Stats::new(&self.core.cache.counts(), self.core.cache.ledger()) }
     }
 
     /// How levels that are not stored are made: palette indices must not be mixed.

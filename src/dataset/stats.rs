@@ -53,6 +53,8 @@ pub struct Stats {
     pub max_bytes: u64,
     /// Blocks lent from a mapped file, or from other memory of the source: neither hits nor misses.
     pub mapped: u64,
+    /// What the source keeps to find its way in a compressed stream, beside the budget and at most an eighth of it.
+    pub index_bytes: u64,
 }
 
 impl Stats {
@@ -78,6 +80,7 @@ impl Stats {
             pixel_bytes: ledger.bytes(Class::Block),
             max_bytes: counts.max_bytes,
             mapped: 0,
+            index_bytes: 0,
         }
     }
 }

@@ -195,6 +195,8 @@ pub struct tilekeep_cache_stats {
     pub dirty_bytes: u64,
     /// Blocks lent from a mapped file, which are neither hits nor misses.
     pub mapped: u64,
+    /// What the source keeps to find its way in a compressed stream (PNG, JPEG), beside the budget and at most an eighth of it.
+    pub index_bytes: u64,
 }
 
 // SAFETY: `repr(C)`, integers only, size first.
@@ -232,6 +234,7 @@ impl From<Stats> for tilekeep_cache_stats {
             overhead_bytes: stats.overhead_bytes,
             dirty_bytes: stats.dirty_bytes,
             mapped: stats.mapped,
+            index_bytes: stats.index_bytes,
         }
     }
 }

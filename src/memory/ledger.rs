@@ -90,7 +90,8 @@ impl Charge {
         Class::ALL[self.bytes_and_class as usize % CLASSES]
     }
 
-    fn bytes(&self) -> u64 {
+    /// Bytes that are counted.
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes_and_class / CLASSES as u64
     }
 

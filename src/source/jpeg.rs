@@ -7,8 +7,9 @@ use crate::grid::BlockId;
 use crate::sample::SampleType;
 use crate::sync::Arc;
 
+use super::rows::{self, Decoded};
 use super::scratch::ScratchPool;
-use super::{Limits, ReadAt, ReadContext, SourceInfo, TileSource, check_block, rows};
+use super::{Limits, ReadAt, ReadContext, SourceInfo, TileSource, check_block};
 
 /// The header is looked for in this many bytes first, and in more when it is not among them.
 const HEAD: u64 = 64 << 10;
@@ -46,7 +47,7 @@ impl JpegSource {
         if reader.len().saturating_mul(4096) < bytes {
             return Err(Error::corrupt(format!("{} bytes of JPEG cannot hold {bytes} bytes of pixels", reader.len())));
         }
-        let level = rows::strips(width, height, width * u64::from(n_bands), 16)?;
+        let level = rows::bands(width, height, u64::from(n_bands))?;
         let mut info = SourceInfo::new("jpeg", vec![level], n_bands, SampleType::U8);
         "jpeg".clone_into(&mut info.compression);
         Ok(Self {
@@ -75,7 +76,7 @@ impl TileSource for JpegSource {
     }
 
     fn read_block(&self, at: BlockId, out: &mut [u8], context: &mut ReadContext<'_>) -> Result<()> {
-        let layout = check_block(&self.info, at, out)?;
+        check_block(&self.info, at, out)?;
         let (width, height) = (self.header.width, self.header.height);
         let components = self.info.n_bands as usize;
         self.scratch.with(|counted| {
@@ -88,10 +89,11 @@ impl TileSource for JpegSource {
                 self.reader.read_at(0, bytes)?;
                 self.reader.was_read(0, len);
             }
-            let in_one_block = self.info.levels[0].rows() == 1;
+            let level = &self.info.levels[0];
+            let in_one_block = level.rows() == 1 && level.cols() == 1;
             decoded.clear();
             if !in_one_block {
-                decoded.resize(layout.row_stride * height as usize, 0);
+                decoded.resize(width as usize * components * height as usize, 0);
             }
             // Whole pictures are seldom small enough to be kept, so this is where they count.
             counted.count();
@@ -101,7 +103,9 @@ impl TileSource for JpegSource {
                 return jpeg::decode(contexts, None, bytes, Colour::Auto, out, width, height, components);
             }
             jpeg::decode(contexts, None, bytes, Colour::Auto, decoded, width, height, components)?;
-            rows::deal(&self.info, at, &layout, decoded, out, context);
+            let decoded = Decoded { info: &self.info, rows: 0..level.rows(), pixels: decoded };
+            decoded.copy_block(at, out)?;
+            decoded.offer(at, context);
             Ok(())
         })
     }

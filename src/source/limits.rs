@@ -6,10 +6,13 @@
 pub struct Limits {
     /// Decoded bytes of one block; 256 MiB by default.
     pub max_block_bytes: usize,
-    /// Decoded bytes of an image whose format can only be decoded as a whole (JPEG, interlaced PNG); 1 GiB by default.
+    /// Decoded bytes of an image that can only be decoded as a whole (progressive JPEG); 1 GiB by default.
     pub max_image_bytes: usize,
     /// Bytes of directories, tags, text chunks and the like; 64 MiB by default.
     pub max_metadata_bytes: usize,
+    /// Bytes of an index of places in a compressed stream from which it can be decoded on (PNG, JPEG); 8 MiB by default. A
+    /// dataset lets its source keep no more than an eighth of its budget either.
+    pub max_index_bytes: usize,
     /// Directories, pages or frames looked at; 65,536 by default.
     pub max_directories: usize,
 }
@@ -20,6 +23,7 @@ impl Default for Limits {
             max_block_bytes: 256 << 20,
             max_image_bytes: 1 << 30,
             max_metadata_bytes: 64 << 20,
+            max_index_bytes: 8 << 20,
             max_directories: 65_536,
         }
     }

@@ -10,6 +10,7 @@ mod mapped;
 mod memory;
 mod open;
 mod png;
+mod restarts;
 mod rows;
 mod scratch;
 mod tiff;
@@ -31,8 +32,8 @@ use crate::memory::LentBytes;
 
 /// A raster that can deliver its blocks from any number of threads at once.
 ///
-/// A source describes itself once, in [`info`](Self::info), and then only reads. It keeps no pixels: caching is what
-/// the dataset above it is for. [`conformance::check`] runs every promise of this trait against an implementation.
+/// A source describes itself once, in [`info`](Self::info), and then only reads. It keeps no pixels, but for those that it
+/// decodes at once: caching is what the dataset above it is for. [`conformance::check`] runs every promise of this trait against an implementation.
 pub trait TileSource: Send + Sync {
     /// What the source holds. The same for as long as the source lives, and free of I/O.
     fn info(&self) -> &SourceInfo;
@@ -69,6 +70,15 @@ pub trait TileSource: Send + Sync {
     fn is_a_copy(&self, _at: BlockId) -> bool {
         false
     }
+
+    /// Hears how many bytes it may keep beside the blocks that it is read for, as an index of the places in its stream
+    /// from which it can decode on. A dataset says an eighth of its budget. Nothing by default.
+    fn may_keep(&self, _bytes: u64) {}
+
+    /// Bytes of such an index that there are now; 0 by default.
+    fn index_bytes(&self) -> u64 {
+        0
+    }
 }
 
 impl<S: TileSource + ?Sized> TileSource for std::sync::Arc<S> {
@@ -87,8 +97,17 @@ impl<S: TileSource + ?Sized> TileSource for std::sync::Arc<S> {
     fn will_need(&self, at: BlockId) {
         (**self).will_need(at);
     }
+
     fn is_a_copy(&self, at: BlockId) -> bool {
         (**self).is_a_copy(at)
+    }
+
+    fn may_keep(&self, bytes: u64) {
+        (**self).may_keep(bytes);
+    }
+
+    fn index_bytes(&self) -> u64 {
+        (**self).index_bytes()
     }
 }
 
@@ -108,8 +127,17 @@ impl<S: TileSource + ?Sized> TileSource for Box<S> {
     fn will_need(&self, at: BlockId) {
         (**self).will_need(at);
     }
+
     fn is_a_copy(&self, at: BlockId) -> bool {
         (**self).is_a_copy(at)
+    }
+
+    fn may_keep(&self, bytes: u64) {
+        (**self).may_keep(bytes);
+    }
+
+    fn index_bytes(&self) -> u64 {
+        (**self).index_bytes()
     }
 }
 

@@ -1,44 +1,81 @@
-//! What formats that are one stream of rows share: the cut into strips, and bytes read forward.
+//! What formats that are one stream of rows share: the cut into bands and blocks, and bytes read forward.
 
 use std::io::{self, BufRead, Read, Seek, SeekFrom};
+use std::ops::Range;
 
-use crate::block::BlockLayout;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::grid::{BlockId, Level};
 use crate::sync::Arc;
 
 use super::{ReadAt, ReadContext, SourceInfo};
 
-/// Strips have about this many bytes.
-const STRIP_BYTES: u64 = 1 << 20;
+/// Decoded bytes of a band, unless a row alone has more.
+const BAND_BYTES: u64 = 1 << 20;
+/// A band is no higher than that: of a window of a narrow picture little more is decoded than what it shows.
+const MAX_BAND_ROWS: u64 = 256;
+/// A band of more columns than that is cut into blocks, so that a cache need not keep whole rows of a wide picture for
+/// a viewer who looks at a part of them.
+const MAX_WHOLE_WIDTH: u64 = 1024;
+/// What the blocks of a band have at least.
+const MIN_BLOCK_BYTES: u64 = 48 << 10;
 
-/// A level in strips of its whole width, each a multiple of `rows` high and of about a mebibyte.
-pub(super) fn strips(width: u64, height: u64, row_bytes: u64, rows: u32) -> Result<Level> {
-    let wanted = (STRIP_BYTES / row_bytes.max(1)).clamp(1, height.max(1));
-    let strip_rows = wanted.next_multiple_of(u64::from(rows)).min(height.max(1));
-    Level::new(width, height, width.min(u64::from(u32::MAX)) as u32, strip_rows as u32)
+/// A level in bands of its whole width, each decoded at once and cut into blocks.
+pub(super) fn bands(width: u64, height: u64, pixel_bytes: u64) -> Result<Level> {
+    let row_bytes = width.saturating_mul(pixel_bytes).max(1);
+    let rows = prev_power_of_two((BAND_BYTES / row_bytes).clamp(1, MAX_BAND_ROWS)).min(height.max(1));
+    let columns = if width <= MAX_WHOLE_WIDTH {
+        width
+    } else {
+        (MIN_BLOCK_BYTES / (rows * pixel_bytes)).next_power_of_two().clamp(256, width)
+    };
+    Level::new(width, height, columns as u32, rows as u32)
 }
 
-/// Gives the strip `at` from a picture that was decoded whole, and offers the others.
-///
-/// `whole` holds rows of `layout.row_stride` bytes. The strips after the one asked for are offered first: whoever
-/// reads on wants them next.
-pub(super) fn deal(
-    info: &SourceInfo,
-    at: BlockId,
-    layout: &BlockLayout,
-    whole: &[u8],
-    out: &mut [u8],
-    context: &mut ReadContext<'_>,
-) {
-    let level = &info.levels[0];
-    let start = |row: u32| row as usize * level.block_height as usize * layout.row_stride;
-    out.copy_from_slice(&whole[start(at.row)..][..layout.bytes]);
-    for row in (at.row + 1..level.rows()).chain(0..at.row) {
-        context.offer(BlockId::new(0, 0, row), &mut |strip| {
-            strip.copy_from_slice(&whole[start(row)..][..strip.len()]);
-            Ok(())
-        });
+fn prev_power_of_two(n: u64) -> u64 {
+    1 << n.ilog2()
+}
+
+/// Rows that were decoded, of the whole width and without padding.
+pub(super) struct Decoded<'a> {
+    pub(super) info: &'a SourceInfo,
+    /// The rows of blocks that they are.
+    pub(super) rows: Range<u32>,
+    pub(super) pixels: &'a [u8],
+}
+
+impl Decoded<'_> {
+    /// Copies the block `at` to `out`.
+    pub(super) fn copy_block(&self, at: BlockId, out: &mut [u8]) -> Result<()> {
+        let level = &self.info.levels[0];
+        let window = level.block_window(at.col, at.row).filter(|_| self.rows.contains(&at.row));
+        let window = window.ok_or_else(|| Error::internal(format!("{at} is not in rows {:?}", self.rows)))?;
+        let pixel = self.info.n_bands as usize * self.info.sample.bytes();
+        let stride = level.width as usize * pixel;
+        let first = (window.y - u64::from(self.rows.start) * u64::from(level.block_height)) as usize;
+        let rows = self.pixels[first * stride..].chunks_exact(stride);
+        let (start, len) = (window.x as usize * pixel, window.width as usize * pixel);
+        for (row, target) in rows.zip(out.chunks_exact_mut(len)) {
+            target.copy_from_slice(&row[start..start + len]);
+        }
+        Ok(())
+    }
+
+    /// Offers all blocks but `asked`, those first that whoever reads `asked` probably wants next: on the right, on the
+    /// left, below, above.
+    pub(super) fn offer(&self, asked: BlockId, context: &mut ReadContext<'_>) {
+        let n_cols = self.info.levels[0].cols();
+        let rows = &self.rows;
+        let here = rows.contains(&asked.row).then_some(asked.row);
+        let below = (asked.row + 1).max(rows.start)..rows.end;
+        let above = rows.start..asked.row.min(rows.end);
+        for row in here.into_iter().chain(below).chain(above.rev()) {
+            for col in (asked.col..n_cols).chain((0..asked.col.min(n_cols)).rev()) {
+                let at = BlockId::new(0, col, row);
+                if at != asked {
+                    context.offer(at, &mut |out| self.copy_block(at, out));
+                }
+            }
+        }
     }
 }
 
@@ -100,7 +137,10 @@ impl Seek for Cursor {
             SeekFrom::Current(delta) => here.checked_add_signed(delta),
         };
         let target = target.ok_or(io::ErrorKind::InvalidInput)?;
-        if target != here {
+        let start = self.end - self.buffer.len() as u64;
+        if (start..=self.end).contains(&target) {
+            self.used = (target - start) as usize;
+        } else {
             self.buffer.clear();
             self.used = 0;
             self.end = target;
@@ -114,11 +154,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strips_cover_the_height_in_about_a_mebibyte_each() {
-        let level = strips(8192, 8192, 8192 * 3, 16).unwrap();
-        assert_eq!((level.block_width, level.block_height), (8192, 48));
-        assert_eq!(strips(10, 10, 30, 16).unwrap().block_height, 10);
-        assert_eq!(strips(4_000_000, 3, 4_000_000, 1).unwrap().block_height, 1);
+    fn bands_have_about_a_mebibyte_and_wide_ones_are_cut() {
+        let shape = |width, height, pixel| {
+            let level = bands(width, height, pixel).unwrap();
+            (level.block_width, level.block_height)
+        };
+        assert_eq!(shape(8192, 8192, 3), (512, 32));
+        assert_eq!(shape(1000, 3000, 3), (1000, 256));
+        assert_eq!(shape(10, 10, 3), (10, 10));
+        assert_eq!(shape(4_000_000, 3, 1), (65_536, 1));
+    }
+
+    #[test]
+    fn blocks_of_a_band_are_cut_from_its_rows_and_offered_from_the_asked_one_on() {
+        struct Taken(Vec<(BlockId, Vec<u8>)>);
+        impl super::super::Siblings for Taken {
+            fn offer(&mut self, at: BlockId, fill: &mut dyn FnMut(&mut [u8]) -> Result<()>) -> bool {
+                let mut pixels = vec![0; if at.col == 2 { 2 } else { 8 }];
+                fill(&mut pixels).unwrap();
+                self.0.push((at, pixels));
+                true
+            }
+        }
+        let level = Level::new(9, 6, 4, 2).unwrap();
+        let info = SourceInfo::new("test", vec![level], 1, crate::SampleType::U8);
+        let pixels: Vec<u8> = (18..54).collect();
+        let decoded = Decoded { info: &info, rows: 1..3, pixels: &pixels };
+        let mut out = [0; 8];
+        decoded.copy_block(BlockId::new(0, 1, 1), &mut out).unwrap();
+        assert_eq!(out, [22, 23, 24, 25, 31, 32, 33, 34]);
+        let mut taken = Taken(Vec::new());
+        decoded.offer(BlockId::new(0, 1, 1), &mut ReadContext::with_siblings(&mut taken));
+        let order: Vec<_> = taken.0.iter().map(|(at, _)| (at.col, at.row)).collect();
+        assert_eq!(order, [(2, 1), (0, 1), (1, 2), (2, 2), (0, 2)]);
+        assert_eq!(taken.0[3].1, [44, 53]);
+        assert!(decoded.copy_block(BlockId::new(0, 0, 0), &mut out).is_err());
     }
 
     #[test]

@@ -1,0 +1,792 @@
+//! Deflate (RFC 1951, in its zlib wrapping) that can be left at any symbol and taken up again there.
+//!
+//! A stream of a whole picture is too long to be decoded for every window of it. This decoder stops after about as many
+//! bytes as it was asked for, and a [`Snapshot`] of it then holds all that decoding depends on: the bits read ahead, the
+//! codes of the block, and the last 32 KiB. So a place to go on from need not be where a block of the stream ends, and
+//! there are writers who put a whole picture into one.
+//!
+//! Checksums are not looked at: the one of a zlib stream covers all of it, and PNG has others.
+
+use crate::error::{Error, Result};
+
+/// How far back a copy may reach.
+const HISTORY: usize = 32 << 10;
+/// Bytes that may be asked for at once.
+pub(crate) const MAX_WANTED: usize = 32 << 10;
+/// The longest copy, two literals before it, and what a copy in steps writes too much.
+const OVERSHOOT: usize = 258 + 2 + 16;
+/// History, and room for several requests before it has to be moved.
+const BUFFER: usize = HISTORY + 2 * MAX_WANTED + OVERSHOOT;
+/// What a decoder holds: its buffer and its tables.
+pub(crate) const STATE_BYTES: usize = BUFFER + (20 << 10);
+
+const MAX_CODE_BITS: usize = 15;
+const MAX_LITLEN: usize = 288;
+const MAX_DISTANCE: usize = 32;
+
+/// Where compressed bytes come from.
+pub(crate) trait Feed {
+    /// The next bytes; none where the stream ends. The same ones again until they are consumed.
+    fn bytes(&mut self) -> Result<&[u8]>;
+
+    /// Goes on by `n` of them.
+    fn consume(&mut self, n: usize);
+}
+
+/// A decoder in the middle of a stream.
+pub(crate) struct Inflate {
+    /// Bits that were read and not used, lowest first; above `n_bits` of them are zeros.
+    hold: u64,
+    n_bits: u32,
+    block: Block,
+    /// Whether the block is the last one.
+    is_last: bool,
+    codes: CodeLengths,
+    litlen: Table,
+    distance: Table,
+    /// History and what was not taken yet.
+    out: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+/// What comes next in the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Block {
+    /// The two bytes of the zlib header.
+    Wrapping,
+    Header,
+    Stored(u32),
+    Codes,
+    End,
+}
+
+/// The lengths of the codes of a block, of which its tables are made.
+#[derive(Clone)]
+struct CodeLengths {
+    lengths: [u8; MAX_LITLEN + MAX_DISTANCE],
+    n_litlen: usize,
+    n_distance: usize,
+}
+
+/// All that decoding on depends on.
+pub(crate) struct Snapshot {
+    hold: u64,
+    n_bits: u32,
+    block: Block,
+    is_last: bool,
+    /// Present within a block that has codes.
+    codes: Option<Box<CodeLengths>>,
+    /// The last bytes, of which the last `pending` were not taken yet.
+    window: Box<[u8]>,
+    pending: usize,
+}
+
+impl Snapshot {
+    /// Heap bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.window.len() + self.codes.as_ref().map_or(0, |codes| size_of_val(&**codes))
+    }
+
+    /// The most heap bytes of one.
+    pub(crate) const MAX_BYTES: usize = HISTORY + size_of::<CodeLengths>();
+}
+
+impl Inflate {
+    /// At the start of a zlib stream.
+    pub(crate) fn new() -> Self {
+        Self {
+            hold: 0,
+            n_bits: 0,
+            block: Block::Wrapping,
+            is_last: false,
+            codes: CodeLengths { lengths: [0; MAX_LITLEN + MAX_DISTANCE], n_litlen: 0, n_distance: 0 },
+            litlen: Table::new(LITLEN_ROOT),
+            distance: Table::new(DISTANCE_ROOT),
+            out: vec![0; BUFFER],
+            start: 0,
+            end: 0,
+        }
+    }
+
+    /// Goes back to the start of a zlib stream.
+    pub(crate) fn reset(&mut self) {
+        (self.hold, self.n_bits, self.block, self.is_last) = (0, 0, Block::Wrapping, false);
+        (self.start, self.end) = (0, 0);
+    }
+
+    /// What was decoded and not taken.
+    pub(crate) fn pending(&self) -> &[u8] {
+        &self.out[self.start..self.end]
+    }
+
+    /// Takes the first `n` of the pending bytes.
+    pub(crate) fn take(&mut self, n: usize) {
+        self.start = (self.start + n).min(self.end);
+    }
+
+    /// Decodes until at least `wanted` bytes are pending, and little more; fewer only where the stream ends.
+    ///
+    /// # Errors
+    ///
+    /// Corrupt when the stream breaks off or is none, and what `feed` fails with. The decoder is then good for
+    /// [`reset`](Self::reset) and [`restore`](Self::restore) only.
+    pub(crate) fn fill(&mut self, feed: &mut impl Feed, wanted: usize) -> Result<()> {
+        let wanted = wanted.min(MAX_WANTED);
+        if self.out.len() - self.start < wanted + OVERSHOOT {
+            let keep = self.start.min(self.end.saturating_sub(HISTORY));
+            self.out.copy_within(keep..self.end, 0);
+            self.start -= keep;
+            self.end -= keep;
+        }
+        let target = self.start + wanted;
+        while self.end < target {
+            match self.block {
+                Block::Wrapping => self.wrapping(feed)?,
+                Block::Header => self.header(feed)?,
+                Block::Stored(left) => self.stored(feed, left, target)?,
+                Block::Codes => self.coded(feed, target)?,
+                Block::End => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// What decoding depends on from here.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let first = self.end.saturating_sub(HISTORY).min(self.start);
+        Snapshot {
+            hold: self.hold,
+            n_bits: self.n_bits,
+            block: self.block,
+            is_last: self.is_last,
+            codes: (self.block == Block::Codes).then(|| Box::new(self.codes.clone())),
+            window: self.out[first..self.end].into(),
+            pending: self.end - self.start,
+        }
+    }
+
+    /// Goes to where `snapshot` was made.
+    pub(crate) fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        (self.hold, self.n_bits) = (snapshot.hold, snapshot.n_bits);
+        (self.block, self.is_last) = (snapshot.block, snapshot.is_last);
+        self.end = snapshot.window.len();
+        self.start = self.end - snapshot.pending;
+        self.out[..self.end].copy_from_slice(&snapshot.window);
+        if let Some(codes) = &snapshot.codes {
+            self.codes = (**codes).clone();
+            self.make_tables()?;
+        }
+        Ok(())
+    }
+
+    fn wrapping(&mut self, feed: &mut impl Feed) -> Result<()> {
+        let (method, flags) = (self.bits(feed, 8)?, self.bits(feed, 8)?);
+        let is_zlib = method & 15 == 8 && method >> 4 <= 7 && flags & 0x20 == 0 && (method << 8 | flags) % 31 == 0;
+        if !is_zlib {
+            return Err(Error::corrupt(format!("bytes {method:#04x} {flags:#04x} start no zlib stream")));
+        }
+        self.block = Block::Header;
+        Ok(())
+    }
+
+    fn header(&mut self, feed: &mut impl Feed) -> Result<()> {
+        if self.is_last {
+            self.block = Block::End;
+            return Ok(());
+        }
+        self.is_last = self.bits(feed, 1)? == 1;
+        match self.bits(feed, 2)? {
+            0 => {
+                let spare = self.n_bits % 8;
+                self.bits(feed, spare)?;
+                let (len, inverse) = (self.bits(feed, 16)?, self.bits(feed, 16)?);
+                if len != inverse ^ 0xffff {
+                    return Err(Error::corrupt(format!("a stored block of {len} bytes, or of {}", inverse ^ 0xffff)));
+                }
+                self.block = Block::Stored(len);
+            }
+            1 => {
+                let lengths = &mut self.codes.lengths;
+                for (range, length) in [(0..144, 8), (144..256, 9), (256..280, 7), (280..288, 8), (288..320, 5)] {
+                    lengths[range].fill(length);
+                }
+                (self.codes.n_litlen, self.codes.n_distance) = (MAX_LITLEN, MAX_DISTANCE);
+                self.make_tables()?;
+                self.block = Block::Codes;
+            }
+            2 => {
+                self.code_lengths(feed)?;
+                self.make_tables()?;
+                self.block = Block::Codes;
+            }
+            _ => return Err(Error::corrupt("a deflate block of the fourth kind, of which there are three")),
+        }
+        Ok(())
+    }
+
+    fn code_lengths(&mut self, feed: &mut impl Feed) -> Result<()> {
+        const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
+        let n_litlen = 257 + self.bits(feed, 5)? as usize;
+        let n_distance = 1 + self.bits(feed, 5)? as usize;
+        let n_codes = 4 + self.bits(feed, 4)? as usize;
+        if n_litlen > 286 || n_distance > 30 {
+            return Err(Error::corrupt(format!("a deflate block with {n_litlen} and {n_distance} codes")));
+        }
+        let mut lengths = [0; 19];
+        for at in &ORDER[..n_codes] {
+            lengths[*at] = self.bits(feed, 3)? as u8;
+        }
+        let mut table = Table::new(7);
+        table.build(&lengths, |symbol| Entry::literal(symbol as u16), false)?;
+        let n = n_litlen + n_distance;
+        let mut at = 0;
+        while at < n {
+            let symbol = self.symbol(feed, &table)?.base();
+            let (value, times) = match symbol {
+                0..=15 => (symbol as u8, 1),
+                16 if at == 0 => return Err(Error::corrupt("a deflate code that repeats none")),
+                16 => (self.codes.lengths[at - 1], 3 + self.bits(feed, 2)?),
+                17 => (0, 3 + self.bits(feed, 3)?),
+                _ => (0, 11 + self.bits(feed, 7)?),
+            };
+            let end = at + times as usize;
+            if end > n {
+                return Err(Error::corrupt(format!("a deflate block with more than {n} codes")));
+            }
+            self.codes.lengths[at..end].fill(value);
+            at = end;
+        }
+        if self.codes.lengths[256] == 0 {
+            return Err(Error::corrupt("a deflate block without an end"));
+        }
+        (self.codes.n_litlen, self.codes.n_distance) = (n_litlen, n_distance);
+        Ok(())
+    }
+
+    fn make_tables(&mut self) -> Result<()> {
+        let (litlen, rest) = self.codes.lengths.split_at(self.codes.n_litlen);
+        self.litlen.build(litlen, Entry::of_litlen, true)?;
+        self.distance.build(&rest[..self.codes.n_distance], Entry::of_distance, true)
+    }
+
+    fn stored(&mut self, feed: &mut impl Feed, left: u32, target: usize) -> Result<()> {
+        if left == 0 {
+            self.block = Block::Header;
+            return Ok(());
+        }
+        // Whole bytes that were read ahead come first.
+        if self.n_bits > 0 {
+            let byte = self.bits(feed, 8)?;
+            self.out[self.end] = byte as u8;
+            self.end += 1;
+            self.block = Block::Stored(left - 1);
+            return Ok(());
+        }
+        let bytes = feed.bytes()?;
+        let n = bytes.len().min(left as usize).min(target - self.end);
+        if n == 0 {
+            return Err(broken_off());
+        }
+        self.out[self.end..][..n].copy_from_slice(&bytes[..n]);
+        feed.consume(n);
+        self.end += n;
+        self.block = Block::Stored(left - n as u32);
+        Ok(())
+    }
+
+    fn coded(&mut self, feed: &mut impl Feed, target: usize) -> Result<()> {
+        while self.end < target && self.block == Block::Codes {
+            let bytes = feed.bytes()?;
+            if bytes.len() >= FAST_BYTES {
+                let used = self.fast(bytes, target)?;
+                feed.consume(used);
+            } else {
+                self.one(feed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One literal or copy, without reading a byte more than it takes.
+    fn one(&mut self, feed: &mut impl Feed) -> Result<()> {
+        let litlen = std::mem::take(&mut self.litlen);
+        let entry = self.symbol(feed, &litlen);
+        self.litlen = litlen;
+        let entry = entry?;
+        match entry.kind() {
+            Kind::Literal => {
+                self.out[self.end] = entry.base() as u8;
+                self.end += 1;
+            }
+            Kind::End => self.block = Block::Header,
+            _ => {
+                let len = usize::from(entry.base()) + self.bits(feed, entry.extra())? as usize;
+                let table = std::mem::take(&mut self.distance);
+                let entry = self.symbol(feed, &table);
+                self.distance = table;
+                let entry = entry?;
+                let distance = usize::from(entry.base()) + self.bits(feed, entry.extra())? as usize;
+                self.end = copy(&mut self.out, self.end, distance, len)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// As many literals and copies as `input` surely holds, at most to a little beyond `target`. Returns what of `input`
+    /// was used.
+    fn fast(&mut self, input: &[u8], target: usize) -> Result<usize> {
+        let (mut hold, mut n_bits, mut at, mut end) = (self.hold, self.n_bits, 0, self.end);
+        let out = &mut self.out[..];
+        macro_rules! refill {
+            () => {
+                let Some(word) = input[at..].first_chunk::<8>() else { break };
+                // What does not fit is read again: `n_bits` counts whole bytes only.
+                hold |= u64::from_le_bytes(*word) << n_bits;
+                at += ((63 - n_bits) >> 3) as usize;
+                n_bits |= 56;
+            };
+        }
+        macro_rules! drop_bits {
+            ($n:expr) => {
+                hold >>= $n;
+                n_bits -= $n;
+            };
+        }
+        let mut failed = None;
+        while end < target && at + FAST_BYTES <= input.len() {
+            refill!();
+            let mut entry = self.litlen.look(hold);
+            if entry.kind() == Kind::Literal {
+                out[end] = entry.base() as u8;
+                end += 1;
+                drop_bits!(entry.len());
+                entry = self.litlen.look(hold);
+                if entry.kind() == Kind::Literal {
+                    out[end] = entry.base() as u8;
+                    end += 1;
+                    drop_bits!(entry.len());
+                    entry = self.litlen.look(hold);
+                }
+            }
+            // At least 26 bits are left.
+            drop_bits!(entry.len());
+            match entry.kind() {
+                Kind::Literal => {
+                    out[end] = entry.base() as u8;
+                    end += 1;
+                    continue;
+                }
+                Kind::Copy => {}
+                Kind::End => {
+                    self.block = Block::Header;
+                    break;
+                }
+                Kind::Invalid => {
+                    failed = Some(no_code());
+                    break;
+                }
+            }
+            let len = usize::from(entry.base()) + (hold & ((1 << entry.extra()) - 1)) as usize;
+            drop_bits!(entry.extra());
+            refill!();
+            let entry = self.distance.look(hold);
+            if entry.kind() != Kind::Copy {
+                failed = Some(no_code());
+                break;
+            }
+            drop_bits!(entry.len());
+            let distance = usize::from(entry.base()) + (hold & ((1 << entry.extra()) - 1)) as usize;
+            drop_bits!(entry.extra());
+            match copy(out, end, distance, len) {
+                Ok(after) => end = after,
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
+        (self.hold, self.n_bits, self.end) = (hold & ((1 << n_bits) - 1), n_bits, end);
+        failed.map_or(Ok(at), Err)
+    }
+
+    /// The next symbol by `table`, reading no byte more than it takes.
+    fn symbol(&mut self, feed: &mut impl Feed, table: &Table) -> Result<Entry> {
+        loop {
+            let entry = table.look(self.hold);
+            if entry.len() <= self.n_bits && entry.kind() != Kind::Invalid {
+                self.hold >>= entry.len();
+                self.n_bits -= entry.len();
+                return Ok(entry);
+            }
+            if self.n_bits as usize >= MAX_CODE_BITS {
+                return Err(no_code());
+            }
+            self.one_byte_more(feed)?;
+        }
+    }
+
+    /// The next `n` bits, at most 16.
+    fn bits(&mut self, feed: &mut impl Feed, n: u32) -> Result<u32> {
+        while self.n_bits < n {
+            self.one_byte_more(feed)?;
+        }
+        let value = self.hold & ((1 << n) - 1);
+        self.hold >>= n;
+        self.n_bits -= n;
+        Ok(value as u32)
+    }
+
+    fn one_byte_more(&mut self, feed: &mut impl Feed) -> Result<()> {
+        let byte = *feed.bytes()?.first().ok_or_else(broken_off)?;
+        feed.consume(1);
+        self.hold |= u64::from(byte) << self.n_bits;
+        self.n_bits += 8;
+        Ok(())
+    }
+}
+
+/// Two words: both reads of a literal or copy are within them.
+const FAST_BYTES: usize = 16;
+
+fn broken_off() -> Error {
+    Error::corrupt("the compressed stream breaks off")
+}
+
+fn no_code() -> Error {
+    Error::corrupt("the compressed stream has bits that are no code")
+}
+
+/// Repeats what is `distance` before `end`, and returns where it then ends. Up to 15 bytes behind that are written too.
+#[inline]
+fn copy(out: &mut [u8], end: usize, distance: usize, len: usize) -> Result<usize> {
+    let Some(from) = end.checked_sub(distance).filter(|_| distance > 0) else {
+        return Err(Error::corrupt(format!("a copy of what is {distance} bytes before, after {end} bytes")));
+    };
+    if distance >= 16 {
+        let mut done = 0;
+        while done < len {
+            out.copy_within(from + done..from + done + 16, end + done);
+            done += 16;
+        }
+    } else if distance == 1 {
+        let byte = out[from];
+        out[end..end + len].fill(byte);
+    } else {
+        for at in end..end + len {
+            out[at] = out[at - distance];
+        }
+    }
+    Ok(end + len)
+}
+
+const LITLEN_ROOT: u32 = 11;
+const DISTANCE_ROOT: u32 = 9;
+
+/// What the next bits mean.
+#[derive(Clone, Copy)]
+struct Entry(u32);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Literal,
+    Copy,
+    End,
+    Invalid,
+}
+
+impl Entry {
+    const INVALID: Self = Self(3 << 8);
+    /// Marks an entry that leads to others: `base` is where they start.
+    const SUB: u32 = 1 << 10;
+
+    const fn new(kind: Kind, extra: u32, base: u16) -> Self {
+        Self((kind as u32) << 8 | extra << 12 | (base as u32) << 16)
+    }
+
+    fn literal(value: u16) -> Self {
+        Self::new(Kind::Literal, 0, value)
+    }
+
+    /// RFC 1951, 3.2.5.
+    fn of_litlen(symbol: usize) -> Self {
+        match symbol {
+            0..=255 => Self::literal(symbol as u16),
+            256 => Self::new(Kind::End, 0, 0),
+            257..=264 => Self::new(Kind::Copy, 0, symbol as u16 - 254),
+            265..=284 => {
+                let extra = (symbol as u32 - 261) / 4;
+                let base = 3 + ((4 + (symbol as u32 - 265) % 4) << extra);
+                Self::new(Kind::Copy, extra, base as u16)
+            }
+            285 => Self::new(Kind::Copy, 0, 258),
+            _ => Self::INVALID,
+        }
+    }
+
+    fn of_distance(symbol: usize) -> Self {
+        match symbol {
+            0..=3 => Self::new(Kind::Copy, 0, symbol as u16 + 1),
+            4..=29 => {
+                let extra = symbol as u32 / 2 - 1;
+                Self::new(Kind::Copy, extra, (1 + ((2 + symbol as u32 % 2) << extra)) as u16)
+            }
+            _ => Self::INVALID,
+        }
+    }
+
+    /// Bits of the code.
+    #[inline]
+    fn len(self) -> u32 {
+        self.0 & 0xff
+    }
+
+    #[inline]
+    fn kind(self) -> Kind {
+        match self.0 >> 8 & 3 {
+            0 => Kind::Literal,
+            1 => Kind::Copy,
+            2 => Kind::End,
+            _ => Kind::Invalid,
+        }
+    }
+
+    /// Bits that are added to the base.
+    #[inline]
+    fn extra(self) -> u32 {
+        self.0 >> 12 & 15
+    }
+
+    #[inline]
+    fn base(self) -> u16 {
+        (self.0 >> 16) as u16
+    }
+}
+
+/// Codes by the bits that they start with; longer ones than the root has bits are behind it.
+#[derive(Default)]
+struct Table {
+    root_bits: u32,
+    /// How many bits decide behind the root.
+    sub_bits: u32,
+    entries: Vec<Entry>,
+}
+
+impl Table {
+    fn new(root_bits: u32) -> Self {
+        Self { root_bits, sub_bits: 0, entries: vec![Entry::INVALID; 1 << root_bits] }
+    }
+
+    #[inline]
+    fn look(&self, hold: u64) -> Entry {
+        let entry = self.entries[(hold & ((1 << self.root_bits) - 1)) as usize];
+        if entry.0 & Entry::SUB == 0 {
+            return entry;
+        }
+        let rest = hold >> self.root_bits & ((1 << self.sub_bits) - 1);
+        self.entries[usize::from(entry.base()) + rest as usize]
+    }
+
+    /// Makes the table of codes of these lengths, 0 for symbols without one. A code that is not complete is an error,
+    /// but for none at all and, where `one_is_enough`, for one of a single bit.
+    fn build(&mut self, lengths: &[u8], meaning: impl Fn(usize) -> Entry, one_is_enough: bool) -> Result<()> {
+        let mut counts = [0_u32; MAX_CODE_BITS + 1];
+        lengths.iter().for_each(|length| counts[usize::from(*length)] += 1);
+        counts[0] = 0;
+        let longest = (1..=MAX_CODE_BITS).rev().find(|bits| counts[*bits] > 0).unwrap_or(0);
+        let mut next = [0_u32; MAX_CODE_BITS + 2];
+        for bits in 1..=MAX_CODE_BITS {
+            next[bits + 1] = (next[bits] + counts[bits]) << 1;
+            if next[bits] + counts[bits] > 1 << bits {
+                return Err(Error::corrupt("a deflate block with too many codes of a length"));
+            }
+        }
+        let is_complete = next[MAX_CODE_BITS + 1] == 1 << (MAX_CODE_BITS + 1);
+        if !is_complete && longest != 0 && !(one_is_enough && longest == 1) {
+            return Err(Error::corrupt("a deflate block with codes that mean nothing"));
+        }
+        let root = 1_usize << self.root_bits;
+        self.entries.clear();
+        self.entries.resize(root, Entry::INVALID);
+        self.sub_bits = (longest as u32).saturating_sub(self.root_bits);
+        for (symbol, length) in lengths.iter().enumerate().filter(|(_, length)| **length > 0) {
+            let bits = u32::from(*length);
+            let code = next[usize::from(*length)];
+            next[usize::from(*length)] += 1;
+            let reversed = (code.reverse_bits() >> (32 - bits)) as usize;
+            let entry = Entry(meaning(symbol).0 | bits);
+            if bits <= self.root_bits {
+                for at in (reversed..root).step_by(1 << bits) {
+                    self.entries[at] = entry;
+                }
+                continue;
+            }
+            let low = reversed & (root - 1);
+            if self.entries[low].0 & Entry::SUB == 0 {
+                let start = self.entries.len();
+                self.entries.resize(start + (1 << self.sub_bits), Entry::INVALID);
+                self.entries[low] = Entry((start as u32) << 16 | Entry::SUB);
+            }
+            let start = usize::from(self.entries[low].base());
+            for at in ((reversed >> self.root_bits)..1 << self.sub_bits).step_by(1 << (bits - self.root_bits)) {
+                self.entries[start + at] = entry;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    /// Gives bytes in pieces of `piece`.
+    struct Pieces<'a> {
+        bytes: &'a [u8],
+        at: usize,
+        piece: usize,
+    }
+
+    impl Feed for Pieces<'_> {
+        fn bytes(&mut self) -> Result<&[u8]> {
+            let end = (self.at / self.piece + 1) * self.piece;
+            Ok(&self.bytes[self.at..end.min(self.bytes.len())])
+        }
+
+        fn consume(&mut self, n: usize) {
+            self.at += n;
+        }
+    }
+
+    fn deflate(data: &[u8], level: i32) -> Vec<u8> {
+        let mut out = vec![0; zlib_rs::compress_bound(data.len()) + 100];
+        let (packed, code) = zlib_rs::compress_slice(&mut out, data, zlib_rs::DeflateConfig::new(level));
+        assert_eq!(code, zlib_rs::ReturnCode::Ok);
+        packed.to_vec()
+    }
+
+    /// Bytes of all kinds: noise, runs, text, and repetitions at every distance.
+    fn data(len: usize) -> Vec<u8> {
+        let mut state = 1_u32;
+        let mut random = move || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state >> 8
+        };
+        let mut out: Vec<u8> = Vec::new();
+        while out.len() < len {
+            let n = 1 + random() as usize % 700;
+            match random() % 4 {
+                0 => (0..n).for_each(|_| out.push(random() as u8)),
+                1 => out.extend(std::iter::repeat_n(random() as u8, n)),
+                2 => {
+                    (0..n).for_each(|_| out.push(b"eariotnslcudpmhg"[(random() % 16 * (random() % 16) / 16) as usize]))
+                }
+                _ => {
+                    let distance = 1 + random() as usize % 40_000.min(out.len().max(1));
+                    (0..n).for_each(|_| out.push(out.len().checked_sub(distance).map_or(0, |at| out[at])));
+                }
+            }
+        }
+        out.truncate(len);
+        out
+    }
+
+    fn decode(packed: &[u8], piece: usize, wanted: usize) -> Result<Vec<u8>> {
+        let (mut inflate, mut feed) = (Inflate::new(), Pieces { bytes: packed, at: 0, piece });
+        let mut all = Vec::new();
+        loop {
+            inflate.fill(&mut feed, wanted)?;
+            let n = inflate.pending().len();
+            if n == 0 {
+                return Ok(all);
+            }
+            assert!(n <= wanted + OVERSHOOT);
+            let n = n.min(wanted);
+            all.extend(&inflate.pending()[..n]);
+            inflate.take(n);
+        }
+    }
+
+    #[test]
+    fn every_stream_gives_what_was_packed_whatever_the_pieces() {
+        for level in [0, 1, 6, 9] {
+            for len in [0, 1, 300, 400_000] {
+                let data = data(len);
+                let packed = deflate(&data, level);
+                for (piece, wanted) in
+                    [(usize::MAX / 2, 1 << 16), (7, 1000), (8192, 3), (1 << 16, 70_000), (100, 25_000)]
+                {
+                    assert!(
+                        decode(&packed, piece, wanted).unwrap() == data,
+                        "level {level}, {len} bytes, {piece}, {wanted}"
+                    );
+                }
+            }
+        }
+        let fixed = miniz_oxide::deflate::compress_to_vec_zlib(b"short", 1);
+        assert_eq!(decode(&fixed, 1, 100).unwrap(), b"short");
+    }
+
+    #[test]
+    fn a_decoder_goes_on_from_every_snapshot() {
+        let data = data(300_000);
+        for level in [0, 1, 9] {
+            let packed = deflate(&data, level);
+            let (mut inflate, mut feed) = (Inflate::new(), Pieces { bytes: &packed, at: 0, piece: 5000 });
+            let mut taken = 0;
+            let mut snapshots = Vec::new();
+            while taken < data.len() {
+                snapshots.push((taken, feed.at, inflate.snapshot()));
+                assert!(snapshots.last().unwrap().2.bytes() <= Snapshot::MAX_BYTES);
+                inflate.fill(&mut feed, 10_007).unwrap();
+                let n = inflate.pending().len().min(10_007);
+                inflate.take(n);
+                taken += n;
+            }
+            for (from, at, snapshot) in snapshots.iter().rev() {
+                inflate.restore(snapshot).unwrap();
+                let mut feed = Pieces { bytes: &packed, at: *at, piece: 5000 };
+                let mut taken = *from;
+                while taken < data.len().min(from + 70_000) {
+                    inflate.fill(&mut feed, 9000).unwrap();
+                    let n = inflate.pending().len();
+                    assert!(inflate.pending() == &data[taken..][..n], "level {level}, from {from}");
+                    inflate.take(n);
+                    taken += n;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_broken_stream_is_corrupt_and_gives_only_what_others_make_of_it() {
+        let packed = deflate(&data(30_000), 6);
+        for cut in [0, 1, 2, 3, 10, packed.len() / 2, packed.len() - 6] {
+            assert_eq!(decode(&packed[..cut], 64, 500).unwrap_err().kind(), ErrorKind::Corrupt, "cut at {cut}");
+        }
+        let mut state = 7_u32;
+        let mut next = move || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as usize
+        };
+        for _ in 0..3000 {
+            let mut broken = packed.clone();
+            for _ in 0..1 + next() % 3 {
+                let at = next() % broken.len().min(if next() % 2 == 0 { 100 } else { usize::MAX });
+                broken[at] ^= 1 << (next() % 8);
+            }
+            let ours = decode(&broken, 5000, 1000);
+            let mut inflate = zlib_rs::Inflate::new(false, 15);
+            let mut theirs = vec![0; 1 << 20];
+            let status =
+                inflate.decompress(&broken[2.min(broken.len())..], &mut theirs, zlib_rs::InflateFlush::NoFlush);
+            let n = inflate.total_out() as usize;
+            match (ours, status) {
+                (Ok(ours), Ok(zlib_rs::Status::StreamEnd)) => assert!(ours == theirs[..n]),
+                (Err(error), _) => assert_eq!(error.kind(), ErrorKind::Corrupt),
+                (Ok(ours), _) => assert!(ours.len() >= 1 << 20, "{} bytes where another decoder fails", ours.len()),
+            }
+        }
+    }
+}
