@@ -42,8 +42,8 @@ pub(crate) struct Inflate {
     /// Whether the block is the last one.
     is_last: bool,
     codes: CodeLengths,
-    litlen: Table,
-    distance: Table,
+    litlen: Table<2048>,
+    distance: Table<512>,
     /// History and what was not taken yet.
     out: Vec<u8>,
     start: usize,
@@ -101,8 +101,8 @@ impl Inflate {
             block: Block::Wrapping,
             is_last: false,
             codes: CodeLengths { lengths: [0; MAX_LITLEN + MAX_DISTANCE], n_litlen: 0, n_distance: 0 },
-            litlen: Table::new(LITLEN_ROOT),
-            distance: Table::new(DISTANCE_ROOT),
+            litlen: Table::default(),
+            distance: Table::default(),
             out: vec![0; BUFFER],
             start: 0,
             end: 0,
@@ -237,12 +237,12 @@ impl Inflate {
         for at in &ORDER[..n_codes] {
             lengths[*at] = self.bits(feed, 3)? as u8;
         }
-        let mut table = Table::new(7);
+        let mut table = Table::<128>::default();
         table.build(&lengths, |symbol| Entry::literal(symbol as u16), false)?;
         let n = n_litlen + n_distance;
         let mut at = 0;
         while at < n {
-            let symbol = self.symbol(feed, &table)?.base();
+            let symbol = self.symbol(feed, |inflate| table.look(inflate.hold))?.base();
             let (value, times) = match symbol {
                 0..=15 => (symbol as u8, 1),
                 16 if at == 0 => return Err(Error::corrupt("a deflate code that repeats none")),
@@ -310,10 +310,7 @@ impl Inflate {
 
     /// One literal or copy, without reading a byte more than it takes.
     fn one(&mut self, feed: &mut impl Feed) -> Result<()> {
-        let litlen = std::mem::take(&mut self.litlen);
-        let entry = self.symbol(feed, &litlen);
-        self.litlen = litlen;
-        let entry = entry?;
+        let entry = self.symbol(feed, |inflate| inflate.litlen.look(inflate.hold))?;
         match entry.kind() {
             Kind::Literal => {
                 self.out[self.end] = entry.base() as u8;
@@ -322,10 +319,7 @@ impl Inflate {
             Kind::End => self.block = Block::Header,
             _ => {
                 let len = usize::from(entry.base()) + self.bits(feed, entry.extra())? as usize;
-                let table = std::mem::take(&mut self.distance);
-                let entry = self.symbol(feed, &table);
-                self.distance = table;
-                let entry = entry?;
+                let entry = self.symbol(feed, |inflate| inflate.distance.look(inflate.hold))?;
                 let distance = usize::from(entry.base()) + self.bits(feed, entry.extra())? as usize;
                 self.end = copy(&mut self.out, self.end, distance, len)?;
             }
@@ -410,10 +404,10 @@ impl Inflate {
         failed.map_or(Ok(at), Err)
     }
 
-    /// The next symbol by `table`, reading no byte more than it takes.
-    fn symbol(&mut self, feed: &mut impl Feed, table: &Table) -> Result<Entry> {
+    /// The next symbol by what `look` finds, reading no byte more than it takes.
+    fn symbol(&mut self, feed: &mut impl Feed, look: impl Fn(&Self) -> Entry) -> Result<Entry> {
         loop {
-            let entry = table.look(self.hold);
+            let entry = look(self);
             if entry.len() <= self.n_bits && entry.kind() != Kind::Invalid {
                 self.hold >>= entry.len();
                 self.n_bits -= entry.len();
@@ -457,17 +451,19 @@ fn no_code() -> Error {
     Error::corrupt("the compressed stream has bits that are no code")
 }
 
-/// Repeats what is `distance` before `end`, and returns where it then ends. Up to 15 bytes behind that are written too.
+/// Repeats what is `distance` before `end`, and returns where it then ends. Up to 7 bytes behind that are written too.
 #[inline]
 fn copy(out: &mut [u8], end: usize, distance: usize, len: usize) -> Result<usize> {
     let Some(from) = end.checked_sub(distance).filter(|_| distance > 0) else {
         return Err(Error::corrupt(format!("a copy of what is {distance} bytes before, after {end} bytes")));
     };
-    if distance >= 16 {
+    if distance >= 8 {
+        // A word at a time: what it reads was written before.
         let mut done = 0;
         while done < len {
-            out.copy_within(from + done..from + done + 16, end + done);
-            done += 16;
+            let word: [u8; 8] = *out[from + done..].first_chunk().ok_or_else(no_code)?;
+            out[end + done..end + done + 8].copy_from_slice(&word);
+            done += 8;
         }
     } else if distance == 1 {
         let byte = out[from];
@@ -479,9 +475,6 @@ fn copy(out: &mut [u8], end: usize, distance: usize, len: usize) -> Result<usize
     }
     Ok(end + len)
 }
-
-const LITLEN_ROOT: u32 = 11;
-const DISTANCE_ROOT: u32 = 9;
 
 /// What the next bits mean.
 #[derive(Clone, Copy)]
@@ -563,28 +556,31 @@ impl Entry {
     }
 }
 
-/// Codes by the bits that they start with; longer ones than the root has bits are behind it.
-#[derive(Default)]
-struct Table {
-    root_bits: u32,
+/// Codes by the bits that they start with, `ROOT` being a power of two; longer ones than that are in `rest`.
+struct Table<const ROOT: usize> {
+    root: Box<[Entry; ROOT]>,
+    rest: Vec<Entry>,
     /// How many bits decide behind the root.
-    sub_bits: u32,
-    entries: Vec<Entry>,
+    rest_bits: u32,
 }
 
-impl Table {
-    fn new(root_bits: u32) -> Self {
-        Self { root_bits, sub_bits: 0, entries: vec![Entry::INVALID; 1 << root_bits] }
+impl<const ROOT: usize> Default for Table<ROOT> {
+    fn default() -> Self {
+        Self { root: Box::new([Entry::INVALID; ROOT]), rest: Vec::new(), rest_bits: 0 }
     }
+}
+
+impl<const ROOT: usize> Table<ROOT> {
+    const ROOT_BITS: u32 = ROOT.ilog2();
 
     #[inline]
     fn look(&self, hold: u64) -> Entry {
-        let entry = self.entries[(hold & ((1 << self.root_bits) - 1)) as usize];
+        let entry = self.root[hold as usize % ROOT];
         if entry.0 & Entry::SUB == 0 {
             return entry;
         }
-        let rest = hold >> self.root_bits & ((1 << self.sub_bits) - 1);
-        self.entries[usize::from(entry.base()) + rest as usize]
+        let rest = hold >> Self::ROOT_BITS & ((1 << self.rest_bits) - 1);
+        self.rest[usize::from(entry.base()) + rest as usize]
     }
 
     /// Makes the table of codes of these lengths, 0 for symbols without one. A code that is not complete is an error,
@@ -605,32 +601,29 @@ impl Table {
         if !is_complete && longest != 0 && !(one_is_enough && longest == 1) {
             return Err(Error::corrupt("a deflate block with codes that mean nothing"));
         }
-        let root = 1_usize << self.root_bits;
-        self.entries.clear();
-        self.entries.resize(root, Entry::INVALID);
-        self.sub_bits = (longest as u32).saturating_sub(self.root_bits);
+        self.root.fill(Entry::INVALID);
+        self.rest.clear();
+        self.rest_bits = (longest as u32).saturating_sub(Self::ROOT_BITS);
         for (symbol, length) in lengths.iter().enumerate().filter(|(_, length)| **length > 0) {
             let bits = u32::from(*length);
             let code = next[usize::from(*length)];
             next[usize::from(*length)] += 1;
             let reversed = (code.reverse_bits() >> (32 - bits)) as usize;
             let entry = Entry(meaning(symbol).0 | bits);
-            if bits <= self.root_bits {
-                for at in (reversed..root).step_by(1 << bits) {
-                    self.entries[at] = entry;
-                }
+            if bits <= Self::ROOT_BITS {
+                self.root[reversed..].iter_mut().step_by(1 << bits).for_each(|place| *place = entry);
                 continue;
             }
-            let low = reversed & (root - 1);
-            if self.entries[low].0 & Entry::SUB == 0 {
-                let start = self.entries.len();
-                self.entries.resize(start + (1 << self.sub_bits), Entry::INVALID);
-                self.entries[low] = Entry((start as u32) << 16 | Entry::SUB);
+            let root = &mut self.root[reversed % ROOT];
+            if root.0 & Entry::SUB == 0 {
+                let start = self.rest.len();
+                self.rest.resize(start + (1 << self.rest_bits), Entry::INVALID);
+                *root = Entry((start as u32) << 16 | Entry::SUB);
             }
-            let start = usize::from(self.entries[low].base());
-            for at in ((reversed >> self.root_bits)..1 << self.sub_bits).step_by(1 << (bits - self.root_bits)) {
-                self.entries[start + at] = entry;
-            }
+            let start = usize::from(root.base());
+            let rest = &mut self.rest[start..start + (1 << self.rest_bits)];
+            let places = rest[reversed >> Self::ROOT_BITS..].iter_mut().step_by(1 << (bits - Self::ROOT_BITS));
+            places.for_each(|place| *place = entry);
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 
 use super::Contexts;
 use super::jpeg_scan::{DHT, DQT, DRI, EOI, SOI, SOS, Segment, Segments};
-pub(crate) use super::jpeg_scan::{JpegInfo, info};
+pub(crate) use super::jpeg_scan::{JpegInfo, Parts, info};
 
 /// What the components of a stream mean, and so what becomes of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -176,3 +176,52 @@ fn frame_header(marker: u8, body: &[u8]) -> Result<JpegInfo> {
     }
     Ok(info)
 }
+
+/// What the stream of a part of a picture takes from the stream of the whole one.
+pub(crate) struct Parts {
+    /// Tables, and the markers that say what the components mean.
+    tables: Vec<u8>,
+    frame: Vec<u8>,
+    scan: Vec<u8>,
+    data_offset: u64,
+}
+
+impl Parts {
+    /// Those of the stream that starts with `head`, which goes up to its first scan at least.
+    pub(crate) fn of(head: &[u8]) -> Option<Self> {
+        let (mut tables, mut frame) = (vec![], None);
+        for Segment { marker, body, range } in Segments::new(head).ok()? {
+            let data_offset = range.end as u64;
+            let bytes = &head[range];
+            match marker {
+                DQT | DHT => tables.extend_from_slice(bytes),
+                0xe0 if body.starts_with(b"JFIF\0") => tables.extend_from_slice(bytes),
+                0xee if body.starts_with(b"Adobe") => tables.extend_from_slice(bytes),
+                0xc0..=0xcf => frame = Some(bytes.to_vec()),
+                SOS => return Some(Self { tables, frame: frame?, scan: bytes.to_vec(), data_offset }),
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// Where the entropy-coded data of the whole picture start.
+    pub(crate) fn data_offset(&self) -> u64 {
+        self.data_offset
+    }
+
+    /// Writes a stream up to its entropy-coded data, for a frame of another size and with what `more` adds to the tables.
+    pub(crate) fn start(&self, out: &mut Vec<u8>, width: u32, height: u32, more: impl FnOnce(&mut Vec<u8>)) {
+        out.extend_from_slice(&[0xff, SOI]);
+        out.extend_from_slice(&self.tables);
+        more(out);
+        let frame = out.len();
+        out.extend_from_slice(&self.frame);
+        // Behind marker, length and bits of a sample.
+        if let Some(size) = out.get_mut(frame + 5..frame + 9) {
+            size[..2].copy_from_slice(&(height as u16).to_be_bytes());
+            size[2..].copy_from_slice(&(width as u16).to_be_bytes());
+        }
+        out.extend_from_slice(&self.scan);
+    }
+}

@@ -12,6 +12,7 @@
 //! | [`jpeg`] | lossy compression: bytes to pixel-interleaved 8-bit samples |
 //! | [`lerc`] | compression with a bounded error: bytes to samples of any type |
 //! | [`webp`] | lossy and lossless compression: bytes to pixel-interleaved RGB or RGBA of 8 bits |
+//! | [`jpeg_entropy`] | the entropy-coded data of a JPEG: any MCUs of it as a stream of their own |
 //! | [`predictor`] | differences to samples, row by row |
 //! | [`bytes`], [`bits`] | byte order, bit order, packed samples, short floats |
 //! | [`ycbcr`] | units of luma with shared chroma to RGB |
@@ -30,6 +31,7 @@ pub(crate) mod deflate;
 mod guard;
 pub(crate) mod inflate;
 pub(crate) mod jpeg;
+pub(crate) mod jpeg_entropy;
 mod jpeg_scan;
 pub(crate) mod lerc;
 pub(crate) mod lzma;

@@ -1,0 +1,205 @@
+//! JPEG: one level in square blocks, decoded one by one or all at once.
+
+mod pieces;
+
+use crate::codec::Scratch;
+use crate::codec::jpeg::{self, Colour, JpegInfo};
+use crate::error::{Error, ErrorKind, Result};
+use crate::grid::{BlockId, Level};
+use crate::sample::SampleType;
+use crate::sync::{Arc, AtomicBool, AtomicU64, Ordering};
+
+use super::rows::Decoded;
+use super::scratch::ScratchPool;
+use super::{Limits, ReadAt, ReadContext, SourceInfo, TileSource, check_block};
+use pieces::Pieces;
+
+/// The header is looked for in this many bytes first, and in more when it is not among them.
+const HEAD: u64 = 64 << 10;
+
+/// Pixels of a block, across and down.
+const BLOCK: u64 = 256;
+
+/// A JPEG file: grey or RGB, into which YCbCr and CMYK are converted.
+///
+/// A picture with no more pixels than the source may keep is decoded as a whole for whichever block is asked for, and the
+/// other blocks are offered to the reader at once. Of a larger one each block is decoded alone ([`Pieces`]), if it is coded
+/// in a single scan. Progressive pictures and those of several scans are decoded as a whole always, as are those that
+/// break a rule that their decoder does not insist on: again for every block that is asked for and not kept.
+pub(super) struct JpegSource {
+    info: SourceInfo,
+    header: JpegInfo,
+    limits: Limits,
+    reader: Arc<dyn ReadAt>,
+    scratch: ScratchPool,
+    pieces: Option<Pieces>,
+    /// Whether the pieces could not be decoded where the whole could.
+    only_whole: AtomicBool,
+    /// Pixels up to this many bytes are decoded at once.
+    max_at_once: AtomicU64,
+}
+
+impl JpegSource {
+    pub(super) fn matches(head: &[u8]) -> bool {
+        head.starts_with(b"\xFF\xD8\xFF")
+    }
+
+    pub(super) fn open(reader: Arc<dyn ReadAt>, limits: Limits) -> Result<Self> {
+        let (header, head) = read_header(&*reader, limits)?;
+        let pieces = Pieces::new(&head, &header, limits.max_index_bytes);
+        // Four inks are presented as red, green and blue, as GDAL does.
+        let n_bands = u32::from(if header.components == 4 { 3 } else { header.components });
+        let (width, height) = (u64::from(header.width), u64::from(header.height));
+        let bytes = width * height * u64::from(n_bands);
+        // A block of 64 samples takes at least two bits.
+        if reader.len().saturating_mul(4096) < bytes {
+            return Err(Error::corrupt(format!("{} bytes of JPEG cannot hold {bytes} bytes of pixels", reader.len())));
+        }
+        let level = Level::new(width, height, BLOCK.min(width) as u32, BLOCK.min(height) as u32)?;
+        let mut info = SourceInfo::new("jpeg", vec![level], n_bands, SampleType::U8);
+        "jpeg".clone_into(&mut info.compression);
+        let source = Self {
+            info,
+            header,
+            limits,
+            reader,
+            scratch: ScratchPool::default(),
+            pieces,
+            only_whole: AtomicBool::new(false),
+            max_at_once: AtomicU64::new(limits.max_index_bytes as u64),
+        };
+        if source.pieces.is_none() {
+            source.check_whole()?;
+        }
+        Ok(source)
+    }
+
+    /// Bytes of all pixels.
+    fn whole_bytes(&self) -> u64 {
+        let level = &self.info.levels[0];
+        level.width * level.height * u64::from(self.info.n_bands)
+    }
+
+    /// Whether the picture may be decoded as a whole.
+    fn check_whole(&self) -> Result<()> {
+        let (bytes, max) = (self.whole_bytes(), self.limits.max_image_bytes);
+        if bytes > max as u64 {
+            return Err(Error::limit(format!("a JPEG of {bytes} bytes of pixels, the limit is {max} bytes")));
+        }
+        Ok(())
+    }
+
+    /// Bytes of the file that can be the picture: its pixels, stored as badly as can be, and as much metadata as is
+    /// allowed. What comes after is not looked at.
+    fn stream_bytes(&self) -> u64 {
+        let level = &self.info.levels[0];
+        let pixels = level.width * level.height * u64::from(self.header.components);
+        self.reader.len().min(pixels.saturating_mul(3).saturating_add(self.limits.max_metadata_bytes as u64))
+    }
+
+    /// Decodes the block `at` alone.
+    fn read_piece(&self, pieces: &Pieces, at: BlockId, out: &mut [u8]) -> Result<()> {
+        let level = &self.info.levels[0];
+        let window = level.block_window(at.col, at.row);
+        let window = window.ok_or_else(|| Error::internal(format!("{at} has no pixels")))?;
+        let piece = pieces.around(&window);
+        let components = self.info.n_bands as usize;
+        self.scratch.with(|counted| {
+            let Scratch { bytes, decoded, contexts } = &mut counted.scratch;
+            *bytes = pieces.stream(&*self.reader, &piece, std::mem::take(bytes))?;
+            let stride = piece.width as usize * components;
+            decoded.resize(stride * piece.height as usize, 0);
+            jpeg::decode(contexts, None, bytes, Colour::Auto, decoded, piece.width, piece.height, components)?;
+            let start = (window.x as usize - piece.left as usize) * components;
+            let len = window.width as usize * components;
+            let rows = decoded.chunks_exact(stride).skip(window.y as usize - piece.top as usize);
+            for (row, target) in rows.zip(out.chunks_exact_mut(len)) {
+                target.copy_from_slice(&row[start..start + len]);
+            }
+            Ok(())
+        })
+    }
+
+    /// Decodes the whole picture for the block `at` and offers the others.
+    fn read_whole(&self, at: BlockId, out: &mut [u8], context: &mut ReadContext<'_>) -> Result<()> {
+        self.check_whole()?;
+        let (width, height) = (self.header.width, self.header.height);
+        let components = self.info.n_bands as usize;
+        self.scratch.with(|counted| {
+            let Scratch { bytes, decoded, .. } = &mut counted.scratch;
+            let len = self.stream_bytes();
+            let lent = self.reader.lend(0, len as usize);
+            if lent.is_none() {
+                bytes.clear();
+                bytes.resize(len as usize, 0);
+                self.reader.read_at(0, bytes)?;
+                self.reader.was_read(0, len);
+            }
+            let level = &self.info.levels[0];
+            let in_one_block = level.rows() == 1 && level.cols() == 1;
+            decoded.clear();
+            if !in_one_block {
+                decoded.resize(width as usize * components * height as usize, 0);
+            }
+            // Whole pictures are seldom small enough to be kept, so this is where they count.
+            counted.count();
+            let Scratch { bytes, decoded, contexts } = &mut counted.scratch;
+            let bytes = lent.as_deref().unwrap_or(bytes);
+            if in_one_block {
+                return jpeg::decode(contexts, None, bytes, Colour::Auto, out, width, height, components);
+            }
+            jpeg::decode(contexts, None, bytes, Colour::Auto, decoded, width, height, components)?;
+            let decoded = Decoded { info: &self.info, rows: 0..level.rows(), pixels: decoded };
+            decoded.copy_block(at, out)?;
+            decoded.offer(at, context);
+            Ok(())
+        })
+    }
+}
+
+impl TileSource for JpegSource {
+    fn info(&self) -> &SourceInfo {
+        &self.info
+    }
+
+    fn read_block(&self, at: BlockId, out: &mut [u8], context: &mut ReadContext<'_>) -> Result<()> {
+        check_block(&self.info, at, out)?;
+        let at_once = self.whole_bytes() <= self.max_at_once.load(Ordering::Relaxed);
+        let pieces = self.pieces.as_ref().filter(|_| !at_once && !self.only_whole.load(Ordering::Relaxed));
+        let Some(pieces) = pieces else { return self.read_whole(at, out, context) };
+        match self.read_piece(pieces, at, out) {
+            // What its decoder makes of a stream that breaks a rule, and what it says of it, is found out with all of it.
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                self.read_whole(at, out, context)?;
+                self.only_whole.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            read => read,
+        }
+    }
+
+    fn may_keep(&self, bytes: u64) {
+        self.max_at_once.store(bytes, Ordering::Relaxed);
+        if let Some(pieces) = &self.pieces {
+            pieces.set_max(usize::try_from(bytes).unwrap_or(usize::MAX).min(self.limits.max_index_bytes));
+        }
+    }
+
+    fn index_bytes(&self) -> u64 {
+        self.pieces.as_ref().map_or(0, |pieces| pieces.index_bytes() as u64)
+    }
+}
+
+fn read_header(reader: &dyn ReadAt, limits: Limits) -> Result<(JpegInfo, Vec<u8>)> {
+    let most = reader.len().min(limits.max_metadata_bytes as u64);
+    let mut len = HEAD.min(most);
+    loop {
+        let mut head = vec![0; len as usize];
+        reader.read_at(0, &mut head)?;
+        match jpeg::info(&head) {
+            Ok(info) => return Ok((info, head)),
+            Err(error) if len == most || error.kind() == ErrorKind::Unsupported => return Err(error),
+            Err(_) => len = len.saturating_mul(8).min(most),
+        }
+    }
+}
