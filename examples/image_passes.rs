@@ -115,7 +115,7 @@ fn made(folder: &Path) -> io::Result<Vec<PathBuf>> {
             if !file.is_file() {
                 println!("making {}", file.display());
                 let part = file.with_extension("part");
-                tiff_writer::sample_tiles(&part, Scene::Elevations, (width, height), (compression, 1))?;
+                tiff_writer::sample_tiles(&part, Scene::Elevations, (width, height), 256, (compression, 1))?;
                 std::fs::rename(&part, &file)?;
             }
             files.push(file);

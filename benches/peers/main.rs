@@ -220,7 +220,7 @@ fn made(folder: &Path, side: u32) -> io::Result<Vec<(String, PathBuf)>> {
         if !file.is_file() {
             println!("making {}", file.display());
             let part = file.with_extension("part");
-            tiff_writer::sample_tiles(&part, scene, (side, side), stored)?;
+            tiff_writer::sample_tiles(&part, scene, (side, side), 256, stored)?;
             fs::rename(&part, &file)?;
         }
         files.push((name.to_owned(), file));

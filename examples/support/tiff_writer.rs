@@ -573,14 +573,15 @@ pub enum Scene {
     ElevationsInMetres,
 }
 
-/// Writes a made-up landscape to `path` in tiles of 256 x 256, without overviews. The same arguments give the same file.
+/// Writes a made-up landscape to `path` in square tiles of this side, without overviews. The same arguments give the same
+/// file.
 pub fn sample_tiles(
     path: impl AsRef<Path>,
     scene: Scene,
     (width, height): (u32, u32),
+    side: u32,
     (compression, predictor): (Compression, u16),
 ) -> io::Result<()> {
-    const TILE: u32 = 256;
     let out = BufWriter::with_capacity(1 << 20, File::create(path)?);
     let mut writer = TiffWriter::new(out, Format::default())?;
     let (n_bands, kind) = match scene {
@@ -589,9 +590,9 @@ pub fn sample_tiles(
         Scene::ElevationsInMetres => (1, Kind::F32),
     };
     let photometric = matches!(compression, Compression::Jpeg(_)).then_some(6);
-    let blocks = Blocks::Tiles(TILE, TILE);
+    let blocks = Blocks::Tiles(side, side);
     let image = Image { blocks, n_bands, kind, compression, predictor, photometric, ..Image::new(width, height) };
-    writer.image(&image, |_, col, row| Some(sample_tile(&Landscape::new(width, height), scene, (col, row), TILE)))?;
+    writer.image(&image, |_, col, row| Some(sample_tile(&Landscape::new(width, height), scene, (col, row), side)))?;
     writer.finish()?.flush()
 }
 

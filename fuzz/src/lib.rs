@@ -1,0 +1,85 @@
+//! What every target does with a file: it opens it and reads some of everything, in small limits.
+
+use std::sync::Arc;
+
+use tilekeep::{
+    BlockId, CacheUse, Dataset, Encoding, Error, ErrorKind, Limits, OpenOptions, Result, TileRequest, Window,
+    WindowRequest, open_reader,
+};
+
+/// Levels, frames and planes of which blocks are read.
+const SOME: u32 = 3;
+/// Samples of a raster that is read whole: levels that are not stored are made of all of it.
+const SMALL: u64 = 1 << 20;
+
+/// Reads a file of these bytes.
+///
+/// # Panics
+///
+/// When the library says that it did something wrong itself, when a block differs from read to read, and where the library
+/// panics outside of a source.
+pub fn read_file(bytes: &[u8]) {
+    let mut limits = Limits::default();
+    limits.max_block_bytes = 4 << 20;
+    limits.max_image_bytes = 16 << 20;
+    limits.max_metadata_bytes = 1 << 20;
+    limits.max_index_bytes = 1 << 20;
+    limits.max_directories = 64;
+    let source = match open_reader(Arc::new(bytes.to_vec()), limits) {
+        Ok(source) => source,
+        Err(error) => return check(&error),
+    };
+    let mut options = OpenOptions::default().cache_max_bytes(1 << 20);
+    options.limits = limits;
+    match Dataset::from_source(source, &options) {
+        Ok(dataset) => read_dataset(&dataset),
+        Err(error) => check(&error),
+    }
+}
+
+fn read_dataset(dataset: &Dataset) {
+    let info = dataset.info();
+    let n_levels = info.levels.len() as u32;
+    for level in 0..n_levels.min(SOME) {
+        let grid = info.levels[level as usize];
+        let corners = [(0, 0), (grid.cols() - 1, grid.rows() - 1), (grid.cols() / 2, grid.rows() / 2)];
+        for (frame, plane) in (0..info.n_frames.min(SOME)).flat_map(|f| (0..info.n_planes().min(SOME)).map(move |p| (f, p))) {
+            for (col, row) in corners {
+                look_twice(dataset, BlockId { frame, level, plane, row, col });
+            }
+        }
+    }
+    let coarsest = dataset.levels().len() as u32 - 1;
+    let (finest, grid) = (dataset.levels()[0], dataset.levels()[coarsest as usize]);
+    let n_samples = finest.width.saturating_mul(finest.height).saturating_mul(u64::from(info.n_bands));
+    if n_samples <= SMALL {
+        let request = WindowRequest::new(coarsest, Window::new(0, 0, grid.width, grid.height));
+        let read = dataset.window_bytes(&request).and_then(|n| dataset.read_window(&request, &mut vec![0; n]));
+        read.unwrap_or_else(|error| check(&error));
+        let tile = TileRequest::new(coarsest, 0, 0).size(64, 64).encoding(Encoding::Png);
+        dataset.read_tile(&tile).map(drop).unwrap_or_else(|error| check(&error));
+    }
+}
+
+/// A block is the same whatever its memory held before.
+fn look_twice(dataset: &Dataset, at: BlockId) {
+    let look = || -> Result<Vec<u8>> {
+        let block = dataset.block_with(at, CacheUse::NoCache)?;
+        let layout = *block.layout();
+        let row_bytes = layout.width as usize * layout.pixel_stride;
+        let rows = block.bytes().chunks(layout.row_stride).take(layout.height as usize);
+        Ok(rows.flat_map(|row| row[..row_bytes].to_vec()).collect())
+    };
+    match (look(), look()) {
+        (Ok(first), Ok(second)) => assert!(first == second, "{at} differs from read to read"),
+        (Err(first), Err(second)) => {
+            check(&first);
+            check(&second);
+        }
+        (Ok(_), Err(error)) | (Err(error), Ok(_)) => panic!("{at} is read only sometimes: {error}"),
+    }
+}
+
+fn check(error: &Error) {
+    assert!(error.kind() != ErrorKind::Internal, "{error}");
+}
