@@ -291,6 +291,9 @@ typedef struct tilekeep_open_options {
     // What the operating system does with the bytes of a file, one of TILEKEEP_OS_CACHE_. Of no matter to
     // tilekeep_open_source.
     int32_t os_cache;
+    // Bytes of an index of places in a compressed stream (PNG, JPEG), which is no more than an eighth of the budget
+    // either; 0: 8 MiB.
+    uint64_t max_index_bytes;
 } tilekeep_open_options;
 
 // What a dataset is. Texts belong to the dataset and are valid until it is closed.

@@ -353,3 +353,71 @@ fn real_jpegs_have_the_same_pixels_in_pieces_as_at_once() {
     println!("{n_same} with the same pixels, {n_in_pieces} of them with an index, {n_refused} refused both times");
     assert!(n_same > 30 && n_in_pieces > 5);
 }
+
+// ---- Both.
+
+#[test]
+fn pictures_of_one_stream_keep_the_promises_of_a_source() {
+    let mut limits = Limits::default();
+    // Nothing is decoded at once.
+    limits.max_index_bytes = 100 << 10;
+    let files = [
+        png(1500, 900, png::ColorType::Rgb, png::BitDepth::Eight),
+        interlaced_png(1100, 700),
+        jpeg(900, 700, |_| {}),
+        jpeg(900, 700, |encoder| encoder.set_progressive(true)),
+    ];
+    for file in files {
+        let source = open_reader(Arc::new(file), limits).unwrap();
+        tilekeep::conformance::check(&*source).unwrap();
+    }
+}
+
+#[test]
+fn threads_that_read_here_and_there_get_the_right_pixels() {
+    for file in [png(1500, 1200, png::ColorType::Rgb, png::BitDepth::Eight), jpeg(1500, 1200, |_| {})] {
+        let whole =
+            common::read_all(&Picture::open(file.clone(), 1 << 30).dataset, tilekeep::Interleave::Pixel).unwrap();
+        let picture = Picture::open(file, 1 << 20);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| compare_windows(&picture, &whole, 12));
+            }
+        });
+    }
+}
+
+#[test]
+fn a_chunk_with_a_wrong_checksum_fails_where_the_stream_goes_on_behind_it() {
+    let mut file = interlaced_png(1300, 900);
+    let chunks: Vec<usize> = (8..file.len() - 4).filter(|at| file[*at..].starts_with(b"IDAT")).collect();
+    // The checksum of a chunk in the last pass is before the length of the next one.
+    let next = chunks[chunks.len() * 9 / 10];
+    file[next - 8] ^= 1;
+    let picture = Picture::open(file, 1 << 20);
+    let row = |y| {
+        let request = WindowRequest::new(0, Window::new(0, y, 10, 1));
+        picture.dataset.read_window(&request, &mut [0; 30])
+    };
+    row(0).unwrap();
+    for _ in 0..2 {
+        let error = row(899).unwrap_err();
+        assert_eq!(error.kind(), tilekeep::ErrorKind::Corrupt);
+        assert!(error.message().contains("checksum"), "{error}");
+        row(100).unwrap();
+    }
+}
+
+#[test]
+fn a_jpeg_that_breaks_off_fails_where_it_is_gone() {
+    let mut file = jpeg(1500, 1200, |_| {});
+    file.truncate(file.len() / 2);
+    let picture = Picture::open(file, 1 << 20);
+    let block = |row| picture.dataset.block((0, 2, row)).map(drop);
+    for _ in 0..2 {
+        block(0).unwrap();
+        assert_eq!(block(4).unwrap_err().kind(), tilekeep::ErrorKind::Corrupt);
+        block(1).unwrap();
+        picture.dataset.evict_all();
+    }
+}

@@ -187,7 +187,11 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// Those of the stream that starts with `head`, which goes up to its first scan at least.
+    /// More bytes of tables are not taken along from part to part; all that can be of use have fewer.
+    const MAX_TABLES: usize = 128 << 10;
+
+    /// Those of the stream that starts with `head`, which goes up to its first scan at least. `None` where there is none,
+    /// and where there are too many tables.
     pub(crate) fn of(head: &[u8]) -> Option<Self> {
         let (mut tables, mut frame) = (vec![], None);
         for Segment { marker, body, range } in Segments::new(head).ok()? {
@@ -198,7 +202,9 @@ impl Parts {
                 0xe0 if body.starts_with(b"JFIF\0") => tables.extend_from_slice(bytes),
                 0xee if body.starts_with(b"Adobe") => tables.extend_from_slice(bytes),
                 0xc0..=0xcf => frame = Some(bytes.to_vec()),
-                SOS => return Some(Self { tables, frame: frame?, scan: bytes.to_vec(), data_offset }),
+                SOS if tables.len() <= Self::MAX_TABLES => {
+                    return Some(Self { tables, frame: frame?, scan: bytes.to_vec(), data_offset });
+                }
                 _ => {}
             }
         }

@@ -62,6 +62,9 @@ pub struct tilekeep_open_options {
     /// What the operating system does with the bytes of a file, one of TILEKEEP_OS_CACHE_. Of no matter to
     /// tilekeep_open_source.
     pub os_cache: i32,
+    /// Bytes of an index of places in a compressed stream (PNG, JPEG), which is no more than an eighth of the budget
+    /// either; 0: 8 MiB.
+    pub max_index_bytes: u64,
 }
 
 // SAFETY: `repr(C)`, integers only, size first.
@@ -79,6 +82,7 @@ unsafe impl Growing for tilekeep_open_options {
             max_metadata_bytes: 0,
             access: TILEKEEP_ACCESS_READ,
             os_cache: TILEKEEP_OS_CACHE_KEEP,
+            max_index_bytes: 0,
         }
     }
 }
@@ -97,6 +101,7 @@ impl tilekeep_open_options {
         set(&mut options.limits.max_block_bytes, self.max_block_bytes);
         set(&mut options.limits.max_image_bytes, self.max_image_bytes);
         set(&mut options.limits.max_metadata_bytes, self.max_metadata_bytes);
+        set(&mut options.limits.max_index_bytes, self.max_index_bytes);
         if self.cache_max_bytes > 0 {
             options = options.cache_max_bytes(self.cache_max_bytes);
         }

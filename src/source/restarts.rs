@@ -161,7 +161,7 @@ mod tests {
         let many = index.bytes();
         index.set_max(10_000);
         let few = index.bytes();
-        assert!(few <= 10_000 && few >= 4000, "{few}");
+        assert!((4000..=10_000).contains(&few), "{few}");
         index.set_max(0);
         assert_eq!((index.bytes(), index.nearest(stream).is_none()), (0, true));
         index.set_max(50_000);
