@@ -451,26 +451,41 @@ fn no_code() -> Error {
     Error::corrupt("the compressed stream has bits that are no code")
 }
 
+/// How often a distance of less than a word is taken for one of a word at least.
+const FAR: [usize; 8] = [0, 8, 4, 3, 2, 2, 2, 2];
+
+/// Copies `len` bytes at the start of `out` to `distance` behind, a word at a time: what it reads may have been written
+/// just before, but not by the same step.
+#[inline(always)]
+fn copy_words(out: &mut [u8], distance: usize, len: usize) {
+    let mut done = 0;
+    while done < len {
+        let Some(word) = out[done..].first_chunk::<8>().copied() else { return };
+        if let Some(target) = out[distance + done..].first_chunk_mut::<8>() {
+            *target = word;
+        }
+        done += 8;
+    }
+}
+
 /// Repeats what is `distance` before `end`, and returns where it then ends. Up to 7 bytes behind that are written too.
-#[inline]
+#[inline(always)]
 fn copy(out: &mut [u8], end: usize, distance: usize, len: usize) -> Result<usize> {
     let Some(from) = end.checked_sub(distance).filter(|_| distance > 0) else {
         return Err(Error::corrupt(format!("a copy of what is {distance} bytes before, after {end} bytes")));
     };
     if distance >= 8 {
-        // A word at a time: what it reads was written before.
-        let mut done = 0;
-        while done < len {
-            let word: [u8; 8] = *out[from + done..].first_chunk().ok_or_else(no_code)?;
-            out[end + done..end + done + 8].copy_from_slice(&word);
-            done += 8;
-        }
-    } else if distance == 1 {
-        let byte = out[from];
-        out[end..end + len].fill(byte);
+        copy_words(&mut out[from..end + len + 8], distance, len);
     } else {
-        for at in end..end + len {
+        // A pattern that is repeated until it is as long as a word.
+        let out = &mut out[from..end + len + 8];
+        let far = distance * FAR[distance];
+        let near = len.min(far - distance);
+        for at in distance..distance + near {
             out[at] = out[at - distance];
+        }
+        if near < len {
+            copy_words(&mut out[near + distance - far..], far, len - near);
         }
     }
     Ok(end + len)
