@@ -71,7 +71,7 @@ impl Pieces {
     }
 
     pub(super) fn index_bytes(&self) -> usize {
-        size_of_val(&*self.index.lock().points)
+        self.index.lock().points.capacity() * size_of::<Place>()
     }
 
     /// Changes how many bytes the index may take. One that is made thinner stays so.
@@ -166,6 +166,10 @@ impl Pieces {
         // Somebody else may have been faster, or have made it thinner.
         if index.step == step && index.points.len() >= n_known {
             let have = index.points.len() - n_known;
+            // Once for all: a vector that grows by itself may take twice of what is allowed.
+            let all = (self.coding.n_mcus() / step) as usize;
+            let more = all.saturating_sub(index.points.len());
+            index.points.reserve_exact(more);
             index.points.extend(found.iter().skip(have));
             index.count();
         }
