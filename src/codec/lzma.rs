@@ -5,7 +5,7 @@ use lzma_rust2::{Action, Status, XzStream};
 use crate::error::{Error, Result};
 
 /// The most that a decoder may take, in KiB: the strongest of the usual settings asks for a dictionary of 64 MiB.
-const MAX_KIB: u32 = 96 << 10;
+pub(super) const MAX_KIB: u32 = 96 << 10;
 
 /// Decodes the xz stream at the start of `input` to the start of `out` and returns how many bytes it wrote.
 ///
@@ -54,12 +54,12 @@ fn bad_stream(input: &[u8], written: usize, out: &[u8]) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::error::ErrorKind;
 
     /// `000102…` 64 times over, in LZMA2 behind a filter of differences to the byte before, without a checksum.
-    const STREAM: &[u8] = &[
+    pub(in super::super) const STREAM: &[u8] = &[
         0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00, 0x00, 0x00, 0xff, 0x12, 0xd9, 0x41, 0x02, 0x01, 0x03, 0x01, 0x00, 0x21,
         0x01, 0x16, 0x79, 0x20, 0xc4, 0xee, 0xe0, 0x3f, 0xff, 0x00, 0x36, 0x5d, 0x00, 0x00, 0x00, 0x95, 0x22, 0xbf,
         0x8c, 0x2e, 0xbc, 0x50, 0xa1, 0x33, 0x87, 0x4b, 0xd4, 0x02, 0x14, 0xb5, 0xf1, 0x91, 0xe6, 0x22, 0x6b, 0x48,
@@ -69,7 +69,7 @@ mod tests {
         0x00, 0x00, 0x59, 0x5a,
     ];
 
-    fn plain() -> Vec<u8> {
+    pub(in super::super) fn plain() -> Vec<u8> {
         (0..=255).collect::<Vec<u8>>().repeat(64)
     }
 

@@ -6,6 +6,7 @@
 //! | module | what it undoes |
 //! | --- | --- |
 //! | [`deflate`], [`lzw`], [`lzma`], [`packbits`], [`zstd`] | byte compression: bytes to the same bytes as before |
+//! | [`stream`] | the same a piece at a time |
 //! | [`ccitt`], [`next`], [`thunder`] | runs of pixels of 1, 2 and 4 bits to rows of packed pixels |
 //! | [`inflate`] | deflate once more, for a stream that is left and taken up again in its middle |
 //! | [`png_filter`] | the row filters of PNG |
@@ -40,6 +41,7 @@ pub(crate) mod next;
 pub(crate) mod packbits;
 pub(crate) mod png_filter;
 pub(crate) mod predictor;
+pub(crate) mod stream;
 pub(crate) mod thunder;
 pub(crate) mod webp;
 pub(crate) mod ycbcr;
@@ -55,6 +57,8 @@ pub(crate) struct Scratch {
     pub(crate) bytes: Vec<u8>,
     /// Decoded bytes that still need unpacking, rearranging or cutting before they are a block.
     pub(crate) decoded: Vec<u8>,
+    /// A row that a predictor needs twice.
+    pub(crate) spare: Vec<u8>,
     /// Decoder state.
     pub(crate) contexts: Contexts,
 }
@@ -62,7 +66,7 @@ pub(crate) struct Scratch {
 impl Scratch {
     /// Heap bytes held, to the accuracy that the libraries below let us see.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.bytes.capacity() + self.decoded.capacity() + self.contexts.memory_bytes()
+        self.bytes.capacity() + self.decoded.capacity() + self.spare.capacity() + self.contexts.memory_bytes()
     }
 }
 

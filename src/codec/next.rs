@@ -55,11 +55,12 @@ fn decode_row<'a>(input: &'a [u8], width: u32, row: &mut [u8]) -> Option<&'a [u8
                 let (&run, after) = rest.split_first()?;
                 rest = after;
                 let grey = run >> 6;
-                for at in x..(x + usize::from(run & 0x3f)).min(width as usize) {
+                let end = (x + usize::from(run & 0x3f)).min(width as usize);
+                for at in x..end {
                     let shift = 6 - at % 4 * 2;
                     row[at / 4] = row[at / 4] & !(3 << shift) | grey << shift;
-                    x = at + 1;
                 }
+                x = end;
             }
             // What fills the last byte up is nothing.
             if !x.is_multiple_of(4) {

@@ -34,6 +34,54 @@ pub(crate) fn decode(input: &[u8], out: &mut [u8]) -> usize {
     written
 }
 
+/// The same, a piece at a time.
+#[derive(Default)]
+pub(super) struct Stream {
+    /// Bytes left of a run, and what is repeated; `None` for a run of different bytes.
+    left: usize,
+    value: Option<u8>,
+    /// A repeated byte is still to come.
+    wants_value: bool,
+}
+
+impl Stream {
+    /// Decodes on, and returns how many bytes it consumed and wrote.
+    pub(super) fn step(&mut self, input: &[u8], out: &mut [u8]) -> (usize, usize) {
+        let (mut at, mut written) = (0, 0);
+        loop {
+            let room = out.len() - written;
+            if self.left > 0 && !self.wants_value {
+                let len = self.left.min(room);
+                let len = if let Some(value) = self.value {
+                    out[written..written + len].fill(value);
+                    len
+                } else {
+                    let len = len.min(input.len() - at);
+                    out[written..written + len].copy_from_slice(&input[at..at + len]);
+                    at += len;
+                    len
+                };
+                self.left -= len;
+                written += len;
+                if self.left > 0 {
+                    return (at, written);
+                }
+            }
+            let Some(&byte) = input.get(at).filter(|_| written < out.len()) else { return (at, written) };
+            at += 1;
+            if self.wants_value {
+                (self.value, self.wants_value) = (Some(byte), false);
+                continue;
+            }
+            match byte {
+                0..128 => (self.left, self.value) = (usize::from(byte) + 1, None),
+                128 => {}
+                129.. => (self.left, self.wants_value) = (257 - usize::from(byte), true),
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,6 +89,17 @@ mod tests {
     fn decoded(input: &[u8], out_len: usize) -> Vec<u8> {
         let mut out = vec![0xa5; out_len];
         let n = decode(input, &mut out);
+        let (mut stream, mut pieces, mut rest) = (Stream::default(), vec![0; out_len], input);
+        let mut done = 0;
+        loop {
+            let end = (done + 2).min(out_len);
+            let (consumed, written) = stream.step(&rest[..rest.len().min(3)], &mut pieces[done..end]);
+            (rest, done) = (&rest[consumed..], done + written);
+            if consumed == 0 && written == 0 {
+                break;
+            }
+        }
+        assert_eq!(pieces[..done], out[..n], "in pieces");
         assert!(out[n..].iter().all(|&byte| byte == 0xa5), "nothing behind the count is touched");
         out.truncate(n);
         out

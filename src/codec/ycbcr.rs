@@ -38,6 +38,11 @@ impl Subsampling {
         self == Self { horizontal: 1, vertical: 1 }
     }
 
+    /// Rows of pixels in a row of units.
+    pub(crate) fn vertical(self) -> u32 {
+        self.vertical as u32
+    }
+
     /// Bytes of a row of units that holds rows of `width` pixels.
     pub(crate) fn row_bytes(self, width: usize) -> Option<usize> {
         width.div_ceil(self.horizontal).checked_mul(self.unit_bytes())

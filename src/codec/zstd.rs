@@ -44,13 +44,8 @@ impl Context {
 /// Corrupt when a frame is needed that breaks off or contradicts itself.
 #[cfg(feature = "libzstd")]
 pub(crate) fn decode(contexts: &mut Contexts, input: &[u8], out: &mut [u8]) -> Result<usize> {
-    use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
-    let decoder = contexts.zstd.decoder.get_or_insert_with(|| {
-        let mut decoder = DCtx::create();
-        // Fails for numbers out of range only, and then the library's own limit holds.
-        let _ = decoder.set_parameter(DParameter::WindowLogMax(MAX_WINDOW_LOG));
-        decoder
-    });
+    use zstd_safe::{InBuffer, OutBuffer, ResetDirective};
+    let decoder = contexts.zstd.decoder.get_or_insert_with(new_decoder);
     // The usual case: all of it fits. One call, no window of the decoder's own.
     if let Ok(written) = decoder.decompress(out, input) {
         return Ok(written);
@@ -77,6 +72,15 @@ pub(crate) fn decode(contexts: &mut Contexts, input: &[u8], out: &mut [u8]) -> R
         contexts.zstd.decoder = None;
     }
     result.map_err(|written| bad_frame(input, written, out))
+}
+
+/// A decoder that refuses windows that are too large.
+#[cfg(feature = "libzstd")]
+pub(super) fn new_decoder() -> zstd_safe::DCtx<'static> {
+    let mut decoder = zstd_safe::DCtx::create();
+    // Fails for numbers out of range only, and then the library's own limit holds.
+    let _ = decoder.set_parameter(zstd_safe::DParameter::WindowLogMax(MAX_WINDOW_LOG));
+    decoder
 }
 
 /// The same without C.

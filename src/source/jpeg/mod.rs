@@ -105,7 +105,7 @@ impl JpegSource {
         let piece = pieces.around(&window);
         let components = self.info.n_bands as usize;
         self.scratch.with(|counted| {
-            let Scratch { bytes, decoded, contexts } = &mut counted.scratch;
+            let Scratch { bytes, decoded, contexts, .. } = &mut counted.scratch;
             *bytes = pieces.stream(&*self.reader, &piece, std::mem::take(bytes))?;
             let stride = piece.width as usize * components;
             decoded.resize(stride * piece.height as usize, 0);
@@ -143,7 +143,7 @@ impl JpegSource {
             }
             // Whole pictures are seldom small enough to be kept, so this is where they count.
             counted.count();
-            let Scratch { bytes, decoded, contexts } = &mut counted.scratch;
+            let Scratch { bytes, decoded, contexts, .. } = &mut counted.scratch;
             let bytes = lent.as_deref().unwrap_or(bytes);
             if in_one_block {
                 return jpeg::decode(contexts, None, bytes, Colour::Auto, out, width, height, components);

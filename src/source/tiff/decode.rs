@@ -21,7 +21,7 @@ pub(super) fn decode(
     scratch: &mut Scratch,
     out: &mut [u8],
 ) -> Result<()> {
-    let Scratch { bytes, decoded, contexts } = scratch;
+    let Scratch { bytes, decoded, spare, contexts } = scratch;
     if image.storage.compression == Compression::Jpeg {
         return decode_jpeg(image, layout, lent.unwrap_or(bytes), contexts, decoded, out);
     }
@@ -32,19 +32,38 @@ pub(super) fn decode(
         }
         codec::bytes::reverse_bits(bytes);
     }
+    let input = lent.unwrap_or(bytes);
+    let rows = |rows: &mut [u8], needed| decompress(image, input, contexts, rows, needed);
+    present(image, layout, decoded, spare, out, rows)
+}
+
+/// Makes the samples of a block of its stored rows, which `rows` puts into memory; what they need at least is the number
+/// that it gets.
+pub(super) fn present(
+    image: &Image,
+    layout: &BlockLayout,
+    decoded: &mut Vec<u8>,
+    spare: &mut Vec<u8>,
+    out: &mut [u8],
+    rows: impl FnOnce(&mut [u8], usize) -> Result<()>,
+) -> Result<()> {
     let row_bytes = image.stored_row_bytes().ok_or_else(|| Error::limit("a row of a block is too long"))?;
-    if let Some(ycbcr) = &image.storage.ycbcr {
-        return decode_ycbcr(image, ycbcr, layout, row_bytes, lent, scratch, out);
-    }
-    if stored_as_presented(image, layout) {
-        decompress(image, lent.unwrap_or(bytes), contexts, out, row_bytes * layout.height as usize)?;
-        return finish_samples(image, out, row_bytes, bytes);
+    let bytes = |n_rows: usize| image.stored_bytes(n_rows).ok_or_else(|| Error::limit("a block is too large"));
+    let needed = bytes(layout.height as usize)?;
+    if image.storage.ycbcr.is_none() && stored_as_presented(image, layout) {
+        rows(out, needed)?;
+        return finish_samples(image, out, row_bytes, spare);
     }
     decoded.clear();
-    decoded.resize(row_bytes * (layout.bytes / layout.row_stride), 0);
-    decompress(image, lent.unwrap_or(bytes), contexts, decoded, row_bytes * layout.height as usize)?;
-    finish_samples(image, decoded, row_bytes, bytes)?;
-    widen(image, layout, decoded, row_bytes, out)
+    decoded.resize(bytes(layout.bytes / layout.row_stride)?, 0);
+    rows(decoded, needed)?;
+    finish_samples(image, decoded, row_bytes, spare)?;
+    match &image.storage.ycbcr {
+        Some(Ycbcr { subsampling, conversion }) => {
+            codec::ycbcr::to_rgb(conversion, *subsampling, decoded, image.level.block_width as usize, out)
+        }
+        None => widen(image, layout, decoded, row_bytes, out),
+    }
 }
 
 /// Whether stored samples are as wide as presented ones, so that they can be decoded in place.
@@ -113,24 +132,6 @@ fn widen(image: &Image, layout: &BlockLayout, stored: &[u8], row_bytes: usize, o
         }
     }
     Ok(())
-}
-
-fn decode_ycbcr(
-    image: &Image,
-    ycbcr: &Ycbcr,
-    layout: &BlockLayout,
-    row_bytes: usize,
-    lent: Option<&[u8]>,
-    scratch: &mut Scratch,
-    out: &mut [u8],
-) -> Result<()> {
-    let Scratch { bytes, decoded, contexts } = scratch;
-    let unit_rows = |n_rows| ycbcr.subsampling.rows(n_rows);
-    decoded.clear();
-    decoded.resize(row_bytes * unit_rows(layout.bytes / layout.row_stride), 0);
-    decompress(image, lent.unwrap_or(bytes), contexts, decoded, row_bytes * unit_rows(layout.height as usize))?;
-    finish_samples(image, decoded, row_bytes, bytes)?;
-    codec::ycbcr::to_rgb(&ycbcr.conversion, ycbcr.subsampling, decoded, image.level.block_width as usize, out)
 }
 
 fn decode_jpeg(

@@ -20,7 +20,9 @@ pub(super) struct Image {
     pub(super) interleave: Interleave,
     pub(super) photometric: u64,
     pub(super) storage: Storage,
-    /// Blocks in a row, and in a plane.
+    /// Whether a block is a piece of the one strip that a plane has: a strip that large is not held at once.
+    pub(super) in_pieces: bool,
+    /// Blocks in a row, and in a plane, as the file has them.
     n_blocks: (u64, u64),
     offsets: LazyArray,
     /// Absent from some files of one uncompressed strip.
@@ -102,6 +104,10 @@ impl Image {
         let (level, tiled) = level(parser, directory, width, height)?;
 
         let n_blocks = (u64::from(level.cols()), u64::from(level.cols()) * u64::from(level.rows()));
+        let per_pixel = if interleave == Interleave::Band { 1 } else { n_bands };
+        let pieces =
+            if tiled || n_blocks.1 > 1 { None } else { pieces(&level, per_pixel, sample, &storage, file_len)? };
+        let (level, in_pieces) = pieces.map_or((level, false), |level| (level, true));
         let wanted = n_blocks
             .1
             .checked_mul(n_planes)
@@ -119,7 +125,7 @@ impl Image {
             array(offsets)?.ok_or_else(|| Error::corrupt(format!("directory at {}: no offsets", directory.offset)))?;
         let byte_counts = array(byte_counts)?;
         let n_bands = n_bands as u32;
-        Ok(Self { level, n_bands, sample, interleave, photometric, storage, n_blocks, offsets, byte_counts })
+        Ok(Self { level, n_bands, sample, interleave, photometric, storage, in_pieces, n_blocks, offsets, byte_counts })
     }
 
     /// Bytes that the image may hold beside itself.
@@ -128,10 +134,11 @@ impl Image {
         self.offsets.memory_bytes() + self.byte_counts.as_ref().map_or(0, LazyArray::memory_bytes) + conversion
     }
 
-    /// Where the stored bytes of a block are.
+    /// Where the stored bytes of a block are; those of the whole strip, where a block is a piece of one.
     pub(super) fn stored(&self, reader: &dyn crate::source::ReadAt, plane: u32, col: u32, row: u32) -> Result<Stored> {
         let (per_row, per_plane) = self.n_blocks;
-        let index = u64::from(plane) * per_plane + u64::from(row) * per_row + u64::from(col);
+        let row = if self.in_pieces { 0 } else { u64::from(row) };
+        let index = u64::from(plane) * per_plane + row * per_row + u64::from(col);
         let offset = self.offsets.get(reader, index)?;
         let len = self.byte_counts.as_ref().map(|counts| counts.get(reader, index)).transpose()?;
         Ok(match (offset, len) {
@@ -201,6 +208,39 @@ fn level(parser: &Parser<'_>, directory: &Directory, width: u64, height: u64) ->
     let rows = parser.first(directory, tags::ROWS_PER_STRIP)?.filter(|rows| *rows > 0).unwrap_or(height).min(height);
     let block_height = u32::try_from(rows).map_err(|_| Error::limit(format!("strips of {rows} rows")))?;
     Ok((Level::new(width, height, block_width, block_height)?, false))
+}
+
+/// A single strip of more bytes than this is read in pieces.
+const MAX_STRIP_BYTES: u64 = 2 << 20;
+/// Pieces have about this many bytes.
+const PIECE_BYTES: u64 = 1 << 20;
+
+/// The level in pieces of the one strip that it is, if that is large, and compressed so that pieces can be decoded. Not
+/// where no file of `file_len` bytes can hold it: one offset would stand for any number of blocks.
+fn pieces(
+    level: &Level,
+    per_pixel: u64,
+    sample: SampleType,
+    storage: &Storage,
+    file_len: u64,
+) -> Result<Option<Level>> {
+    let row_samples = level.width.saturating_mul(per_pixel);
+    let row_bytes = row_samples.saturating_mul(sample.bytes() as u64);
+    let can_stop = storage.compression == Compression::None || storage.compression.stream().is_some();
+    // Three samples of pixels that share their chroma take a byte and a little more.
+    let (bits, rows) = match &storage.ycbcr {
+        Some(ycbcr) => (storage.bits / 3, ycbcr.subsampling.vertical()),
+        None => (storage.bits, 1),
+    };
+    let stored = row_samples.saturating_mul(u64::from(bits)).saturating_mul(level.height) / 8;
+    let is_large = row_bytes.saturating_mul(level.height) > MAX_STRIP_BYTES;
+    if !can_stop || !is_large || stored / storage.compression.max_ratio() > file_len {
+        return Ok(None);
+    }
+    // A multiple of the rows that share their chroma.
+    let wanted = (PIECE_BYTES / row_bytes.max(1)).clamp(1, level.height);
+    let piece_rows = wanted.next_multiple_of(u64::from(rows)).min(level.height) as u32;
+    Level::new(level.width, level.height, level.block_width, piece_rows).map(Some)
 }
 
 /// The type that samples are presented as, their stored bits, and whether those are a float.

@@ -10,15 +10,18 @@ mod frames;
 mod geo;
 mod image;
 mod offsets;
+mod pieces;
 mod tags;
 mod words;
 
 use std::path::{Path, PathBuf};
 
+use crate::block::BlockLayout;
+use crate::codec::stream::StreamCodec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::grid::BlockId;
 use crate::memory::{Charge, Class, Ledger, LentBytes};
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex};
 
 use super::access::FileUse;
 use super::file::open_file;
@@ -26,12 +29,16 @@ use super::scratch::ScratchPool;
 use super::{Limits, Nodata, ReadAt, ReadContext, SourceInfo, TileSource, check_block};
 use directory::Parser;
 use image::{Image, Stored};
+use pieces::StripStream;
+use tags::Compression;
 
 /// A TIFF file and, where there is one, the `.ovr` file beside it.
 pub(super) struct TiffSource {
     info: SourceInfo,
     frames: Vec<Frame>,
     scratch: ScratchPool,
+    /// Where the last read of a strip in pieces stopped. Taken out while it is used, so that no lock is held while decoding.
+    strip: Mutex<Option<StripStream>>,
     _metadata: Charge,
 }
 
@@ -91,7 +98,7 @@ impl TiffSource {
         info.levels = frames[0].iter().map(|image| image.image.level).collect();
         let memory = frames.iter().flatten().map(|i| i.image.memory_bytes()).sum();
         let metadata = Ledger::process().charge(Class::Metadata, memory);
-        Ok(Self { info, frames, scratch: ScratchPool::default(), _metadata: metadata })
+        Ok(Self { info, frames, scratch: ScratchPool::default(), strip: Mutex::default(), _metadata: metadata })
     }
 
     /// The image that a block is part of. The block is there.
@@ -105,8 +112,26 @@ impl LevelImage {
         Self { reader: Arc::clone(reader), image, lent: reader.lend(0, 0).is_some() }
     }
 
+    /// Where the stored bytes of a block are; those of the whole strip, where a block is a piece of one that must be
+    /// decoded.
     fn stored(&self, at: BlockId) -> Result<Stored> {
-        self.image.stored(&*self.reader, at.plane, at.col, at.row)
+        let stored = self.image.stored(&*self.reader, at.plane, at.col, at.row)?;
+        let Stored::At { offset, len } = stored else { return Ok(stored) };
+        if !self.image.in_pieces || self.image.storage.compression != Compression::None {
+            return Ok(stored);
+        }
+        let before = self.image.stored_bytes(self.image.level.block_height as usize);
+        let before = before.and_then(|bytes| (bytes as u64).checked_mul(u64::from(at.row)));
+        let offset = before.and_then(|before| offset.checked_add(before));
+        match (offset, before) {
+            (Some(offset), Some(before)) => Ok(Stored::At { offset, len: len.map(|len| len.saturating_sub(before)) }),
+            _ => Err(Error::corrupt(format!("piece {} of a strip lies outside of any file", at.row))),
+        }
+    }
+
+    /// The codec of a strip that is decoded in pieces.
+    fn stream(&self) -> Option<StreamCodec> {
+        self.image.storage.compression.stream().filter(|_| self.image.in_pieces)
     }
 
     /// How many of the stored bytes of a block are looked at, which decode to `decoded` bytes.
@@ -144,7 +169,7 @@ impl LevelImage {
 fn check_block_bytes(image: &Image, limits: Limits) -> Result<()> {
     let n_bands = if image.interleave == crate::block::Interleave::Band { 1 } else { image.n_bands };
     let size = (image.level.block_width, image.level.block_height);
-    let layout = crate::block::BlockLayout::new(size, 1, 1, n_bands, image.sample)?;
+    let layout = BlockLayout::new(size, 1, 1, n_bands, image.sample)?;
     let stored =
         if decode::stored_as_presented(image, &layout) { Some(0) } else { image.stored_bytes(size.1 as usize) };
     let bytes = stored.and_then(|stored| stored.checked_add(layout.bytes)).unwrap_or(usize::MAX);
@@ -174,7 +199,7 @@ impl TileSource for TiffSource {
         &self.info
     }
 
-    fn read_block(&self, at: BlockId, out: &mut [u8], _context: &mut ReadContext<'_>) -> Result<()> {
+    fn read_block(&self, at: BlockId, out: &mut [u8], context: &mut ReadContext<'_>) -> Result<()> {
         let layout = check_block(&self.info, at, out)?;
         let level = self.image(at);
         let (offset, len) = match level.stored(at)? {
@@ -184,6 +209,9 @@ impl TileSource for TiffSource {
             }
             Stored::At { offset, len } => (offset, len),
         };
+        if let Some(codec) = level.stream() {
+            return self.read_piece(level, at, codec, (offset, len), out, context);
+        }
         if decode::stored_in_place(&level.image, &layout) {
             if let Some(len) = len.filter(|len| *len < out.len() as u64) {
                 return Err(Error::corrupt(format!("{len} bytes are stored of {}", out.len())));
@@ -232,6 +260,10 @@ impl TileSource for TiffSource {
     fn will_need(&self, at: BlockId) {
         let Ok(layout) = self.info.block_layout(at) else { return };
         let level = self.image(at);
+        // All of a strip to get at one piece of it: more than anybody would want.
+        if level.stream().is_some() {
+            return;
+        }
         if let Ok(Stored::At { offset, len }) = level.stored(at) {
             level.reader.will_need(offset, len.unwrap_or(layout.bytes as u64));
         }
@@ -239,7 +271,7 @@ impl TileSource for TiffSource {
 }
 
 /// Fills a block that the file does not store with nodata, or with zeros.
-fn fill(out: &mut [u8], nodata: Option<Nodata>, layout: &crate::block::BlockLayout) {
+fn fill(out: &mut [u8], nodata: Option<Nodata>, layout: &BlockLayout) {
     use crate::sample::{Sample, with_sample};
     let Some(nodata) = nodata else {
         out.fill(0);

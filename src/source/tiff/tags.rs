@@ -1,5 +1,7 @@
 //! Numbers of the TIFF 6.0, BigTIFF, GeoTIFF and GDAL specifications.
 
+use crate::codec::stream::StreamCodec;
+
 pub(super) const NEW_SUBFILE_TYPE: u16 = 254;
 pub(super) const IMAGE_WIDTH: u16 = 256;
 pub(super) const IMAGE_LENGTH: u16 = 257;
@@ -123,6 +125,19 @@ impl Compression {
             Self::Zstd => "zstd",
             Self::Lerc => "lerc",
             Self::WebP => "webp",
+        }
+    }
+
+    /// The codec that decodes a piece at a time, where there is one.
+    pub(super) fn stream(self) -> Option<StreamCodec> {
+        match self {
+            Self::Lzw => Some(StreamCodec::Lzw),
+            Self::Deflate => Some(StreamCodec::Deflate),
+            Self::PackBits => Some(StreamCodec::PackBits),
+            Self::Lzma => Some(StreamCodec::Lzma),
+            #[cfg(feature = "libzstd")]
+            Self::Zstd => Some(StreamCodec::Zstd),
+            _ => None,
         }
     }
 
