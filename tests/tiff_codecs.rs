@@ -3,6 +3,7 @@
 use std::io::Cursor;
 use std::sync::Arc;
 
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use tiff_writer::{Blocks, Compression, Format, Image, TiffWriter, Values};
 use tilekeep::{Dataset, ErrorKind, Interleave, Layout, Limits, OpenOptions, Result, WindowRequest, open_reader};
 
@@ -127,4 +128,97 @@ fn lzw_of_the_first_writers_is_read() {
     let stream = &codes.to_le_bytes()[..7];
     let image = Image { compression: Compression::AsGiven(5), ..Image::new(5, 1) };
     assert_eq!(read(file_of(&image, &[stream])).unwrap(), [7, 8, 7, 8, 9]);
+}
+
+/// A stream of a smooth picture, as YCbCr whose chroma is halved as asked for.
+fn jpeg_stream(sampling: SamplingFactor, width: u16, height: u16) -> Vec<u8> {
+    let mut stream = Vec::new();
+    let mut encoder = Encoder::new(&mut stream, 98);
+    encoder.set_sampling_factor(sampling);
+    encoder.encode(&smooth(width, height), width, height, ColorType::Rgb).unwrap();
+    stream
+}
+
+fn smooth(width: u16, height: u16) -> Vec<u8> {
+    let places = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
+    places.flat_map(|(x, y)| [40 + x + y / 2, 60 + x / 2 + y, 200 - x - y / 2].map(|value| value as u8)).collect()
+}
+
+/// The segments of these kinds as a stream of their own, and the stream without them.
+fn split(stream: &[u8], kinds: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let (mut tables, mut rest) = (vec![0xFF, 0xD8], vec![0xFF, 0xD8]);
+    let mut at = 2;
+    while stream[at + 1] != 0xDA {
+        let end = at + 2 + usize::from(u16::from_be_bytes([stream[at + 2], stream[at + 3]]));
+        let part = if kinds.contains(&stream[at + 1]) { &mut tables } else { &mut rest };
+        part.extend(&stream[at..end]);
+        at = end;
+    }
+    rest.extend(&stream[at..]);
+    tables.extend([0xFF, 0xD9]);
+    (tables, rest)
+}
+
+fn jpeg_image(width: u16, height: u16, tables: Option<Vec<u8>>) -> Image {
+    let tables = tables.map(|tables| (347, Values::Bytes(tables)));
+    Image {
+        n_bands: 3,
+        photometric: Some(6),
+        compression: Compression::AsGiven(7),
+        tags: tables.into_iter().chain([(530, Values::Short(vec![2, 2]))]).collect(),
+        ..Image::new(width.into(), height.into())
+    }
+}
+
+#[test]
+fn jpeg_tables_are_taken_from_the_directory_from_the_block_or_from_both() {
+    const QUANTISATION: u8 = 0xDB;
+    const HUFFMAN: u8 = 0xC4;
+    let stream = jpeg_stream(SamplingFactor::R_4_2_0, 48, 32);
+    let whole = read(file_of(&jpeg_image(48, 32, None), &[&stream])).unwrap();
+    for kinds in [&[][..], &[QUANTISATION], &[HUFFMAN], &[QUANTISATION, HUFFMAN]] {
+        let (tables, rest) = split(&stream, kinds);
+        let apart = read(file_of(&jpeg_image(48, 32, Some(tables)), &[&rest])).unwrap();
+        assert_eq!(apart, whole, "{kinds:02x?} are in the directory");
+    }
+    let (_, without) = split(&stream, &[QUANTISATION]);
+    assert_eq!(read(file_of(&jpeg_image(48, 32, None), &[&without])).unwrap_err().kind(), ErrorKind::Corrupt);
+}
+
+#[test]
+fn chroma_of_every_sampling_becomes_rgb_or_is_refused_by_its_factors() {
+    use SamplingFactor as S;
+    let read_here = [S::F_1_1, S::F_1_2, S::F_2_1, S::F_2_2, S::F_4_1];
+    for sampling in read_here.into_iter().chain([S::F_1_4, S::F_2_4, S::F_4_2]) {
+        let stream = jpeg_stream(sampling, 64, 48);
+        match read(file_of(&jpeg_image(64, 48, None), &[&stream])) {
+            Ok(pixels) => {
+                let far = pixels.iter().zip(smooth(64, 48)).map(|(a, b)| a.abs_diff(b)).max();
+                assert!(far <= Some(8), "{sampling:?}: {far:?} steps");
+            }
+            Err(error) => {
+                assert!(!read_here.contains(&sampling), "{sampling:?}: {error}");
+                assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+                assert!(error.message().contains("sampling factors"), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn jpegs_of_other_processes_are_refused_by_name_and_number() {
+    let old =
+        open(file_of(&Image { compression: Compression::AsGiven(6), ..Image::new(8, 8) }, &[&[0; 9]])).unwrap_err();
+    let deep = Image { tags: vec![(258, Values::Short(vec![12; 3]))], ..jpeg_image(8, 8, None) };
+    let deep = open(file_of(&deep, &[&[0; 9]])).unwrap_err();
+    let mut stream = jpeg_stream(SamplingFactor::R_4_4_4, 16, 16);
+    let frame = stream.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
+    stream[frame + 1] = 0xC3;
+    let lossless = read(file_of(&jpeg_image(16, 16, None), &[&stream])).unwrap_err();
+    let cases =
+        [(old, ["259", "6", "old-style JPEG"]), (deep, ["259", "7", "12 bits"]), (lossless, ["SOF3", "", "lossless"])];
+    for (error, parts) in cases {
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        assert!(parts.iter().all(|part| error.message().contains(part)), "{error}");
+    }
 }

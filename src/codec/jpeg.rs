@@ -215,8 +215,25 @@ fn entropy_len(scan: &[u8]) -> usize {
     if scan.last() == Some(&0xff) && at < scan.len() { at } else { scan.len() }
 }
 
+/// Whether the decoder below puts chroma in its place: it does where luma has at most four samples for one of chroma,
+/// and at most two of them down. Beyond that it gives wrong pixels without an error.
+fn is_sampling_read(info: &JpegInfo) -> bool {
+    let factors = &info.sampling[..usize::from(info.components)];
+    let most = |of: fn(&(u8, u8)) -> u8| factors.iter().map(of).max().unwrap_or(1);
+    let (across, down) = (most(|f| f.0), most(|f| f.1));
+    factors.iter().all(|(h, v)| {
+        let (across, down) = (across / h, down / v);
+        across * down <= 4 && down <= 2
+    })
+}
+
 /// Decodes to the components as stored, but for YCbCr to RGB, which the decoder below does fastest.
 fn decode_merged(merged: &[u8], info: &JpegInfo, stored: Stored, out: &mut [u8]) -> Result<()> {
+    if !is_sampling_read(info) {
+        let factors: Vec<_> =
+            info.sampling[..usize::from(info.components)].iter().map(|(h, v)| format!("{h}x{v}")).collect();
+        return Err(Error::unsupported(format!("jpeg with sampling factors {}", factors.join(", "))));
+    }
     let options = DecoderOptions::default()
         .set_max_width(info.width as usize)
         .set_max_height(info.height as usize)
