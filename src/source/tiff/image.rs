@@ -3,7 +3,7 @@
 use crate::block::Interleave;
 use crate::codec::ycbcr::{Conversion, Subsampling};
 use crate::error::{Error, Result};
-use crate::grid::Level;
+use crate::grid::{EdgeBlocks, Level};
 use crate::sample::SampleType;
 use crate::source::ColorInterpretation;
 
@@ -141,7 +141,10 @@ impl Image {
         let index = u64::from(plane) * per_plane + row * per_row + u64::from(col);
         let offset = self.offsets.get(reader, index)?;
         let len = self.byte_counts.as_ref().map(|counts| counts.get(reader, index)).transpose()?;
+        let is_one_strip = per_plane == 1 && self.level.edge_blocks == EdgeBlocks::Cropped;
         Ok(match (offset, len) {
+            // Some writers of one strip do not count its bytes; others read it all the same.
+            (1.., Some(0)) if is_one_strip => Stored::At { offset, len: None },
             (0, _) | (_, Some(0)) => Stored::Sparse,
             (offset, len) => Stored::At { offset, len },
         })
