@@ -72,7 +72,7 @@
 // The file is mapped into memory, and uncompressed blocks that it stores as they are presented are lent from there:
 // without a copy, without a place in the cache, at no cost to the budget. A tilekeep_cache_stats counts them as mapped.
 //
-// DANGER: nobody, in this process or another, may shorten or change the file or the ".ovr" file beside it, for as long as
+// DANGER: nobody, in this process or another, may shorten or change the file, or the ".ovr" and ".msk" files beside it, for as long as
 // the dataset is open or a block of it is locked. Reading a part of a mapped file that was cut off kills the process with
 // SIGBUS, as does a disk or a network that fails to deliver it; bytes that change while they are read are undefined
 // behaviour. Only who is sure of that may choose this.
@@ -85,6 +85,14 @@
 // in one unit with them, with one posix_fadvise a block. Linux, Android and FreeBSD; elsewhere, and with
 // TILEKEEP_ACCESS_MAP, it changes nothing.
 #define TILEKEEP_OS_CACHE_DROP 1
+
+// Files beside a raster that say more of it are read: ".aux.xml" (GDAL's metadata), ".ovr" (overviews) and ".msk" (a mask)
+// at the end of its name, and a world file (".tfw", ".pgw", ".jgw", ".wld") in the place of its extension. Each name is
+// looked up once; the folder is not listed. One that is damaged is as if it were not there.
+#define TILEKEEP_SIDECARS_READ 0
+
+// No file but the raster is touched.
+#define TILEKEEP_SIDECARS_IGNORE 1
 
 // The block is lent to be read: the only mode so far.
 #define TILEKEEP_LOCK_READ 0
@@ -257,8 +265,26 @@
 // Tiles of the last column and row are whole, filled up with nodata or 0.
 #define TILEKEEP_EDGE_PAD 1
 
-// An opened raster with a cache of its own for decoded blocks. Made by tilekeep_open and tilekeep_open_source,
-// released by tilekeep_close. Every call on it may come from any thread at any time, except while or after it is
+// A mask is stored, for this band alone.
+#define TILEKEEP_MASK_STORED_FOR_BAND 0
+
+// Nobody says that any pixels are not valid.
+#define TILEKEEP_MASK_ALL_VALID 1
+
+// A mask is stored, in the file or in a ".msk" file beside it, for all bands.
+#define TILEKEEP_MASK_STORED 2
+
+// The last band is the opacity of the others.
+#define TILEKEEP_MASK_ALPHA 6
+
+// Pixels that are not nodata are valid.
+#define TILEKEEP_MASK_NODATA 8
+
+// Pixels that are not nodata in all bands at once are valid.
+#define TILEKEEP_MASK_NODATA_VALUES 10
+
+// An opened raster with a cache of its own for decoded blocks. Made by tilekeep_open, tilekeep_open_source and
+// tilekeep_open_associated, released by tilekeep_close. Every call on it may come from any thread at any time, except while or after it is
 // released.
 //
 // @since 0.1
@@ -294,6 +320,10 @@ typedef struct tilekeep_open_options {
     // Bytes of an index of places in a compressed stream (PNG, JPEG), which is no more than an eighth of the budget
     // either; 0: 8 MiB.
     uint64_t max_index_bytes;
+    // Whether files beside the raster are read, one of TILEKEEP_SIDECARS_. Of no matter to tilekeep_open_source.
+    int32_t sidecars;
+    // Must be 0.
+    uint32_t reserved_2;
 } tilekeep_open_options;
 
 // What a dataset is. Texts belong to the dataset and are valid until it is closed.
@@ -338,6 +368,20 @@ typedef struct tilekeep_dataset_info {
     const char *compression;
     // Pictures of this size and kind: 1, or more for a file of several pages.
     uint32_t n_frames;
+    // The coordinate reference system as well-known text, where a file beside the raster states it so; otherwise NULL.
+    const char *srs_wkt;
+    // Micrometres that a pixel of level 0 measures across, as slides and scans say it; 0 when nothing is said.
+    double pixel_width_um;
+    // Micrometres that a pixel of level 0 measures down.
+    double pixel_height_um;
+    // Points that tilekeep_gcp_info has.
+    uint32_t n_gcps;
+    // Pictures that tilekeep_associated_info has.
+    uint32_t n_associated;
+    // Blocks of bytes that tilekeep_blob_name has.
+    uint32_t n_blobs;
+    // Bands of the mask that is stored: 0 for none, 1 for one that is good for all bands, else one a band.
+    uint32_t n_mask_bands;
 } tilekeep_dataset_info;
 
 // One level of a dataset and how it is cut into blocks.
@@ -608,6 +652,69 @@ typedef struct tilekeep_tile {
     size_t size;
 } tilekeep_tile;
 
+// What is known of a band. Texts belong to the dataset and are valid until it is closed.
+//
+// @since 0.1
+typedef struct tilekeep_band {
+    // sizeof(tilekeep_band), set by the caller.
+    uint32_t struct_size;
+    // What the band shows, one of TILEKEEP_COLOR_.
+    int32_t color;
+    // How it is known which pixels are valid, one of TILEKEEP_MASK_. The numbers are GDAL's mask flags.
+    int32_t mask;
+    // Names that tilekeep_category has.
+    uint32_t n_categories;
+    // Whether nodata is one: 1 or 0.
+    uint8_t has_nodata;
+    // Whether min, max, mean and std_dev are known: 1 or 0.
+    uint8_t has_statistics;
+    // 0.
+    uint8_t reserved[6];
+    // The sample that means "nothing here" in this band; it may be NaN. 64-bit integers may lose their last digits.
+    double nodata;
+    // What is measured is offset + scale * sample; 1 when nothing is said.
+    double scale;
+    // See scale; 0 when nothing is said.
+    double offset;
+    // The least sample, as somebody wrote it down.
+    double min;
+    // The greatest sample.
+    double max;
+    // The mean of the samples.
+    double mean;
+    // The standard deviation of the samples.
+    double std_dev;
+    // A name or a sentence; often empty.
+    const char *description;
+    // The unit of what is measured; often empty.
+    const char *unit;
+} tilekeep_band;
+
+// A point whose place in the picture and on the ground is known. Texts belong to the dataset and are valid until it is
+// closed.
+//
+// @since 0.1
+typedef struct tilekeep_gcp {
+    // sizeof(tilekeep_gcp), set by the caller.
+    uint32_t struct_size;
+    // 0.
+    uint32_t reserved;
+    // Pixels from the left edge of level 0.
+    double col;
+    // Pixels from the top edge of level 0.
+    double row;
+    // Ground coordinate.
+    double x;
+    // Ground coordinate.
+    double y;
+    // Height.
+    double z;
+    // A name; the file's number of it, from 1, when it says nothing else.
+    const char *id;
+    // More words; often empty.
+    const char *info;
+} tilekeep_gcp;
+
 // Releases user_data. Called exactly once, from any thread, when nobody will read any more.
 //
 // @since 0.1
@@ -700,8 +807,7 @@ void tilekeep_set_last_error(const char *message);
 // @since 0.1
 const char *tilekeep_version(void);
 
-// Opens the raster file at path. options may be NULL. Only that file and, for a TIFF without overviews, the file
-// with ".ovr" at the end of its name are touched.
+// Opens the raster file at path, with what the files beside it say. options may be NULL.
 //
 // @since 0.1
 tilekeep_status tilekeep_open(const char *path,
@@ -944,6 +1050,79 @@ tilekeep_status tilekeep_read_tile(const struct tilekeep_dataset *dataset,
 //
 // @since 0.1
 void tilekeep_free_tile(struct tilekeep_tile *tile);
+
+// Says what is known of a band. Bands are numbered from 0.
+//
+// @since 0.1
+tilekeep_status tilekeep_band_info(const struct tilekeep_dataset *dataset,
+                                   uint32_t band,
+                                   struct tilekeep_band *band_out);
+
+// Gives the name of sample number index, from 0, of a band of classes. It is valid until the dataset is closed.
+// TILEKEEP_ERR_NOT_FOUND past the last name.
+//
+// @since 0.1
+tilekeep_status tilekeep_category(const struct tilekeep_dataset *dataset,
+                                  uint32_t band,
+                                  uint32_t index,
+                                  const char **name_out);
+
+// Reads which pixels of a band are valid, for the window that tilekeep_read_window would read: one byte a pixel, 0 where
+// there is nothing, 255 where the pixel is valid. With an alpha band, and where the pixels of a stored mask are averaged,
+// what is between says how much. The window must say neither bands nor a sample type. Without strides buffer takes as
+// many bytes as the result has pixels.
+//
+// @since 0.1
+tilekeep_status tilekeep_read_mask_window(const struct tilekeep_dataset *dataset,
+                                          uint32_t band,
+                                          const struct tilekeep_window *window,
+                                          void *buffer,
+                                          size_t buffer_size);
+
+// Gives control point number index, from 0. TILEKEEP_ERR_NOT_FOUND past the last one.
+//
+// @since 0.1
+tilekeep_status tilekeep_gcp_info(const struct tilekeep_dataset *dataset,
+                                  uint32_t index,
+                                  struct tilekeep_gcp *gcp_out);
+
+// Gives the name and the size in pixels of further picture number index, from 0: "thumbnail", "label", "macro", ... Any
+// of the three outputs may be NULL. The name is valid until the dataset is closed. TILEKEEP_ERR_NOT_FOUND past the last
+// one.
+//
+// @since 0.1
+tilekeep_status tilekeep_associated_info(const struct tilekeep_dataset *dataset,
+                                         uint32_t index,
+                                         const char **name_out,
+                                         uint64_t *width_out,
+                                         uint64_t *height_out);
+
+// Opens the further picture of this name as a dataset of its own, which tilekeep_close releases. It may outlive the
+// dataset that it comes from. TILEKEEP_ERR_NOT_FOUND when there is none of this name.
+//
+// @since 0.1
+tilekeep_status tilekeep_open_associated(const struct tilekeep_dataset *dataset,
+                                         const char *name,
+                                         struct tilekeep_dataset **dataset_out);
+
+// Gives the name of block of bytes number index, from 0: "exif", "icc", "xmp", ... It is valid until the dataset is
+// closed. TILEKEEP_ERR_NOT_FOUND past the last one.
+//
+// @since 0.1
+tilekeep_status tilekeep_blob_name(const struct tilekeep_dataset *dataset,
+                                   uint32_t index,
+                                   const char **name_out);
+
+// Reads the block of bytes of this name from the file to the start of buffer, and gives its size. With a buffer_size of
+// 0 nothing is written to buffer, which may then be NULL, and the size is given all the same. A buffer that is too small
+// is an error. TILEKEEP_ERR_NOT_FOUND when there is none of this name.
+//
+// @since 0.1
+tilekeep_status tilekeep_read_blob(const struct tilekeep_dataset *dataset,
+                                   const char *name,
+                                   void *buffer,
+                                   size_t buffer_size,
+                                   size_t *size_out);
 
 // Opens a client's own source. options may be NULL. destroy is called exactly once: when the dataset was closed and
 // nobody reads any more, or before this returns a failure; not, though, when source is NULL or its struct_size is

@@ -32,9 +32,10 @@
 //!
 //! TIFF and BigTIFF (GeoTIFF, COG): tiles and strips, both byte orders, pixel- and band-interleaved; uncompressed,
 //! Deflate, LZW, PackBits, ZSTD, LZMA, LERC, JPEG, WebP, CCITT RLE, group 3 and group 4, NeXT and ThunderScan;
-//! predictors 1 to 3; integers of 1 to 64 bits, floats of 16 to 64 bits, complex samples; stored overviews, also in a
-//! `.ovr` file; sparse blocks. PNG of every colour type and depth. Baseline and progressive JPEG of 8 bits. Files are read
-//! by position, or mapped by a client who can promise that nobody changes them
+//! predictors 1 to 3; integers of 1 to 64 bits, floats of 16 to 64 bits, complex samples; stored overviews and masks;
+//! several pages as frames; sparse blocks. PNG of every colour type and depth. Baseline and progressive JPEG of 8 bits.
+//! The files beside a raster that say more of it are read too ([`Sidecars`]). Files are read by position, or mapped by a
+//! client who can promise that nobody changes them
 //! ([`OpenOptions::access_map`]). A client's own reader is a [`TileSource`]. Anything else is an error of kind
 //! [`Unsupported`](ErrorKind::Unsupported) that names what was found.
 //!
@@ -115,8 +116,9 @@ pub use resample::Resampling;
 pub use sample::SampleType;
 
 pub use source::{
-    Access, ColorInterpretation, GeoKey, GeoKeyValue, Identity, Limits, MemorySource, MetadataItem, Nodata, OsCache,
-    ReadAt, ReadContext, Siblings, SourceInfo, TileSource, check_block, conformance, open_path, open_reader,
+    Access, AssociatedImage, BandInfo, ColorInterpretation, Gcp, GeoKey, GeoKeyValue, Identity, Limits, MaskKind,
+    MemorySource, MetadataItem, Nodata, OsCache, ReadAt, ReadContext, Siblings, Sidecars, SourceInfo, Statistics,
+    TileSource, check_block, conformance, open_path, open_reader,
 };
 
 pub use error::{Error, ErrorKind, Result};

@@ -68,12 +68,42 @@ fn tiff_file(path: &Path) {
     writer.finish().unwrap();
 }
 
+/// A TIFF of 64 x 40 samples of which the left half is valid, with control points, a label, a profile, and words about
+/// its band; some of them in a file beside it.
+fn described_file(path: &Path) {
+    use tiff_writer::{Blocks, Format, Image, TiffWriter, Values};
+    let xml = r#"<GDALMetadata><Item name="DESCRIPTION" sample="0" role="description">heights</Item>
+        <Item name="SCALE" sample="0" role="scale">0.5</Item><Item name="UNITTYPE" sample="0" role="unittype">m</Item>
+        </GDALMetadata>"#;
+    let image = Image {
+        blocks: Blocks::Strips(16),
+        gdal_metadata: Some(xml.to_owned()),
+        tiepoints: vec![[0.0, 0.0, 0.0, 5.0, 6.0, 7.0], [64.0, 40.0, 0.0, 8.0, 9.0, 1.0]],
+        tags: vec![(34675, Values::Bytes(b"profile".to_vec()))],
+        ..Image::new(64, 40)
+    };
+    let mask = Image { subfile_type: 4, ..Image::new(64, 40) };
+    let label = Image { subfile_type: 1, ..Image::new(10, 30) };
+    let mut writer = TiffWriter::new(std::fs::File::create(path).unwrap(), Format::default()).unwrap();
+    writer.image(&image, |_, _, row| Some(vec![3; 64 * image.stored_rows(row) as usize])).unwrap();
+    writer.image(&mask, |_, _, _| Some([[255; 32], [0; 32]].concat().repeat(40))).unwrap();
+    writer.image(&label, |_, _, _| Some(vec![9; 300])).unwrap();
+    writer.finish().unwrap();
+    let pam = r#"<PAMDataset><SRS>LOCAL_CS["here"]</SRS><PAMRasterBand band="1"><NoDataValue>200</NoDataValue>
+        <CategoryNames><Category>sea</Category><Category>land</Category></CategoryNames><Metadata>
+        <MDI key="STATISTICS_MINIMUM">1</MDI><MDI key="STATISTICS_MAXIMUM">2</MDI><MDI key="STATISTICS_MEAN">1.5</MDI>
+        <MDI key="STATISTICS_STDDEV">0.5</MDI></Metadata></PAMRasterBand></PAMDataset>"#;
+    std::fs::write(format!("{}.aux.xml", path.display()), pam).unwrap();
+}
+
 fn programs_run(more: &[&str]) {
     let dir = tempfile::tempdir().unwrap();
     let (png, tiff) = (dir.path().join("picture.png"), dir.path().join("raster.tif"));
     png_file(&png);
     tiff_file(&tiff);
-    for (source, arguments) in [("tests/c/abi.c", vec![&png, &tiff]), ("tests/c/abi.cpp", Vec::new())] {
+    let described = dir.path().join("described.tif");
+    described_file(&described);
+    for (source, arguments) in [("tests/c/abi.c", vec![&png, &tiff, &described]), ("tests/c/abi.cpp", Vec::new())] {
         let program = dir.path().join("program");
         compile(source, &program, more);
         let output = run(Command::new(&program).args(arguments));

@@ -6,8 +6,8 @@ use std::path::Path;
 fn the_header_is_generated_from_the_sources() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).unwrap();
-    let sources =
-        ["status", "dataset", "blocks", "cache", "read", "source"].map(|name| root.join(format!("src/ffi/{name}.rs")));
+    let sources = ["status", "dataset", "blocks", "cache", "read", "describe", "source"]
+        .map(|name| root.join(format!("src/ffi/{name}.rs")));
     let builder = sources.iter().fold(cbindgen::Builder::new().with_config(config), |b, path| b.with_src(path));
     let mut generated = Vec::new();
     builder.generate().unwrap().write(&mut generated);

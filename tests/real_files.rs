@@ -165,7 +165,7 @@ fn differences(dataset: &Dataset, real: &Real) -> Vec<String> {
 
 /// Files in which something differs from GDAL, and why.
 const KNOWN_DIFFERENCES: [(&str, &str); 11] = [
-    // Georeferencing in a file beside the raster, which is not looked at.
+    // Georeferencing in a file beside the raster, which is not among the files. The next test puts one there.
     ("data/byte_nogeoref.tif", "geotransform"),
     ("gtiff/projection_from_esri_xml.tif", "geotransform"),
     ("data/png/test.png", "geotransform"),
@@ -202,6 +202,29 @@ fn what_files_say_of_themselves_is_what_gdal_says() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert!(n_files > 450, "only {n_files} files could be opened");
     assert_eq!(n_known, KNOWN_DIFFERENCES.len(), "a known difference is none any more");
+}
+
+#[test]
+fn files_that_lie_elsewhere_are_placed_by_a_file_beside_them() {
+    let Some(dir) = data_dir() else { return };
+    let reals = real_files(&dir);
+    let elsewhere = KNOWN_DIFFERENCES.iter().filter(|(_, fact)| *fact == "geotransform");
+    for ((name, _), sidecar) in elsewhere.zip(["tifw", "tfw", "pgw", "jpg.aux.xml"]) {
+        let real = reals.iter().find(|real| real.name.ends_with(name)).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join(real.path.file_name().unwrap());
+        std::fs::copy(&real.path, &copy).unwrap();
+        let g: [f64; 6] = serde_json::from_value(real.facts["geotransform"].clone()).unwrap();
+        let text = if sidecar.ends_with("xml") {
+            format!("<PAMDataset><GeoTransform>{}</GeoTransform></PAMDataset>", g.map(|n| n.to_string()).join(", "))
+        } else {
+            let centre = [g[0] + 0.5 * (g[1] + g[2]), g[3] + 0.5 * (g[4] + g[5])];
+            [g[1], g[4], g[2], g[5], centre[0], centre[1]].map(|n| n.to_string()).join("\n")
+        };
+        std::fs::write(copy.with_extension(sidecar), text).unwrap();
+        let left = differences(&Dataset::open(&copy).unwrap(), real);
+        assert!(left.is_empty(), "{name}: {left:?}");
+    }
 }
 
 /// Damaged streams for which libjpeg warns and makes up pixels. A block that failed is an error here.

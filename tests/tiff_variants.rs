@@ -687,8 +687,8 @@ fn bands_show_what_photometric_and_extra_samples_say() {
 
 #[test]
 fn metadata_is_given_by_domain_and_key() {
-    let xml = r#"<GDALMetadata><Item name="AREA">north</Item><Item name="gain" sample="1" role="scale">2</Item>
-        <Item name="k" domain="RPC">v &lt; w</Item></GDALMetadata>"#;
+    let xml = r#"<GDALMetadata><Item name="AREA">north</Item><Item name="gain" sample="1">2</Item>
+        <Item name="SCALE" sample="1" role="scale">3</Item><Item name="k" domain="RPC">v &lt; w</Item></GDALMetadata>"#;
     let dataset = open_special(|image| {
         image.n_bands = 2;
         image.gdal_metadata = Some(xml.to_owned());
@@ -701,10 +701,12 @@ fn metadata_is_given_by_domain_and_key() {
         ("RPC", "k", Some("v < w")),
         ("", "TIFFTAG_SOFTWARE", Some("a test")),
         ("", "gain", None),
+        ("band/1", "SCALE", None),
     ];
     for (domain, key, value) in cases {
         assert_eq!(dataset.info().metadata(domain, key), value, "{domain} {key}");
     }
+    assert_eq!([0, 1].map(|band| dataset.info().band(band).scale), [None, Some(3.0)]);
 }
 
 /// A level of half the size as the plainest code makes it: means of up to four samples without nodata and NaN,
@@ -805,7 +807,7 @@ fn palette_indices_are_not_mixed() {
     let image = Image {
         blocks: Blocks::Tiles(64, 64),
         photometric: Some(3),
-        color_map: Some((0..256).map(|i| [i, i, i]).collect()),
+        color_map: Some((0..256).map(|i| [i, 255 - i, i]).collect()),
         ..Image::new(300, 200)
     };
     let picture = Pixels::new(&image, 6);

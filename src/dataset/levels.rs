@@ -1,7 +1,8 @@
 //! The resolution steps of a dataset: the stored ones, and those made from the next finer one.
 
 use crate::grid::Level;
-use crate::source::SourceInfo;
+use crate::resample::Resampling;
+use crate::source::{ColorInterpretation, SourceInfo};
 
 /// Levels are added until one fits in a square of this side.
 const COARSEST: u64 = 256;
@@ -69,6 +70,19 @@ pub(super) fn scales(levels: &[Level], origins: &[Origin]) -> Vec<(f64, f64)> {
     scales
 }
 
+/// How levels that are not stored are made. The mean of two palette indices is another colour, unless the palette goes
+/// from white to black or back.
+pub(super) fn resampling(info: &SourceInfo) -> Resampling {
+    let table = info.color_table.as_deref().unwrap_or_default();
+    let is_gray = !table.is_empty() && table.iter().all(|c| c[0] == c[1] && c[1] == c[2] && c[3] == 255);
+    let is_scale = is_gray && (table.is_sorted() || table.is_sorted_by(|a, b| a >= b));
+    if info.colors.contains(&ColorInterpretation::Palette) && !is_scale {
+        Resampling::Nearest
+    } else {
+        Resampling::Average
+    }
+}
+
 /// Whether a level of half of `finer`'s size has room before `stored`.
 fn is_far(finer: &Level, stored: &Level) -> bool {
     finer.width >= stored.width.saturating_mul(3) && finer.height >= stored.height.saturating_mul(3)
@@ -114,6 +128,22 @@ mod tests {
     fn many_bands_make_small_blocks() {
         let base = Level::new(4000, 4000, 256, 256).unwrap();
         assert_eq!([1, 32, 128, 60_000, 1 << 24].map(|bytes| block_size(&base, bytes).0), [256, 256, 128, 4, 1]);
+    }
+
+    #[test]
+    fn only_a_palette_of_colours_must_not_be_mixed() {
+        let level = Level::new(600, 600, 256, 256).unwrap();
+        let of = |table: Option<&[u8]>, color: ColorInterpretation| {
+            let mut info = SourceInfo::new("test", vec![level], 1, SampleType::U8);
+            info.color_table = table.map(|grays| grays.iter().map(|gray| [*gray, *gray, *gray, 255]).collect());
+            info.colors = vec![color];
+            resampling(&info)
+        };
+        use ColorInterpretation::{Gray, Palette};
+        assert_eq!(of(None, Gray), Resampling::Average);
+        assert_eq!(of(None, Palette), Resampling::Nearest);
+        assert_eq!([&[255, 0][..], &[0, 7, 7, 9]].map(|table| of(Some(table), Palette)), [Resampling::Average; 2]);
+        assert_eq!(of(Some(&[0, 255, 128]), Palette), Resampling::Nearest);
     }
 
     #[test]

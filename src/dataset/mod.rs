@@ -5,12 +5,14 @@ mod blocks;
 mod layouts;
 mod levels;
 mod loan;
+mod mask;
 mod options;
 mod process;
 mod stats;
 mod window;
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use crate::block::{BlockLayout, OwnedBlock};
 use crate::cache::{Account, Cache, CacheBudget, CachePolicy, Total};
@@ -18,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::grid::{BlockId, Geotransform, Level, Window};
 use crate::memory::Ledger;
 use crate::resample::Resampling;
-use crate::source::{self, ColorInterpretation, Identity, SourceInfo, TileSource};
+use crate::source::{self, Identity, Limits, SourceInfo, TileSource};
 use crate::sync::Arc;
 
 pub use advise::Advice;
@@ -72,6 +74,7 @@ struct Core {
     layouts: Layouts,
     /// Pixels of level 0 that a pixel of each level measures, across and down.
     scales: Vec<(f64, f64)>,
+    level_resampling: Resampling,
     /// Decoded bytes that one block may have.
     max_block_bytes: usize,
     advised: Advised,
@@ -79,6 +82,10 @@ struct Core {
     cache: Arc<BlockCache>,
     /// Blocks that the source lent.
     mapped: Tally,
+    /// The number of the first plane of the blocks: 0, but for a mask, whose blocks share the cache of its raster.
+    first_plane: u32,
+    /// The mask that the source stores, from when it is first asked for.
+    mask: OnceLock<Option<Dataset>>,
 }
 
 impl Dataset {
@@ -101,7 +108,7 @@ impl Dataset {
     /// As [`open`](Self::open).
     pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
         let path = path.as_ref();
-        let (source, identity) = source::open_file(path, options.file_use(), options.limits)?;
+        let (source, identity) = source::open_file(path, options.file_use(), options.sidecars, options.limits)?;
         Self::build(path.display().to_string(), Some(identity), source, options)
     }
 
@@ -120,16 +127,32 @@ impl Dataset {
         source: Box<dyn TileSource>,
         options: &OpenOptions,
     ) -> Result<Self> {
+        let ledger = Ledger::child_of(Ledger::process());
+        let account = Account::open(Total::process(), options.cache_budget);
+        let cache = Arc::new(Cache::new(account, options.cache_policy, ledger));
+        cache.share();
+        let dataset = Self::over(name, identity, source, options.limits.max_block_bytes, cache, 0)?;
+        dataset.suggest_floor(0);
+        dataset.share_budget();
+        Ok(dataset)
+    }
+
+    /// A dataset whose blocks are in `cache`, under planes from `first_plane` on.
+    fn over(
+        name: String,
+        identity: Option<Identity>,
+        source: Box<dyn TileSource>,
+        max_block_bytes: usize,
+        cache: Arc<BlockCache>,
+        first_plane: u32,
+    ) -> Result<Self> {
         let info = source.info();
         source::check_info(info).map_err(|error| error.context(&name))?;
         let (levels, origins) = levels::ladder(info);
         let scales = levels::scales(&levels, &origins);
         let layouts = Layouts::new(info, &levels);
-        let ledger = Ledger::child_of(Ledger::process());
-        let account = Account::open(Total::process(), options.cache_budget);
-        let cache = Arc::new(Cache::new(account, options.cache_policy, ledger));
-        cache.share();
-        let dataset = Self {
+        let level_resampling = levels::resampling(info);
+        Ok(Self {
             core: Arc::new(Core {
                 name,
                 identity,
@@ -138,20 +161,24 @@ impl Dataset {
                 origins,
                 layouts,
                 scales,
-                max_block_bytes: options.limits.max_block_bytes,
+                level_resampling,
+                max_block_bytes,
                 advised: Advised::default(),
                 cache,
                 mapped: Tally::default(),
+                first_plane,
+                mask: OnceLock::new(),
             }),
-        };
-        dataset.suggest_floor(0);
-        dataset.share_budget();
-        Ok(dataset)
+        })
     }
 
     /// Promises the dataset what a window of so many blocks takes, at least 32 of them, unless its budget says something
     /// else.
     fn suggest_floor(&self, n_blocks: u64) {
+        // The floor is that of the raster; its mask takes little beside it.
+        if self.core.first_plane > 0 {
+            return;
+        }
         let Ok(layout) = self.block_layout((0, 0, 0)) else { return };
         let block = blocks::weight(&layout) + Self::BLOCK_OVERHEAD;
         self.core.cache.suggest_floor(block.saturating_mul(n_blocks.max(LEAST_FLOOR)));
@@ -183,6 +210,28 @@ impl Dataset {
         Some(Geotransform([g[0], g[1] * across, g[2] * down, g[3], g[4] * across, g[5] * down]))
     }
 
+    /// The associated picture of this name, one of [`SourceInfo::associated`], as a dataset of its own.
+    ///
+    /// Its cache takes a share of the total, as those of other datasets that are opened without a budget.
+    ///
+    /// # Errors
+    ///
+    /// `not found` when there is none of this name, otherwise what is wrong with it.
+    pub fn associated(&self, name: &str) -> Result<Self> {
+        let source = self.core.source.open_associated(name).map_err(|error| error.context(&self.core.name))?;
+        let limits = Limits { max_block_bytes: self.core.max_block_bytes, ..Limits::default() };
+        Self::build(format!("{}: {name}", self.core.name), None, source, &OpenOptions::default().limits(limits))
+    }
+
+    /// The block of bytes of this name, one of [`SourceInfo::blobs`], as the file holds it. It is read now, and not kept.
+    ///
+    /// # Errors
+    ///
+    /// `not found` when there is none of this name, otherwise what reading it met.
+    pub fn read_blob(&self, name: &str) -> Result<Vec<u8>> {
+        self.core.source.read_blob(name).map_err(|error| error.context(&self.core.name))
+    }
+
     /// How the block `at` lies in memory.
     ///
     /// # Errors
@@ -194,6 +243,8 @@ impl Dataset {
 
     fn shared_layout(&self, at: BlockId) -> Result<&Arc<BlockLayout>> {
         let core = &*self.core;
+        // Wrapped around it is no plane at all.
+        let at = at.with_plane(at.plane.wrapping_sub(core.first_plane));
         match core.layouts.find(at) {
             Some(layout) => Ok(layout),
             // It says why there is none.
@@ -285,10 +336,9 @@ impl Dataset {
         Stats { mapped, index_bytes, ..Stats::new(&self.core.cache.counts(), self.core.cache.ledger()) }
     }
 
-    /// How levels that are not stored are made: palette indices must not be mixed.
+    /// How levels that are not stored are made: palette indices must not be mixed, unless they are a scale of greys.
     fn level_resampling(&self) -> Resampling {
-        let palette = self.info().colors.contains(&ColorInterpretation::Palette);
-        if palette { Resampling::Nearest } else { Resampling::Average }
+        self.core.level_resampling
     }
 
     /// Checks that there is such a frame.

@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "that a file may be mapped is the caller's promise")]
 
 use crate::cache::{CacheBudget, CachePolicy, Mode};
-use crate::source::{Access, FileUse, Limits, MapPromise, OsCache};
+use crate::source::{Access, FileUse, Limits, MapPromise, OsCache, Sidecars};
 
 /// What a read means for the blocks that it comes by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -47,6 +47,8 @@ pub struct OpenOptions {
     pub limits: Limits,
     /// What the operating system shall do with the bytes of the file that were read.
     pub os_cache: OsCache,
+    /// Whether files beside the raster are read that say more of it.
+    pub sidecars: Sidecars,
     /// `Map` by way of [`access_map`](Self::access_map) only.
     access: Access,
 }
@@ -87,6 +89,13 @@ impl OpenOptions {
         self
     }
 
+    /// The same options with another choice about the files beside the raster. It matters to files only.
+    #[must_use]
+    pub const fn sidecars(mut self, sidecars: Sidecars) -> Self {
+        self.sidecars = sidecars;
+        self
+    }
+
     /// The same options with files mapped into memory instead of read by position.
     ///
     /// Uncompressed blocks that the file stores as they are presented (native byte order, samples of whole bytes that
@@ -96,7 +105,7 @@ impl OpenOptions {
     ///
     /// # Safety
     ///
-    /// Nobody, in this process or another, shortens or changes the file or the `.ovr` file beside it, for as long as the
+    /// Nobody, in this process or another, shortens or changes the file, or the `.ovr` and `.msk` files beside it, for as long as the
     /// dataset or a block lent by it lives. Reading a part of a mapped file that was cut off kills the process with
     /// `SIGBUS`, as does a disk or a network that fails to deliver it; bytes that change under a reader are undefined
     /// behaviour.

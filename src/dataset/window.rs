@@ -131,11 +131,11 @@ impl WindowRequest {
 }
 
 /// A request that was checked against a dataset, with every default filled in.
-struct Plan {
+pub(super) struct Plan {
     bands: Vec<u32>,
-    sample: SampleType,
-    width: u32,
-    height: u32,
+    pub(super) sample: SampleType,
+    pub(super) width: u32,
+    pub(super) height: u32,
     strides: Strides,
     frame: u32,
     /// The level that is read, which may be coarser than the one asked for.
@@ -145,6 +145,7 @@ struct Plan {
     cache_use: CacheUse,
 }
 
+#[derive(Clone, Copy)]
 struct Strides {
     pixel: usize,
     row: usize,
@@ -156,11 +157,48 @@ impl Plan {
         BlockId { frame: self.frame, level: self.level, plane, row, col }
     }
 
+    /// Whether `out` has room for the result.
+    pub(super) fn check(&self, out: &[u8]) -> Result<()> {
+        let reach = self.reach();
+        if reach.is_some_and(|reach| reach <= out.len()) {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "{}x{} pixels with {} bands of {} take {} bytes, the memory given has {}",
+            self.width,
+            self.height,
+            self.bands.len(),
+            self.sample.name(),
+            reach.map_or_else(|| "too many".to_owned(), |n| n.to_string()),
+            out.len()
+        )))
+    }
+
+    /// The plan for `n` rows of the result from row `first` on.
+    pub(super) fn rows(&self, first: u32, n: u32) -> Self {
+        let rows = Axis { start: self.rows.start + f64::from(first) * self.rows.step, ..self.rows };
+        Self { bands: self.bands.clone(), rows, height: n, ..*self }
+    }
+
+    /// Bytes of the bands of a pixel.
+    pub(super) fn pixel_bytes(&self) -> usize {
+        self.bands.len().saturating_mul(self.sample.bytes())
+    }
+
+    /// Sets every sample, each of which is one byte.
+    pub(super) fn fill(&self, byte: u8, out: &mut [u8]) {
+        for y in 0..self.height {
+            for x in 0..self.width {
+                out[self.offset(x, y, 0)] = byte;
+            }
+        }
+    }
+
     fn run(&self) -> Run {
         Run { sample: self.sample, stride: self.strides.pixel }
     }
 
-    fn offset(&self, x: u32, y: u32, band: usize) -> usize {
+    pub(super) fn offset(&self, x: u32, y: u32, band: usize) -> usize {
         x as usize * self.strides.pixel + y as usize * self.strides.row + band * self.strides.band
     }
 
@@ -259,29 +297,21 @@ impl Dataset {
     /// `invalid argument` when the window does not lie in its level, a band does not exist, a size is 0, strides
     /// overlap or `out` is too small; otherwise what reading a block met. `out` is then unspecified.
     pub fn read_window(&self, request: &WindowRequest, out: &mut [u8]) -> Result<()> {
-        let plan = self.plan(request)?;
-        match plan.reach() {
-            Some(reach) if reach <= out.len() => {}
-            reach => {
-                return Err(Error::invalid(format!(
-                    "{}x{} pixels with {} bands of {} take {} bytes, the memory given has {}",
-                    plan.width,
-                    plan.height,
-                    plan.bands.len(),
-                    plan.sample.name(),
-                    reach.map_or_else(|| "too many".to_owned(), |n| n.to_string()),
-                    out.len()
-                )));
-            }
-        }
+        let plan = self.plan(request, self)?;
+        plan.check(out)?;
+        self.read_planned(&plan, request.resampling, out)
+    }
+
+    /// Reads what was planned into `out`, which was found to be large enough.
+    pub(super) fn read_planned(&self, plan: &Plan, resampling: Resampling, out: &mut [u8]) -> Result<()> {
         if plan.cache_use == CacheUse::Normal {
             let planes = self.planes(&plan.bands).len() as u64;
             self.suggest_floor(plan.n_blocks(self.level(plan.level)?).saturating_mul(planes));
         }
         if let Some(window) = plan.one_for_one() {
-            return self.copied(&plan, &window, out);
+            return self.copied(plan, &window, out);
         }
-        let averaged = request.resampling == Resampling::Average && !self.info().sample.is_complex();
+        let averaged = resampling == Resampling::Average && !self.info().sample.is_complex();
         // Part by part, so that what is needed beside the blocks and the result stays small.
         let row_bytes = Averages::row_bytes(1, plan.bands.len() as u32);
         let side = if averaged { (AVERAGES_BYTES / row_bytes).clamp(1, AREA as usize) as u32 } else { AREA };
@@ -290,9 +320,9 @@ impl Dataset {
             for x in (0..plan.width).step_by(side as usize) {
                 let across = x..plan.width.min(x.saturating_add(side));
                 if averaged {
-                    self.average(&plan, across, down.clone(), out)?;
+                    self.average(plan, across, down.clone(), out)?;
                 } else {
-                    self.nearest(&plan, across, down.clone(), out)?;
+                    self.nearest(plan, across, down.clone(), out)?;
                 }
             }
         }
@@ -305,12 +335,13 @@ impl Dataset {
     ///
     /// `invalid argument` as there.
     pub fn window_bytes(&self, request: &WindowRequest) -> Result<usize> {
-        let reach = self.plan(request)?.reach();
+        let reach = self.plan(request, self)?.reach();
         reach.ok_or_else(|| Error::invalid("a result larger than any memory"))
     }
 
-    fn plan(&self, request: &WindowRequest) -> Result<Plan> {
-        self.check_window(request.level, &request.window)?;
+    /// How to read a window of a level of `raster` from here: from itself, or from the mask that lies over it.
+    pub(super) fn plan(&self, request: &WindowRequest, raster: &Self) -> Result<Plan> {
+        raster.check_window(request.level, &request.window)?;
         let info = self.info();
         let bands = match &request.bands {
             Some(bands) => bands.clone(),
@@ -326,8 +357,9 @@ impl Dataset {
         }
         let sample = request.sample.unwrap_or(info.sample);
         let strides = strides(request.layout, width, height, bands.len(), sample)?;
-        let level = self.level_for(request);
-        let (from, to) = (self.core.scales[request.level as usize], self.core.scales[level as usize]);
+        let from = raster.core.scales[request.level as usize];
+        let level = self.level_for(request, from);
+        let to = self.core.scales[level as usize];
         let size = self.level(level)?;
         let axis = |start: u64, window: u64, n: u32, ratio: f64, size: u64| Axis {
             start: start as f64 * ratio,
@@ -341,19 +373,21 @@ impl Dataset {
         Ok(Plan { bands, sample, width, height, strides, frame, level, cols, rows, cache_use })
     }
 
-    /// The coarsest level that still has a pixel for every pixel of the result.
-    fn level_for(&self, request: &WindowRequest) -> u32 {
+    /// The coarsest level that still has a pixel for every pixel of the result, none finer than that whose scale is
+    /// `asked`.
+    fn level_for(&self, request: &WindowRequest, asked: (f64, f64)) -> u32 {
         let factor_x = request.window.width as f64 / f64::from(request.size.0);
         let factor_y = request.window.height as f64 / f64::from(request.size.1);
         let scales = &self.core.scales;
-        let asked = scales[request.level as usize];
-        let mut best = request.level;
+        let within = |scale: &(f64, f64), factor: (f64, f64)| {
+            scale.0 / asked.0 <= factor.0 * TOLERANCE && scale.1 / asked.1 <= factor.1 * TOLERANCE
+        };
+        let mut best = scales.iter().rposition(|scale| within(scale, (1.0, 1.0))).unwrap_or(0) as u32;
         if request.exact_level {
             return best;
         }
-        for (number, level) in self.levels().iter().enumerate().skip(request.level as usize + 1) {
-            let enough = scales[number].0 / asked.0 <= factor_x * TOLERANCE
-                && scales[number].1 / asked.1 <= factor_y * TOLERANCE;
+        for (number, level) in self.levels().iter().enumerate().skip(best as usize + 1) {
+            let enough = within(&scales[number], (factor_x, factor_y));
             if enough && (level.native || request.resampling == Resampling::Average) {
                 best = number as u32;
             }
@@ -446,10 +480,10 @@ impl Dataset {
 
     /// The planes that hold these bands, and for each its bands: number in the block and place in the result.
     fn planes(&self, bands: &[u32]) -> Vec<(u32, Vec<(u32, usize)>)> {
-        let places = bands.iter().enumerate();
+        let (places, first) = (bands.iter().enumerate(), self.core.first_plane);
         match self.info().interleave {
-            Interleave::Pixel => vec![(0, places.map(|(place, band)| (*band, place)).collect())],
-            Interleave::Band => places.map(|(place, band)| (*band, vec![(0, place)])).collect(),
+            Interleave::Pixel => vec![(first, places.map(|(place, band)| (*band, place)).collect())],
+            Interleave::Band => places.map(|(place, band)| (first + *band, vec![(0, place)])).collect(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::dataset::{Dataset, OpenOptions};
 use crate::error::{Error, ErrorKind, Result};
-use crate::source::{Access, OsCache, SourceInfo};
+use crate::source::{Access, OsCache, Sidecars, SourceInfo};
 
 use super::pointers::{Growing, Out, borrow, end_of, null, out, read_options, text};
 use super::status::{guard, tilekeep_status};
@@ -15,7 +15,7 @@ pub const TILEKEEP_ACCESS_READ: i32 = 0;
 /// The file is mapped into memory, and uncompressed blocks that it stores as they are presented are lent from there:
 /// without a copy, without a place in the cache, at no cost to the budget. A tilekeep_cache_stats counts them as mapped.
 ///
-/// DANGER: nobody, in this process or another, may shorten or change the file or the ".ovr" file beside it, for as long as
+/// DANGER: nobody, in this process or another, may shorten or change the file, or the ".ovr" and ".msk" files beside it, for as long as
 /// the dataset is open or a block of it is locked. Reading a part of a mapped file that was cut off kills the process with
 /// SIGBUS, as does a disk or a network that fails to deliver it; bytes that change while they are read are undefined
 /// behaviour. Only who is sure of that may choose this.
@@ -28,14 +28,21 @@ pub const TILEKEEP_OS_CACHE_KEEP: i32 = 0;
 /// TILEKEEP_ACCESS_MAP, it changes nothing.
 pub const TILEKEEP_OS_CACHE_DROP: i32 = 1;
 
-/// An opened raster with a cache of its own for decoded blocks. Made by tilekeep_open and tilekeep_open_source,
-/// released by tilekeep_close. Every call on it may come from any thread at any time, except while or after it is
+/// Files beside a raster that say more of it are read: ".aux.xml" (GDAL's metadata), ".ovr" (overviews) and ".msk" (a mask)
+/// at the end of its name, and a world file (".tfw", ".pgw", ".jgw", ".wld") in the place of its extension. Each name is
+/// looked up once; the folder is not listed. One that is damaged is as if it were not there.
+pub const TILEKEEP_SIDECARS_READ: i32 = 0;
+/// No file but the raster is touched.
+pub const TILEKEEP_SIDECARS_IGNORE: i32 = 1;
+
+/// An opened raster with a cache of its own for decoded blocks. Made by tilekeep_open, tilekeep_open_source and
+/// tilekeep_open_associated, released by tilekeep_close. Every call on it may come from any thread at any time, except while or after it is
 /// released.
 ///
 /// @since 0.1
 pub struct tilekeep_dataset {
     pub(super) dataset: Dataset,
-    words: Words,
+    pub(super) words: Words,
 }
 
 /// How a dataset is opened. Set struct_size to sizeof(tilekeep_open_options) and all else to 0 for the defaults.
@@ -65,6 +72,10 @@ pub struct tilekeep_open_options {
     /// Bytes of an index of places in a compressed stream (PNG, JPEG), which is no more than an eighth of the budget
     /// either; 0: 8 MiB.
     pub max_index_bytes: u64,
+    /// Whether files beside the raster are read, one of TILEKEEP_SIDECARS_. Of no matter to tilekeep_open_source.
+    pub sidecars: i32,
+    /// Must be 0.
+    pub reserved_2: u32,
 }
 
 // SAFETY: `repr(C)`, integers only, size first.
@@ -83,13 +94,15 @@ unsafe impl Growing for tilekeep_open_options {
             access: TILEKEEP_ACCESS_READ,
             os_cache: TILEKEEP_OS_CACHE_KEEP,
             max_index_bytes: 0,
+            sidecars: TILEKEEP_SIDECARS_READ,
+            reserved_2: 0,
         }
     }
 }
 
 impl tilekeep_open_options {
     pub(super) fn to_options(self) -> Result<OpenOptions> {
-        if self.reserved != 0 {
+        if self.reserved != 0 || self.reserved_2 != 0 {
             return Err(Error::invalid("tilekeep_open_options: reserved is not 0"));
         }
         let mut options = OpenOptions::default();
@@ -107,6 +120,7 @@ impl tilekeep_open_options {
         }
         let unknown = |name: &str, number: i32| Error::invalid(format!("tilekeep_open_options: {name} {number}"));
         options.os_cache = OsCache::from_number(self.os_cache).ok_or_else(|| unknown("os_cache", self.os_cache))?;
+        options.sidecars = Sidecars::from_number(self.sidecars).ok_or_else(|| unknown("sidecars", self.sidecars))?;
         Ok(match Access::from_number(self.access).ok_or_else(|| unknown("access", self.access))? {
             Access::Read => options,
             // SAFETY: the header asks of whoever chooses this what is asked for here.
@@ -159,9 +173,23 @@ pub struct tilekeep_dataset_info {
     pub compression: *const c_char,
     /// Pictures of this size and kind: 1, or more for a file of several pages.
     pub n_frames: u32,
+    /// The coordinate reference system as well-known text, where a file beside the raster states it so; otherwise NULL.
+    pub srs_wkt: *const c_char,
+    /// Micrometres that a pixel of level 0 measures across, as slides and scans say it; 0 when nothing is said.
+    pub pixel_width_um: f64,
+    /// Micrometres that a pixel of level 0 measures down.
+    pub pixel_height_um: f64,
+    /// Points that tilekeep_gcp_info has.
+    pub n_gcps: u32,
+    /// Pictures that tilekeep_associated_info has.
+    pub n_associated: u32,
+    /// Blocks of bytes that tilekeep_blob_name has.
+    pub n_blobs: u32,
+    /// Bands of the mask that is stored: 0 for none, 1 for one that is good for all bands, else one a band.
+    pub n_mask_bands: u32,
 }
 
-// SAFETY: `repr(C)`, integers and raw pointers only, size first.
+// SAFETY: `repr(C)`, numbers and raw pointers only, size first.
 unsafe impl Growing for tilekeep_dataset_info {
     const NAME: &'static str = "tilekeep_dataset_info";
     const OLDEST: usize = end_of!(tilekeep_dataset_info, compression);
@@ -187,6 +215,13 @@ unsafe impl Growing for tilekeep_dataset_info {
             format: std::ptr::null(),
             compression: std::ptr::null(),
             n_frames: 0,
+            srs_wkt: std::ptr::null(),
+            pixel_width_um: 0.0,
+            pixel_height_um: 0.0,
+            n_gcps: 0,
+            n_associated: 0,
+            n_blobs: 0,
+            n_mask_bands: 0,
         }
     }
 }
@@ -226,11 +261,19 @@ unsafe impl Growing for tilekeep_level {
 }
 
 /// The texts of a dataset, made into C's once.
-struct Words {
+pub(super) struct Words {
     format: CString,
     compression: CString,
+    srs_wkt: Option<CString>,
     metadata: Vec<[CString; 3]>,
     geo_keys: Vec<CString>,
+    /// Description and unit of each band.
+    pub(super) bands: Vec<[CString; 2]>,
+    pub(super) categories: Vec<Vec<CString>>,
+    /// Name and more words of each point.
+    pub(super) gcps: Vec<[CString; 2]>,
+    pub(super) associated: Vec<CString>,
+    pub(super) blobs: Vec<CString>,
 }
 
 impl Words {
@@ -241,6 +284,12 @@ impl Words {
             compression: c(&info.compression),
             metadata: info.metadata.iter().map(|item| [c(&item.domain), c(&item.key), c(&item.value)]).collect(),
             geo_keys: info.geo_keys.iter().map(|key| c(&key.value.to_string())).collect(),
+            srs_wkt: info.srs_wkt.as_deref().map(c),
+            bands: info.bands.iter().map(|band| [c(&band.description), c(&band.unit)]).collect(),
+            categories: info.bands.iter().map(|band| band.categories.iter().map(|name| c(name)).collect()).collect(),
+            gcps: info.gcps.iter().map(|point| [c(&point.id), c(&point.info)]).collect(),
+            associated: info.associated.iter().map(|image| c(&image.name)).collect(),
+            blobs: info.blobs.iter().map(|name| c(name)).collect(),
         }
     }
 }
@@ -251,8 +300,7 @@ pub(super) fn give(dataset: Dataset, dataset_out: &mut *mut tilekeep_dataset) {
     *dataset_out = Box::into_raw(Box::new(tilekeep_dataset { dataset, words }));
 }
 
-/// Opens the raster file at path. options may be NULL. Only that file and, for a TIFF without overviews, the file
-/// with ".ovr" at the end of its name are touched.
+/// Opens the raster file at path, with what the files beside it say. options may be NULL.
 ///
 /// @since 0.1
 #[unsafe(no_mangle)]
@@ -319,6 +367,13 @@ pub unsafe extern "C" fn tilekeep_info(
             format: handle.words.format.as_ptr(),
             compression: handle.words.compression.as_ptr(),
             n_frames: info.n_frames,
+            srs_wkt: handle.words.srs_wkt.as_ref().map_or(std::ptr::null(), |text| text.as_ptr()),
+            pixel_width_um: info.pixel_size_um.map_or(0.0, |size| size.0),
+            pixel_height_um: info.pixel_size_um.map_or(0.0, |size| size.1),
+            n_gcps: info.gcps.len() as u32,
+            n_associated: info.associated.len() as u32,
+            n_blobs: info.blobs.len() as u32,
+            n_mask_bands: info.n_mask_bands,
         });
         Ok(())
     })
@@ -482,7 +537,7 @@ pub unsafe extern "C" fn tilekeep_color_table(
     })
 }
 
-fn past(what: &str, index: u32, n: usize) -> Error {
+pub(super) fn past(what: &str, index: u32, n: usize) -> Error {
     Error::new(ErrorKind::NotFound, format!("{what} {index} of {n}"))
 }
 
@@ -500,10 +555,14 @@ mod tests {
         let both = options.to_options().unwrap();
         assert_eq!((both.access(), both.os_cache), (Access::Map, OsCache::Drop));
         assert_eq!(none().to_options().unwrap(), OpenOptions::default());
+        let alone = tilekeep_open_options { sidecars: TILEKEEP_SIDECARS_IGNORE, ..none() };
+        assert_eq!(alone.to_options().unwrap().sidecars, Sidecars::Ignore);
         for (wrong, name) in [
             (tilekeep_open_options { access: 2, ..none() }, "access 2"),
             (tilekeep_open_options { os_cache: -1, ..none() }, "os_cache -1"),
+            (tilekeep_open_options { sidecars: 2, ..none() }, "sidecars 2"),
             (tilekeep_open_options { reserved: 1, ..none() }, "reserved"),
+            (tilekeep_open_options { reserved_2: 1, ..none() }, "reserved"),
         ] {
             let error = wrong.to_options().unwrap_err();
             assert!(error.kind() == ErrorKind::InvalidArgument && error.message().contains(name), "{error}");

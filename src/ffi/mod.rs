@@ -11,6 +11,7 @@
 pub mod blocks;
 pub mod cache;
 pub mod dataset;
+pub mod describe;
 mod pointers;
 pub mod read;
 pub mod source;

@@ -165,7 +165,7 @@ unsafe impl Growing for tilekeep_window {
 }
 
 impl tilekeep_window {
-    unsafe fn to_request(self) -> Result<WindowRequest> {
+    pub(super) unsafe fn to_request(self) -> Result<WindowRequest> {
         let mut request = WindowRequest::new(self.level, Window::new(self.x, self.y, self.width, self.height));
         if (self.out_width == 0) != (self.out_height == 0) {
             return Err(Error::invalid(format!(

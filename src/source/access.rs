@@ -45,6 +45,28 @@ impl OsCache {
     }
 }
 
+/// Whether the files beside a raster that say more of it are read: `.aux.xml` (GDAL's persistent metadata), `.ovr`
+/// (overviews), `.msk` (a mask) at the end of its name, and a world file (`.tfw`, `.pgw`, `.jgw`, `.wld`) in the place of
+/// its extension.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(i32)]
+pub enum Sidecars {
+    /// Yes. Each name that one may have is asked for once; the folder is not listed. One that is damaged is as if it were
+    /// not there.
+    #[default]
+    Read = 0,
+    /// No file but the raster is touched.
+    Ignore = 1,
+}
+
+impl Sidecars {
+    /// The choice with this number (the enum's discriminant, as in the C ABI).
+    #[must_use]
+    pub fn from_number(number: i32) -> Option<Self> {
+        [Self::Read, Self::Ignore].into_iter().find(|choice| *choice as i32 == number)
+    }
+}
+
 /// Both choices for the files of one source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FileUse {

@@ -1,6 +1,6 @@
 //! Bytes by position, from a file or from memory, and what makes a file the same file.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -112,13 +112,7 @@ pub struct Identity {
 
 /// Opens a regular file, to be read by position or mapped.
 pub(super) fn open_file(path: &Path, file_use: FileUse) -> Result<(Arc<dyn ReadAt>, Identity)> {
-    let context = |e: std::io::Error| Error::from(e).context(path.display());
-    // Asked before it is opened: opening a pipe waits for somebody to write to it.
-    if !std::fs::metadata(path).map_err(context)?.is_file() {
-        return Err(Error::new(ErrorKind::Unsupported, format!("{}: not a regular file", path.display())));
-    }
-    let file = File::open(path).map_err(context)?;
-    let metadata = file.metadata().map_err(context)?;
+    let (bytes, metadata) = open_regular(path, file_use)?;
     let modified_ns =
         metadata.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok()).map_or(0, |since| since.as_nanos());
     #[cfg(unix)]
@@ -128,13 +122,26 @@ pub(super) fn open_file(path: &Path, file_use: FileUse) -> Result<(Arc<dyn ReadA
     };
     #[cfg(not(unix))]
     let inode = (0, 0);
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let len = bytes.len();
+    Ok((bytes, Identity { path, len, modified_ns, inode }))
+}
+
+/// Opens a regular file of whose identity nobody asks. One that does not exist costs one call of the system.
+pub(super) fn open_regular(path: &Path, file_use: FileUse) -> Result<(Arc<dyn ReadAt>, Metadata)> {
+    let context = |e: std::io::Error| Error::from(e).context(path.display());
+    // Asked before it is opened: opening a pipe waits for somebody to write to it.
+    if !std::fs::metadata(path).map_err(context)?.is_file() {
+        return Err(Error::new(ErrorKind::Unsupported, format!("{}: not a regular file", path.display())));
+    }
+    let file = File::open(path).map_err(context)?;
+    let metadata = file.metadata().map_err(context)?;
     let len = metadata.len();
     let bytes: Arc<dyn ReadAt> = match file_use {
         FileUse::Read(os_cache) => Arc::new(DiskFile { file, len, os_cache }),
         FileUse::Map(promise) => Arc::new(MappedFile::new(&file, len, promise).map_err(|e| e.context(path.display()))?),
     };
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    Ok((bytes, Identity { path, len, modified_ns, inode }))
+    Ok((bytes, metadata))
 }
 
 /// A regular file read by position.

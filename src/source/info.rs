@@ -7,6 +7,8 @@ use crate::error::{Error, Result};
 use crate::grid::{BlockId, EdgeBlocks, Geotransform, Level};
 use crate::sample::SampleType;
 
+use super::{AssociatedImage, BandInfo, Gcp};
+
 /// What a source holds: its levels, its samples, and what the file says about them.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -29,14 +31,28 @@ pub struct SourceInfo {
     pub interleave: Interleave,
     /// What each band shows; as many as there are bands.
     pub colors: Vec<ColorInterpretation>,
+    /// What is known of each band beside that; as many as there are bands.
+    pub bands: Vec<BandInfo>,
     /// The sample that means "nothing here", for all bands.
     pub nodata: Option<Nodata>,
+    /// Bands of the mask that the source stores: 0 for none, 1 for one that is good for all bands, else one a band.
+    pub n_mask_bands: u32,
     /// Where level 0 lies on the ground.
     pub geotransform: Option<Geotransform>,
+    /// Points whose place on the ground is known; most files have none.
+    pub gcps: Vec<Gcp>,
+    /// The coordinate reference system as well-known text, where a file beside the raster states it so.
+    pub srs_wkt: Option<String>,
     /// The keys of the GeoTIFF key directory, in the order of the file.
     pub geo_keys: Vec<GeoKey>,
     /// RGBA of each sample, for a single band of palette indices.
     pub color_table: Option<Vec<[u8; 4]>>,
+    /// Micrometres that a pixel of level 0 measures, across and down, as slides and scans say it.
+    pub pixel_size_um: Option<(f64, f64)>,
+    /// Further pictures, each of which is a dataset of its own.
+    pub associated: Vec<AssociatedImage>,
+    /// Names of the blocks of bytes that the file carries for others: `exif`, `icc`, `xmp`.
+    pub blobs: Vec<String>,
     /// Everything else the file says in words.
     pub metadata: Vec<MetadataItem>,
 }
@@ -55,10 +71,17 @@ impl SourceInfo {
             n_bits: None,
             interleave: Interleave::Pixel,
             colors: ColorInterpretation::defaults(n_bands),
+            bands: vec![BandInfo::default(); n_bands as usize],
             nodata: None,
+            n_mask_bands: 0,
             geotransform: None,
+            gcps: Vec::new(),
+            srs_wkt: None,
             geo_keys: Vec::new(),
             color_table: None,
+            pixel_size_um: None,
+            associated: Vec::new(),
+            blobs: Vec::new(),
             metadata: Vec::new(),
         }
     }
@@ -90,12 +113,16 @@ impl SourceInfo {
         self.metadata.iter().find(|item| item.domain == domain && item.key == key).map(|item| item.value.as_str())
     }
 
-    /// The EPSG code of the coordinate reference system, when the GeoTIFF keys state one: that of the projected
+    /// The EPSG code of the coordinate reference system, when one is stated: by the well-known text where
+    /// there is one, else by the GeoTIFF keys, where it is that of the projected
     /// system, else of the geographic one.
     #[must_use]
     pub fn epsg(&self) -> Option<u16> {
         const PROJECTED: u16 = 3072;
         const GEOGRAPHIC: u16 = 2048;
+        if let Some(wkt) = &self.srs_wkt {
+            return epsg_of_wkt(wkt);
+        }
         [PROJECTED, GEOGRAPHIC].into_iter().find_map(|id| {
             self.geo_keys.iter().find_map(|key| match key.value {
                 GeoKeyValue::Short(code) if key.id == id && (1024..32767).contains(&code) => Some(code),
@@ -103,6 +130,16 @@ impl SourceInfo {
             })
         })
     }
+}
+
+/// The code at the end of well-known text, which is that of the whole: `AUTHORITY["EPSG","32631"]]`, or `ID["EPSG",32631]]`.
+fn epsg_of_wkt(wkt: &str) -> Option<u16> {
+    let rest = wkt.trim().strip_suffix("]]")?;
+    let at = rest.rfind('[')?;
+    let named = ["AUTHORITY", "ID"].iter().any(|name| rest[..at].ends_with(name));
+    let (authority, code) = rest[at + 1..].split_once(',')?;
+    let code = code.trim().trim_matches('"').parse().ok()?;
+    (named && authority.trim() == "\"EPSG\"").then_some(code)
 }
 
 /// Checks that a description is one that blocks can be read by.
@@ -273,4 +310,19 @@ pub struct MetadataItem {
     pub key: String,
     /// The text.
     pub value: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_of_well_known_text_is_that_of_the_whole() {
+        let one = r#"PROJCS["u",GEOGCS["w",AUTHORITY["EPSG","4326"]],UNIT["m",1],AUTHORITY["EPSG","32631"]]"#;
+        assert_eq!(epsg_of_wkt(one), Some(32631));
+        assert_eq!(epsg_of_wkt(r#"PROJCRS["u",BASEGEOGCRS["w",ID["EPSG",4326]],ID["EPSG", 3857]]"#), Some(3857));
+        for none in [r#"PROJCS["u",GEOGCS["w",AUTHORITY["EPSG","4326"]],UNIT["m",1]]"#, "", "]]", "x]]", "[,]]"] {
+            assert_eq!(epsg_of_wkt(none), None, "{none}");
+        }
+    }
 }

@@ -1,22 +1,27 @@
 //! Where blocks come from: the [`TileSource`] trait and the sources of this crate.
 
 mod access;
+mod bands;
 pub mod conformance;
 mod file;
 mod info;
 mod jpeg;
+mod jpeg_marks;
 mod limits;
 mod mapped;
 mod memory;
+mod numbers;
 mod open;
 mod png;
 mod restarts;
 mod rows;
 mod scratch;
+mod sidecar;
 mod tiff;
 
-pub use access::{Access, OsCache};
+pub use access::{Access, OsCache, Sidecars};
 pub(crate) use access::{FileUse, MapPromise};
+pub use bands::{AssociatedImage, BandInfo, Gcp, MaskKind, Statistics};
 pub use file::{Identity, ReadAt};
 pub use info::{ColorInterpretation, GeoKey, GeoKeyValue, MetadataItem, Nodata, SourceInfo};
 pub(crate) use info::{check_info, layout_in};
@@ -26,9 +31,10 @@ pub(crate) use open::open_file;
 pub use open::{open_path, open_reader};
 
 use crate::block::BlockLayout;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::grid::BlockId;
 use crate::memory::LentBytes;
+use crate::sync::Arc;
 
 /// A raster that can deliver its blocks from any number of threads at once.
 ///
@@ -79,9 +85,38 @@ pub trait TileSource: Send + Sync {
     fn index_bytes(&self) -> u64 {
         0
     }
+
+    /// The mask that the source stores, as a raster of bytes: 0 where there is nothing, 255 where a pixel is valid. Its
+    /// level 0 has the size of the source's own, and its bands are the [`n_mask_bands`](SourceInfo::n_mask_bands) of the
+    /// source. `None` by default.
+    fn mask(&self) -> Option<Arc<dyn TileSource>> {
+        None
+    }
+
+    /// The picture of this name, one of the [`associated`](SourceInfo::associated) ones. None by default.
+    ///
+    /// # Errors
+    ///
+    /// `not found` when there is none of this name, otherwise what is wrong with it.
+    fn open_associated(&self, name: &str) -> Result<Box<dyn TileSource>> {
+        Err(no_such("picture", name))
+    }
+
+    /// The block of bytes of this name, one of [`blobs`](SourceInfo::blobs), as the file holds it. None by default.
+    ///
+    /// # Errors
+    ///
+    /// `not found` when there is none of this name, otherwise what reading it met.
+    fn read_blob(&self, name: &str) -> Result<Vec<u8>> {
+        Err(no_such("block of bytes", name))
+    }
 }
 
-impl<S: TileSource + ?Sized> TileSource for std::sync::Arc<S> {
+fn no_such(what: &str, name: &str) -> Error {
+    Error::new(ErrorKind::NotFound, format!("there is no {what} called {name:?}"))
+}
+
+impl<S: TileSource + ?Sized> TileSource for Arc<S> {
     fn info(&self) -> &SourceInfo {
         (**self).info()
     }
@@ -108,6 +143,18 @@ impl<S: TileSource + ?Sized> TileSource for std::sync::Arc<S> {
 
     fn index_bytes(&self) -> u64 {
         (**self).index_bytes()
+    }
+
+    fn mask(&self) -> Option<Arc<dyn TileSource>> {
+        (**self).mask()
+    }
+
+    fn open_associated(&self, name: &str) -> Result<Box<dyn TileSource>> {
+        (**self).open_associated(name)
+    }
+
+    fn read_blob(&self, name: &str) -> Result<Vec<u8>> {
+        (**self).read_blob(name)
     }
 }
 
@@ -138,6 +185,18 @@ impl<S: TileSource + ?Sized> TileSource for Box<S> {
 
     fn index_bytes(&self) -> u64 {
         (**self).index_bytes()
+    }
+
+    fn mask(&self) -> Option<Arc<dyn TileSource>> {
+        (**self).mask()
+    }
+
+    fn open_associated(&self, name: &str) -> Result<Box<dyn TileSource>> {
+        (**self).open_associated(name)
+    }
+
+    fn read_blob(&self, name: &str) -> Result<Vec<u8>> {
+        (**self).read_blob(name)
     }
 }
 

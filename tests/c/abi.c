@@ -1,7 +1,10 @@
 /* The C ABI as a C99 program sees it: what it gives, and that every wrong call is an error with a message.
  *
- *     abi PNG-FILE TIFF-FILE        (40 x 30 pixels, three bands; 70 x 50 samples of 16 bits, uncompressed in tiles of
- *                                   32 x 32: x + 100 * y)
+ *     abi PNG-FILE TIFF-FILE DESCRIBED-FILE
+ *
+ *                                   (40 x 30 pixels, three bands; 70 x 50 samples of 16 bits, uncompressed in tiles of
+ *                                   32 x 32: x + 100 * y; 64 x 40 bytes of which the left half is valid, with a label, a
+ *                                   profile, control points, and a file beside it)
  */
 #include "abi.h"
 
@@ -459,9 +462,91 @@ static void mapped_files_lend_their_blocks(const char *path)
     CHECK(strstr(tilekeep_last_error(), "access 77") != NULL && dataset == NULL);
 }
 
+static void files_say_more_than_pixels(const char *path)
+{
+    tilekeep_open_options options = {.struct_size = sizeof options, .sidecars = TILEKEEP_SIDECARS_IGNORE};
+    tilekeep_dataset *dataset = NULL, *label = NULL;
+    tilekeep_dataset_info info = {.struct_size = sizeof info};
+    tilekeep_band band = {.struct_size = sizeof band};
+    tilekeep_gcp point = {.struct_size = sizeof point};
+    tilekeep_window window = {.struct_size = sizeof window, .x = 30, .y = 5, .width = 4, .height = 2};
+    const char *name = NULL;
+    unsigned char bytes[16];
+    uint64_t width = 0, height = 0;
+    size_t size = 0;
+
+    CHECK(tilekeep_open(path, NULL, &dataset) == TILEKEEP_OK);
+    CHECK(tilekeep_info(dataset, &info) == TILEKEEP_OK);
+    CHECK(info.n_gcps == 2 && info.n_associated == 1 && info.n_blobs == 1 && info.n_mask_bands == 1);
+    CHECK(strcmp(info.srs_wkt, "LOCAL_CS[\"here\"]") == 0 && info.pixel_width_um == 0.0 && !info.has_geotransform);
+
+    CHECK(tilekeep_band_info(dataset, 0, &band) == TILEKEEP_OK);
+    CHECK(band.mask == TILEKEEP_MASK_STORED && band.color == TILEKEEP_COLOR_GRAY && band.n_categories == 2);
+    CHECK(band.has_nodata && band.nodata == 200.0 && band.scale == 0.5 && band.offset == 0.0);
+    CHECK(band.has_statistics && band.min == 1.0 && band.max == 2.0 && band.mean == 1.5 && band.std_dev == 0.5);
+    CHECK(strcmp(band.description, "heights") == 0 && strcmp(band.unit, "m") == 0);
+    CHECK(tilekeep_category(dataset, 0, 1, &name) == TILEKEEP_OK && strcmp(name, "land") == 0);
+    FAILS(TILEKEEP_ERR_NOT_FOUND, tilekeep_category(dataset, 0, 2, &name));
+    FAILS(INVALID, tilekeep_category(dataset, 1, 0, &name));
+    FAILS(INVALID, tilekeep_band_info(dataset, 1, &band));
+    FAILS(INVALID, tilekeep_band_info(dataset, 0, NULL));
+    FAILS(INVALID, tilekeep_band_info(NULL, 0, &band));
+
+    CHECK(tilekeep_read_mask_window(dataset, 0, &window, bytes, 8) == TILEKEEP_OK);
+    CHECK(memcmp(bytes, "\xff\xff\0\0\xff\xff\0\0", 8) == 0);
+    FAILS(INVALID, tilekeep_read_mask_window(dataset, 0, &window, bytes, 7));
+    FAILS(INVALID, tilekeep_read_mask_window(dataset, 0, &window, NULL, 8));
+    FAILS(INVALID, tilekeep_read_mask_window(dataset, 0, NULL, bytes, 8));
+    FAILS(INVALID, tilekeep_read_mask_window(dataset, 1, &window, bytes, 8));
+    window.sample_type = TILEKEEP_SAMPLE_U8;
+    FAILS(INVALID, tilekeep_read_mask_window(dataset, 0, &window, bytes, 8));
+
+    CHECK(tilekeep_gcp_info(dataset, 1, &point) == TILEKEEP_OK);
+    CHECK(point.col == 64.0 && point.row == 40.0 && point.x == 8.0 && point.y == 9.0 && point.z == 1.0);
+    CHECK(strcmp(point.id, "2") == 0 && point.info[0] == '\0');
+    FAILS(TILEKEEP_ERR_NOT_FOUND, tilekeep_gcp_info(dataset, 2, &point));
+    point.struct_size = 0;
+    FAILS(INVALID, tilekeep_gcp_info(dataset, 1, &point));
+
+    CHECK(tilekeep_blob_name(dataset, 0, &name) == TILEKEEP_OK && strcmp(name, "icc") == 0);
+    CHECK(tilekeep_read_blob(dataset, name, NULL, 0, &size) == TILEKEEP_OK && size == 7);
+    CHECK(tilekeep_read_blob(dataset, name, bytes, sizeof bytes, &size) == TILEKEEP_OK && size == 7);
+    CHECK(memcmp(bytes, "profile", 7) == 0);
+    FAILS(INVALID, tilekeep_read_blob(dataset, name, bytes, 6, &size));
+    FAILS(INVALID, tilekeep_read_blob(dataset, name, bytes, 7, NULL));
+    FAILS(INVALID, tilekeep_read_blob(dataset, NULL, bytes, 7, &size));
+    FAILS(TILEKEEP_ERR_NOT_FOUND, tilekeep_read_blob(dataset, "exif", bytes, 7, &size));
+    FAILS(TILEKEEP_ERR_NOT_FOUND, tilekeep_blob_name(dataset, 1, &name));
+
+    CHECK(tilekeep_associated_info(dataset, 0, &name, &width, &height) == TILEKEEP_OK);
+    CHECK(strcmp(name, "thumbnail") == 0 && width == 10 && height == 30);
+    CHECK(tilekeep_associated_info(dataset, 0, NULL, NULL, NULL) == TILEKEEP_OK);
+    FAILS(TILEKEEP_ERR_NOT_FOUND, tilekeep_associated_info(dataset, 1, NULL, NULL, NULL));
+    FAILS(TILEKEEP_ERR_NOT_FOUND, tilekeep_open_associated(dataset, "macro", &label));
+    FAILS(INVALID, tilekeep_open_associated(dataset, NULL, &label));
+    FAILS(INVALID, tilekeep_open_associated(dataset, name, NULL));
+    CHECK(tilekeep_open_associated(dataset, name, &label) == TILEKEEP_OK);
+    tilekeep_close(dataset);
+    memset(&window, 0, sizeof window);
+    window.struct_size = sizeof window;
+    window.y = 29;
+    window.width = 10;
+    window.height = 1;
+    CHECK(tilekeep_read_window(label, &window, bytes, sizeof bytes) == TILEKEEP_OK && bytes[9] == 9);
+    tilekeep_close(label);
+
+    CHECK(tilekeep_open(path, &options, &dataset) == TILEKEEP_OK);
+    CHECK(tilekeep_info(dataset, &info) == TILEKEEP_OK && info.srs_wkt == NULL && !info.has_nodata);
+    tilekeep_close(dataset);
+    dataset = NULL;
+    options.sidecars = 2;
+    FAILS(INVALID, tilekeep_open(path, &options, &dataset));
+    CHECK(dataset == NULL);
+}
+
 int main(int argc, char **argv)
 {
-    CHECK(argc == 3);
+    CHECK(argc == 4);
     CHECK(strlen(tilekeep_version()) >= 5 && tilekeep_last_error()[0] == '\0');
     blocks_are_copied_and_lent();
     windows_and_tiles();
@@ -469,6 +554,7 @@ int main(int argc, char **argv)
     frames_are_told_apart();
     files_are_opened(argv[1]);
     mapped_files_lend_their_blocks(argv[2]);
+    files_say_more_than_pixels(argv[3]);
     puts("ok");
     return 0;
 }

@@ -9,13 +9,19 @@ use crate::grid::{BlockId, Level};
 use crate::sample::SampleType;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Ordering};
 
+use super::jpeg_marks::Marks;
 use super::rows::Decoded;
 use super::scratch::ScratchPool;
-use super::{Limits, ReadAt, ReadContext, SourceInfo, TileSource, check_block};
+use super::{
+    AssociatedImage, Limits, MetadataItem, ReadAt, ReadContext, SourceInfo, TileSource, check_block, no_such, tiff,
+};
 use pieces::Pieces;
 
 /// The header is looked for in this many bytes first, and in more when it is not among them.
 const HEAD: u64 = 64 << 10;
+
+/// What the picture in the EXIF block is called.
+const THUMBNAIL: &str = "thumbnail";
 
 /// Pixels of a block, across and down.
 const BLOCK: u64 = 256;
@@ -29,6 +35,7 @@ const BLOCK: u64 = 256;
 pub(super) struct JpegSource {
     info: SourceInfo,
     header: JpegInfo,
+    marks: Marks,
     limits: Limits,
     reader: Arc<dyn ReadAt>,
     scratch: ScratchPool,
@@ -58,9 +65,16 @@ impl JpegSource {
         let level = Level::new(width, height, BLOCK.min(width) as u32, BLOCK.min(height) as u32)?;
         let mut info = SourceInfo::new("jpeg", vec![level], n_bands, SampleType::U8);
         "jpeg".clone_into(&mut info.compression);
-        let source = Self {
+        let marks = Marks::read(&head);
+        info.blobs = marks.names();
+        info.pixel_size_um = marks.pixel_size_um;
+        if let Some(value) = marks.comment.clone() {
+            info.metadata.push(MetadataItem { domain: String::new(), key: "COMMENT".to_owned(), value });
+        }
+        let mut source = Self {
             info,
             header,
+            marks,
             limits,
             reader,
             scratch: ScratchPool::default(),
@@ -71,7 +85,21 @@ impl JpegSource {
         if source.pieces.is_none() {
             source.check_whole()?;
         }
+        // The head was read already; the thumbnail costs no further read.
+        if let Some(thumbnail) = source.thumbnail(&head) {
+            let level = thumbnail.info.levels[0];
+            let (width, height) = (level.width, level.height);
+            source.info.associated.push(AssociatedImage { name: THUMBNAIL.to_owned(), width, height });
+        }
         Ok(source)
+    }
+
+    /// The picture in the EXIF block of the file that `bytes` are the start of.
+    fn thumbnail(&self, bytes: &dyn ReadAt) -> Option<Self> {
+        let exif = self.marks.blob(bytes, "exif").ok()??;
+        let file = tiff::thumbnail(&exif).filter(|file| Self::matches(file))?;
+        // A thumbnail of a thumbnail would be one of its own.
+        Self::open(Arc::new(file), Limits { max_metadata_bytes: HEAD as usize, ..self.limits }).ok()
     }
 
     /// Bytes of all pixels.
@@ -187,6 +215,15 @@ impl TileSource for JpegSource {
 
     fn index_bytes(&self) -> u64 {
         self.pieces.as_ref().map_or(0, |pieces| pieces.index_bytes() as u64)
+    }
+
+    fn open_associated(&self, name: &str) -> Result<Box<dyn TileSource>> {
+        let thumbnail = if name == THUMBNAIL { self.thumbnail(&self.reader) } else { None };
+        Ok(Box::new(thumbnail.ok_or_else(|| no_such("picture", name))?))
+    }
+
+    fn read_blob(&self, name: &str) -> Result<Vec<u8>> {
+        self.marks.blob(&*self.reader, name)?.ok_or_else(|| no_such("block of bytes", name))
     }
 }
 

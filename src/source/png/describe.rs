@@ -11,6 +11,16 @@ pub(super) fn describe(info: &mut SourceInfo, header: &png::Info<'_>) {
         png::ColorType::Rgba => vec![C::Red, C::Green, C::Blue, C::Alpha],
         png::ColorType::Indexed => vec![C::Palette],
     };
+    let has = [
+        ("exif", header.exif_metadata.is_some()),
+        ("icc", header.icc_profile.is_some()),
+        ("xmp", xmp(header).is_some()),
+    ];
+    info.blobs = has.into_iter().filter(|(_, has)| *has).map(|(name, _)| name.to_owned()).collect();
+    if let Some(size) = header.pixel_dims.filter(|size| size.unit == png::Unit::Meter && size.xppu > 0 && size.yppu > 0)
+    {
+        info.pixel_size_um = Some((1e6 / f64::from(size.xppu), 1e6 / f64::from(size.yppu)));
+    }
     let transparent = header.trns.as_deref().unwrap_or_default();
     // The decoder leaves one byte of each of the chunk's numbers, or two when samples have 16 bits.
     let numbers: Vec<u16> = match header.bit_depth {
@@ -46,5 +56,19 @@ pub(super) fn describe(info: &mut SourceInfo, header: &png::Info<'_>) {
         if let Some(value) = value {
             info.metadata.push(MetadataItem { domain: String::new(), key, value });
         }
+    }
+}
+
+fn xmp<'a>(header: &'a png::Info<'_>) -> Option<&'a png::text_metadata::ITXtChunk> {
+    header.utf8_text.iter().find(|text| text.keyword == "XML:com.adobe.xmp")
+}
+
+/// The block of bytes of this name.
+pub(super) fn blob(header: &png::Info<'_>, name: &str) -> Option<Vec<u8>> {
+    match name {
+        "icc" => header.icc_profile.as_ref().map(|bytes| bytes.to_vec()),
+        "exif" => header.exif_metadata.as_ref().map(|bytes| bytes.to_vec()),
+        "xmp" => xmp(header).and_then(|text| text.get_text().ok()).map(String::into_bytes),
+        _ => None,
     }
 }

@@ -16,7 +16,7 @@ use crate::sync::{Arc, Mutex};
 
 use super::restarts::Restarts;
 use super::rows::{self as bands, Cursor, Decoded};
-use super::{Limits, ReadAt, ReadContext, SourceInfo, TileSource, check_block};
+use super::{Limits, ReadAt, ReadContext, SourceInfo, TileSource, check_block, no_such};
 use describe::describe;
 use idat::Place;
 use passes::Pass;
@@ -35,7 +35,7 @@ const KEEP: usize = 2;
 pub(super) struct PngSource {
     info: SourceInfo,
     reader: Arc<dyn ReadAt>,
-    max_index_bytes: usize,
+    limits: Limits,
     bits: u32,
     passes: Vec<Pass>,
     /// Where the image data start.
@@ -62,12 +62,7 @@ impl PngSource {
     }
 
     pub(super) fn open(reader: Arc<dyn ReadAt>, limits: Limits) -> Result<Self> {
-        let mut decoder = png::Decoder::new_with_limits(
-            Cursor::new(Arc::clone(&reader)),
-            png::Limits { bytes: limits.max_metadata_bytes },
-        );
-        decoder.set_transformations(png::Transformations::IDENTITY);
-        let png = decoder.read_info().map_err(|e| failed(&e))?;
+        let png = read_header(&reader, limits)?;
         let header = png.info();
         let bits = header.bit_depth as u32;
         let sample = if bits == 16 { SampleType::U16 } else { SampleType::U8 };
@@ -94,8 +89,7 @@ impl PngSource {
         let point_bytes = Restart::max_bytes(passes.iter().map(|pass| pass.row_bytes).max().unwrap_or(0));
         let start = Place::before_chunk(first_image_data(&reader)?);
         let restarts = Restarts::new(stream_bytes, point_bytes, limits.max_index_bytes);
-        let max_index_bytes = limits.max_index_bytes;
-        Ok(Self { info, reader, max_index_bytes, bits, passes, start, restarts, kept: Mutex::default() })
+        Ok(Self { info, reader, limits, bits, passes, start, restarts, kept: Mutex::default() })
     }
 
     /// The kept decoder from which the band is nearest, or a new one.
@@ -276,12 +270,27 @@ impl TileSource for PngSource {
 
     fn may_keep(&self, bytes: u64) {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        self.restarts.set_max(bytes.min(self.max_index_bytes));
+        self.restarts.set_max(bytes.min(self.limits.max_index_bytes));
     }
 
     fn index_bytes(&self) -> u64 {
         self.restarts.bytes() as u64
     }
+
+    fn read_blob(&self, name: &str) -> Result<Vec<u8>> {
+        let png = read_header(&self.reader, self.limits)?;
+        describe::blob(png.info(), name).ok_or_else(|| no_such("block of bytes", name))
+    }
+}
+
+/// Everything that stands before the picture.
+fn read_header(reader: &Arc<dyn ReadAt>, limits: Limits) -> Result<png::Reader<Cursor>> {
+    let mut decoder = png::Decoder::new_with_limits(
+        Cursor::new(Arc::clone(reader)),
+        png::Limits { bytes: limits.max_metadata_bytes },
+    );
+    decoder.set_transformations(png::Transformations::IDENTITY);
+    decoder.read_info().map_err(|e| failed(&e))
 }
 
 /// Where the first image data chunk starts. There is one, or the header could not have been read.

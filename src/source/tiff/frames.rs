@@ -1,102 +1,69 @@
-//! Which directories are pictures of their own, and which are coarser levels of one.
+//! Pictures of one size in one file: pages, focal planes, points in time.
 
+use crate::error::{Error, Result};
 use crate::sync::Arc;
 
 use super::directory::{Directory, Parser};
 use super::image::Image;
-use super::{Frame, LevelImage, Limits, ReadAt, check_block_bytes, tags};
+use super::{Frame, LevelImage, ReadAt, TiffSource, tags};
 
-/// Sub-directories of an image that are looked at; a pyramid has a few dozen at most.
-const MAX_SUB_IFDS: u64 = 256;
-
-/// What a directory says that it is: bits of NewSubfileType.
-pub(super) fn kind(parser: &Parser<'_>, directory: &Directory) -> u64 {
-    parser.first(directory, tags::NEW_SUBFILE_TYPE).ok().flatten().unwrap_or(0)
-}
-
-/// The pictures of a file whose first directory is `base`.
+/// Cuts the directories of a file into those of each frame, its own first, with its image; those of the first frame first.
 ///
-/// A frame is a directory of the same size, blocks and samples as the first. Those that call themselves reduced belong to
-/// the frame before them, or whose sub-directories they are. All frames have the levels that every one of them has; a
-/// directory that cannot be read is left out, and its level is then made from a finer one.
-pub(super) fn read(
+/// A frame is a directory of the same size, blocks and samples as `first`. What follows belongs to the frame before it.
+pub(super) fn groups(
     parser: &Parser<'_>,
-    directories: &[Directory],
+    directories: Vec<Directory>,
+    first: &LevelImage,
     reader: &Arc<dyn ReadAt>,
-    base: Image,
-    limits: Limits,
-) -> Vec<Frame> {
-    let mut frames = vec![vec![LevelImage::new(reader, base)]];
-    let mut reduced = vec![sub_images(parser, &directories[0], reader)];
-    for directory in &directories[1..] {
-        let kind = kind(parser, directory);
-        if kind & tags::SUBFILE_MASK != 0 {
-            continue;
-        }
-        let Ok(image) = Image::parse(parser, directory, reader.len()) else { continue };
-        let image = LevelImage::new(reader, image);
-        if kind & tags::SUBFILE_REDUCED != 0 {
-            reduced.last_mut().expect("never empty").push(image);
-        } else if image.is_like(&frames[0][0]) {
-            frames.push(vec![image]);
-            reduced.push(sub_images(parser, directory, reader));
+) -> Vec<(LevelImage, Vec<Directory>)> {
+    let mut groups: Vec<(LevelImage, Vec<Directory>)> = Vec::new();
+    for directory in directories {
+        let kind = parser.first(&directory, tags::NEW_SUBFILE_TYPE).ok().flatten().unwrap_or(0);
+        let is_first = groups.is_empty();
+        let is_picture = kind & (tags::SUBFILE_REDUCED | tags::SUBFILE_MASK) == 0;
+        let image = (is_first || is_picture).then(|| Image::parse(parser, &directory, reader.len()).ok()).flatten();
+        let image = image.map(|image| LevelImage::new(reader, image, directory.offset));
+        match (image.filter(|image| is_first || image.is_like(first)), groups.last_mut()) {
+            (Some(image), _) => groups.push((image, vec![directory])),
+            (None, Some((_, group))) => group.push(directory),
+            // The first directory is that of `first`, which was parsed.
+            (None, None) => {}
         }
     }
-    for (frame, reduced) in frames.iter_mut().zip(reduced) {
-        add_overviews(frame, reduced, limits);
-    }
-    let (first, others) = frames.split_at_mut(1);
-    first[0].retain(|image| others.iter().all(|frame| frame.iter().any(|other| other.is_like(image))));
+    groups
+}
+
+/// Leaves the levels that all frames have.
+fn align(frames: &mut [Frame]) {
+    let Some((first, others)) = frames.split_first_mut() else { return };
+    first.retain(|image| others.iter().all(|frame| frame.iter().any(|other| other.is_like(image))));
     for frame in others {
-        frame.retain(|image| first[0].iter().any(|other| other.is_like(image)));
+        frame.retain(|image| first.iter().any(|other| other.is_like(image)));
     }
-    frames
 }
 
-/// The images in sub-directories of `directory` that call themselves reduced.
-fn sub_images(parser: &Parser<'_>, directory: &Directory, reader: &Arc<dyn ReadAt>) -> Vec<LevelImage> {
-    let mut offsets = parser.unsigned(directory, tags::SUB_IFDS, MAX_SUB_IFDS).ok().flatten().unwrap_or_default();
-    offsets.sort_unstable();
-    offsets.dedup();
-    let image = |offset| {
-        let directory = parser.directory(offset).ok()?;
-        let kind = kind(parser, &directory);
-        let wanted = kind & tags::SUBFILE_REDUCED != 0 && kind & tags::SUBFILE_MASK == 0;
-        let image = wanted.then(|| Image::parse(parser, &directory, reader.len()).ok()).flatten()?;
-        Some(LevelImage::new(reader, image))
-    };
-    offsets.into_iter().filter_map(image).collect()
+impl TiffSource {
+    /// Leaves the levels that all frames have, and says what there is now.
+    pub(super) fn align_frames(&mut self) -> Result<()> {
+        align(&mut self.frames);
+        self.info.n_frames = u32::try_from(self.frames.len()).map_err(|_| Error::limit("too many frames"))?;
+        self.info.levels = self.frames[0].iter().map(|image| image.image.level).collect();
+        self.count();
+        Ok(())
+    }
 }
 
-/// Adds those images to a frame that are coarser pictures of it.
-pub(super) fn add_overviews(frame: &mut Frame, mut reduced: Vec<LevelImage>, limits: Limits) {
-    reduced.sort_by_key(|o| std::cmp::Reverse((o.image.level.width, o.image.level.height)));
-    for overview in reduced {
-        if overview.fits(frame) && check_block_bytes(&overview.image, limits).is_ok() {
-            frame.push(overview);
+/// The masks of all frames as one source; `None` where a frame has none, or one of another kind.
+pub(super) fn join_masks(masks: Vec<Option<TiffSource>>) -> Option<TiffSource> {
+    let mut masks = masks.into_iter();
+    let mut joined = masks.next().flatten()?;
+    for mask in masks {
+        let frame = mask?.frames.swap_remove(0);
+        if !frame[0].is_like(&joined.frames[0][0]) {
+            return None;
         }
+        joined.frames.push(frame);
     }
-}
-
-impl LevelImage {
-    /// Whether the image is a coarser picture of the same samples as the first of `finer`.
-    fn fits(&self, finer: &[Self]) -> bool {
-        let last = &finer[finer.len() - 1].image;
-        let image = &self.image;
-        self.has_samples_of(&finer[0])
-            && (image.level.width, image.level.height) != (last.level.width, last.level.height)
-            && image.level.width <= last.level.width
-            && image.level.height <= last.level.height
-    }
-
-    /// Whether both have the same size, blocks and samples, and show them in the same way.
-    fn is_like(&self, other: &Self) -> bool {
-        let of = |image: &Image| (image.level, image.photometric, image.storage.bits);
-        self.has_samples_of(other) && of(&self.image) == of(&other.image)
-    }
-
-    fn has_samples_of(&self, other: &Self) -> bool {
-        let of = |image: &Image| (image.n_bands, image.sample, image.interleave);
-        of(&self.image) == of(&other.image)
-    }
+    joined.align_frames().ok()?;
+    Some(joined)
 }

@@ -128,6 +128,11 @@ impl Image {
         Ok(Self { level, n_bands, sample, interleave, photometric, storage, in_pieces, n_blocks, offsets, byte_counts })
     }
 
+    /// Bits of a sample that carry information, when fewer than its type has.
+    pub(super) fn n_bits(&self) -> Option<u32> {
+        (self.storage.bits as usize != self.sample.bytes() * 8).then_some(self.storage.bits)
+    }
+
     /// Bytes that the image may hold beside itself.
     pub(super) fn memory_bytes(&self) -> u64 {
         let conversion = if self.storage.ycbcr.is_some() { size_of::<Conversion>() as u64 } else { 0 };

@@ -6,51 +6,58 @@
 mod decode;
 mod decompress;
 mod directory;
+mod exif;
+mod family;
 mod frames;
 mod geo;
 mod image;
+mod level;
 mod offsets;
 mod pieces;
+mod slides;
 mod tags;
 mod words;
+mod woven;
 
-use std::path::{Path, PathBuf};
-
-use crate::block::BlockLayout;
-use crate::codec::stream::StreamCodec;
-use crate::error::{Error, ErrorKind, Result};
+use crate::block::{BlockLayout, Interleave};
+use crate::error::{Error, Result};
 use crate::grid::BlockId;
 use crate::memory::{Charge, Class, Ledger, LentBytes};
+use crate::sample::SampleType;
 use crate::sync::{Arc, Mutex};
 
-use super::access::FileUse;
-use super::file::open_file;
 use super::scratch::ScratchPool;
-use super::{Limits, Nodata, ReadAt, ReadContext, SourceInfo, TileSource, check_block};
+use super::{ColorInterpretation, Limits, Nodata, ReadAt, ReadContext, SourceInfo, TileSource, check_block, no_such};
 use directory::Parser;
+pub(super) use exif::thumbnail;
+use family::Family;
 use image::{Image, Stored};
+use level::LevelImage;
 use pieces::StripStream;
-use tags::Compression;
 
-/// A TIFF file and, where there is one, the `.ovr` file beside it.
+/// A TIFF file: its first image and those like it, with the overviews of these in the same file.
 pub(super) struct TiffSource {
     info: SourceInfo,
+    /// At least one.
     frames: Vec<Frame>,
+    /// The masks of the frames, and of their overviews.
+    mask: Option<Arc<TiffSource>>,
+    /// Where the directories of the associated images are, in the order of `info.associated`.
+    associated: Vec<u64>,
+    /// Where the directory of the first image is.
+    directory: u64,
+    limits: Limits,
+    /// Whether samples of one bit are presented as 0 and 255.
+    is_mask: bool,
     scratch: ScratchPool,
     /// Where the last read of a strip in pieces stopped. Taken out while it is used, so that no lock is held while decoding.
     strip: Mutex<Option<StripStream>>,
-    _metadata: Charge,
+    metadata: Charge,
 }
 
-/// One picture of the file: an image a level, as in `info.levels`.
+/// One picture of the file: an image a level, as in `info.levels`. They may arrange their bands in another way than `info`
+/// says.
 type Frame = Vec<LevelImage>;
-
-struct LevelImage {
-    reader: Arc<dyn ReadAt>,
-    image: Image,
-    /// Whether `reader` has the file in memory.
-    lent: bool,
-}
 
 impl TiffSource {
     /// Whether a file that starts with these bytes calls itself a TIFF.
@@ -58,14 +65,43 @@ impl TiffSource {
         directory::Header::matches(head)
     }
 
-    /// Reads the directories of `reader`. If it stores no overview and is the file at a `place`, those of the overview
-    /// file beside it are read too.
-    pub(super) fn open(reader: Arc<dyn ReadAt>, place: Option<(&Path, FileUse)>, limits: Limits) -> Result<Self> {
+    /// Reads the directories of `reader`.
+    pub(super) fn open(reader: Arc<dyn ReadAt>, limits: Limits) -> Result<Self> {
         let parser = Parser::new(&*reader, limits)?;
         let directories = parser.chain(parser.header.first)?;
-        let first = &directories[0];
-        let base = Image::parse(&parser, first, reader.len())?;
-        check_block_bytes(&base, limits)?;
+        let mut source = Self::of_directory(&parser, &directories[0], &reader, limits)?;
+        let mut groups = frames::groups(&parser, directories, &source.frames[0][0], &reader);
+        let (base, first) = groups.remove(0);
+        let family = Family::new(&parser, first);
+        let overviews = family.overviews(&base.image, &reader);
+        let mut masks = vec![family.mask(&base.image, &reader, limits)];
+        source.add_levels(0, overviews, limits);
+        let levels: Vec<_> = source.frames[0].iter().map(|level| level.directory).collect();
+        for (number, (base, group)) in (1..).zip(groups) {
+            let family = Family::new(&parser, group);
+            let overviews = family.overviews(&base.image, &reader);
+            masks.push(family.mask(&base.image, &reader, limits));
+            source.frames.push(vec![base]);
+            source.add_levels(number, overviews, limits);
+        }
+        source.align_frames()?;
+        let mask = frames::join_masks(masks).map(Self::into_mask);
+        source.info.n_mask_bands = mask.as_ref().map_or(0, |mask| mask.info.n_bands);
+        source.mask = mask.map(Arc::new);
+        (source.info.associated, source.associated) = family.associated(&levels, &reader).into_iter().unzip();
+        source.count();
+        Ok(source)
+    }
+
+    /// The image of one directory, with what is known of it and without those that belong to it.
+    fn of_directory(
+        parser: &Parser<'_>,
+        first: &directory::Directory,
+        reader: &Arc<dyn ReadAt>,
+        limits: Limits,
+    ) -> Result<Self> {
+        let base = Image::parse(parser, first, reader.len())?;
+        check_block_bytes(&base, base.interleave, limits)?;
 
         let mut info = SourceInfo::new(
             if parser.header.big { "bigtiff" } else { "tiff" },
@@ -75,30 +111,35 @@ impl TiffSource {
         );
         info.compression = base.storage.compression.name().to_owned();
         info.interleave = base.interleave;
-        info.n_bits = (base.storage.bits as usize != base.sample.bytes() * 8).then_some(base.storage.bits);
+        info.n_bits = base.n_bits();
         info.colors =
             base.colors(&parser.unsigned(first, tags::EXTRA_SAMPLES, u64::from(base.n_bands))?.unwrap_or_default());
         // What only describes the pixels must not make them unreadable.
-        info.nodata = words::nodata(&parser, first, base.sample).unwrap_or_default();
-        info.geo_keys = geo::keys(&parser, first).unwrap_or_default();
-        info.geotransform = geo::transform(&parser, first, &info.geo_keys).unwrap_or_default();
-        info.metadata = words::metadata(&parser, first).unwrap_or_default();
-        if base.photometric == tags::PHOTOMETRIC_PALETTE && base.n_bands == 1 {
-            info.color_table = words::color_table(&parser, first, base.storage.bits).unwrap_or_default();
+        info.nodata = words::nodata(parser, first, base.sample).unwrap_or_default();
+        if base.n_bands == 1 {
+            colors(parser, first, &base, &mut info);
         }
+        geo::place(parser, first, &mut info);
+        words::describe(parser, first, &mut info);
 
-        let mut frames = frames::read(&parser, &directories, &reader, base, limits);
-        if let ([only], Some((path, file_use))) = (&mut frames[..], place)
-            && only.len() == 1
-        {
-            let beside = external_overviews(path, file_use, limits);
-            frames::add_overviews(only, beside, limits);
-        }
-        info.n_frames = u32::try_from(frames.len()).map_err(|_| Error::limit("too many frames"))?;
-        info.levels = frames[0].iter().map(|image| image.image.level).collect();
-        let memory = frames.iter().flatten().map(|i| i.image.memory_bytes()).sum();
-        let metadata = Ledger::process().charge(Class::Metadata, memory);
-        Ok(Self { info, frames, scratch: ScratchPool::default(), strip: Mutex::default(), _metadata: metadata })
+        let has = |tag| first.entry(tag).is_some_and(|entry| entry.count > 0);
+        info.blobs = tags::BLOBS.iter().filter(|(_, tag)| has(*tag)).map(|(name, _)| (*name).to_owned()).collect();
+        let mut source = Self::new(info, LevelImage::new(reader, base, first.offset), limits);
+        source.count();
+        Ok(source)
+    }
+
+    fn new(info: SourceInfo, base: LevelImage, limits: Limits) -> Self {
+        let metadata = Ledger::process().charge(Class::Metadata, 0);
+        let (directory, scratch) = (base.directory, ScratchPool::default());
+        let (frames, associated) = (vec![vec![base]], Vec::new());
+        let (mask, is_mask, strip) = (None, false, Mutex::default());
+        Self { info, frames, mask, associated, directory, limits, is_mask, scratch, strip, metadata }
+    }
+
+    /// Puts what the images may hold on the ledger.
+    fn count(&mut self) {
+        self.metadata.resize(self.frames.iter().flatten().map(|level| level.image.memory_bytes()).sum());
     }
 
     /// The image that a block is part of. The block is there.
@@ -107,104 +148,55 @@ impl TiffSource {
     }
 }
 
-impl LevelImage {
-    fn new(reader: &Arc<dyn ReadAt>, image: Image) -> Self {
-        Self { reader: Arc::clone(reader), image, lent: reader.lend(0, 0).is_some() }
-    }
-
-    /// Where the stored bytes of a block are; those of the whole strip, where a block is a piece of one that must be
-    /// decoded.
-    fn stored(&self, at: BlockId) -> Result<Stored> {
-        let stored = self.image.stored(&*self.reader, at.plane, at.col, at.row)?;
-        let Stored::At { offset, len } = stored else { return Ok(stored) };
-        if !self.image.in_pieces || self.image.storage.compression != Compression::None {
-            return Ok(stored);
+/// The colour table of one band; in a palette nodata is clear.
+fn colors(parser: &Parser<'_>, directory: &directory::Directory, base: &Image, info: &mut SourceInfo) {
+    let (photometric, bits) = (base.photometric, base.storage.bits);
+    if photometric == tags::PHOTOMETRIC_PALETTE {
+        info.color_table = words::color_table(parser, directory, bits).unwrap_or_default();
+        let index = info.nodata.map(Nodata::as_f64).filter(|nodata| nodata.fract() == 0.0 && *nodata >= 0.0);
+        if let (Some(table), Some(index)) = (&mut info.color_table, index)
+            && let Some(color) = table.get_mut(index as usize)
+        {
+            color[3] = 0;
         }
-        let before = self.image.stored_bytes(self.image.level.block_height as usize);
-        let before = before.and_then(|bytes| (bytes as u64).checked_mul(u64::from(at.row)));
-        let offset = before.and_then(|before| offset.checked_add(before));
-        match (offset, before) {
-            (Some(offset), Some(before)) => Ok(Stored::At { offset, len: len.map(|len| len.saturating_sub(before)) }),
-            _ => Err(Error::corrupt(format!("piece {} of a strip lies outside of any file", at.row))),
+    } else if matches!(base.sample, SampleType::U8 | SampleType::U16) {
+        info.color_table = words::gray_table(photometric, bits);
+        if info.color_table.is_some() {
+            info.colors[0] = ColorInterpretation::Palette;
         }
-    }
-
-    /// The codec of a strip that is decoded in pieces.
-    fn stream(&self) -> Option<StreamCodec> {
-        self.image.storage.compression.stream().filter(|_| self.image.in_pieces)
-    }
-
-    /// How many of the stored bytes of a block are looked at, which decode to `decoded` bytes.
-    fn len_to_read(&self, offset: u64, len: Option<u64>, decoded: u64) -> Result<usize> {
-        let compression = self.image.storage.compression;
-        let file_len = self.reader.len();
-        let left = file_len.saturating_sub(offset);
-        // No byte count: what is left of the file, which can be more than the block needs. Some writers state more than
-        // there is of a block; decoders stop when the block is full.
-        let len = len.unwrap_or(left).min(decoded.saturating_mul(2).saturating_add(1 << 20));
-        if len > left {
-            return Err(Error::new(
-                ErrorKind::Io,
-                format!("{len} bytes at {offset} reach past the end; {file_len} bytes were there at open"),
-            ));
-        }
-        if len.saturating_mul(compression.max_ratio()) < decoded {
-            return Err(Error::corrupt(format!(
-                "{len} bytes of {} data cannot hold {decoded} bytes of pixels",
-                compression.name()
-            )));
-        }
-        usize::try_from(len).map_err(|_| Error::limit(format!("{len} bytes of a block")))
-    }
-
-    /// Reads the bytes of a block by position.
-    fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
-        self.reader.read_at(offset, out)?;
-        self.reader.was_read(offset, out.len() as u64);
-        Ok(())
     }
 }
 
-/// Whether a block of `image` may be held: as it is presented and, where samples are widened, as it is stored too.
-fn check_block_bytes(image: &Image, limits: Limits) -> Result<()> {
-    let n_bands = if image.interleave == crate::block::Interleave::Band { 1 } else { image.n_bands };
+/// Whether a block of `image` may be held: as it is presented and, where samples are widened or rearranged, as it is
+/// stored too.
+fn check_block_bytes(image: &Image, presented: Interleave, limits: Limits) -> Result<()> {
+    let n_bands = |interleave| if interleave == Interleave::Band { 1 } else { image.n_bands };
     let size = (image.level.block_width, image.level.block_height);
-    let layout = BlockLayout::new(size, 1, 1, n_bands, image.sample)?;
-    let stored =
-        if decode::stored_as_presented(image, &layout) { Some(0) } else { image.stored_bytes(size.1 as usize) };
-    let bytes = stored.and_then(|stored| stored.checked_add(layout.bytes)).unwrap_or(usize::MAX);
+    let layout = |interleave| BlockLayout::new(size, 1, 1, n_bands(interleave), image.sample);
+    let own = layout(image.interleave)?;
+    let stored = if decode::stored_as_presented(image, &own) { Some(0) } else { image.stored_bytes(size.1 as usize) };
+    let rearranged = if presented == image.interleave { 0 } else { layout(presented)?.bytes };
+    let bytes = stored.and_then(|stored| stored.checked_add(own.bytes)).and_then(|b| b.checked_add(rearranged));
+    let bytes = bytes.unwrap_or(usize::MAX);
     if bytes > limits.max_block_bytes {
         return Err(Error::limit(format!("blocks of {bytes} bytes, the limit is {} bytes", limits.max_block_bytes)));
     }
     Ok(())
 }
 
-/// The images of the file whose name is that of the raster with `.ovr` at its end.
-fn external_overviews(path: &Path, file_use: FileUse, limits: Limits) -> Vec<LevelImage> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".ovr");
-    let Ok((reader, _)) = open_file(&PathBuf::from(name), file_use) else { return Vec::new() };
-    let Ok(parser) = Parser::new(&*reader, limits) else { return Vec::new() };
-    let Ok(directories) = parser.chain(parser.header.first) else { return Vec::new() };
-    directories
-        .iter()
-        .filter(|directory| frames::kind(&parser, directory) & tags::SUBFILE_MASK == 0)
-        .filter_map(|directory| Image::parse(&parser, directory, reader.len()).ok())
-        .map(|image| LevelImage::new(&reader, image))
-        .collect()
-}
-
-impl TileSource for TiffSource {
-    fn info(&self) -> &SourceInfo {
-        &self.info
-    }
-
-    fn read_block(&self, at: BlockId, out: &mut [u8], context: &mut ReadContext<'_>) -> Result<()> {
-        let layout = check_block(&self.info, at, out)?;
-        let level = self.image(at);
+impl TiffSource {
+    /// Reads the block `at` of `level` as it is arranged in the file.
+    fn read_stored(
+        &self,
+        level: &LevelImage,
+        at: BlockId,
+        layout: &BlockLayout,
+        out: &mut [u8],
+        context: &mut ReadContext<'_>,
+    ) -> Result<()> {
         let (offset, len) = match level.stored(at)? {
             Stored::Sparse => {
-                fill(out, self.info.nodata, &layout);
+                fill(out, self.info.nodata, layout);
                 return Ok(());
             }
             Stored::At { offset, len } => (offset, len),
@@ -212,7 +204,7 @@ impl TileSource for TiffSource {
         if let Some(codec) = level.stream() {
             return self.read_piece(level, at, codec, (offset, len), out, context);
         }
-        if decode::stored_in_place(&level.image, &layout) {
+        if decode::stored_in_place(&level.image, layout) {
             if let Some(len) = len.filter(|len| *len < out.len() as u64) {
                 return Err(Error::corrupt(format!("{len} bytes are stored of {}", out.len())));
             }
@@ -231,16 +223,47 @@ impl TileSource for TiffSource {
                 scratch.bytes.resize(len, 0);
                 level.read(offset, &mut scratch.bytes)?;
             }
-            decode::decode(&level.image, &layout, lent.as_deref(), scratch, out)
+            decode::decode(&level.image, layout, lent.as_deref(), scratch, out)
         })
     }
 
-    fn lend(&self, at: BlockId) -> Option<LentBytes<'_>> {
+    /// The layout of the block `at` of `level`, where the file stores it as it is presented.
+    fn layout_in_place(&self, level: &LevelImage, at: BlockId) -> Option<BlockLayout> {
         let layout = self.info.block_layout(at).ok()?;
+        let in_place = level.image.interleave == self.info.interleave
+            && decode::stored_in_place(&level.image, &layout)
+            && !decode::is_turned(&level.image);
+        in_place.then_some(layout)
+    }
+}
+
+impl TileSource for TiffSource {
+    fn info(&self) -> &SourceInfo {
+        &self.info
+    }
+
+    fn read_block(&self, at: BlockId, out: &mut [u8], context: &mut ReadContext<'_>) -> Result<()> {
+        let layout = check_block(&self.info, at, out)?;
         let level = self.image(at);
-        if !level.lent || !decode::stored_in_place(&level.image, &layout) || decode::is_turned(&level.image) {
-            return None;
+        // What is decoded on the way is no mask yet.
+        let mut nobody = ReadContext::default();
+        let context = if self.is_mask { &mut nobody } else { context };
+        if level.image.interleave == self.info.interleave {
+            self.read_stored(level, at, &layout, out, context)?;
+        } else {
+            self.read_rearranged(level, at, &layout, out)?;
         }
+        if self.is_mask && level.image.storage.bits == 1 {
+            out.iter_mut().for_each(|sample| *sample = if *sample == 0 { 0 } else { 255 });
+        }
+        Ok(())
+    }
+
+    fn lend(&self, at: BlockId) -> Option<LentBytes<'_>> {
+        // Only a block that is there has a layout.
+        self.info.block_layout(at).ok()?;
+        let level = self.image(at);
+        let layout = self.layout_in_place(level, at).filter(|_| level.lent)?;
         match level.stored(at).ok()? {
             Stored::At { offset, len } if len.is_none_or(|len| len >= layout.bytes as u64) => {
                 level.reader.lend(offset, layout.bytes)
@@ -250,10 +273,30 @@ impl TileSource for TiffSource {
     }
 
     fn is_a_copy(&self, at: BlockId) -> bool {
-        let Ok(layout) = self.info.block_layout(at) else { return false };
-        let level = self.image(at);
-        let in_place = || decode::stored_in_place(&level.image, &layout) && !decode::is_turned(&level.image);
-        level.reader.is_kept_by_system() && in_place()
+        self.info.block_layout(at).is_ok() && {
+            let level = self.image(at);
+            level.reader.is_kept_by_system() && self.layout_in_place(level, at).is_some()
+        }
+    }
+
+    fn mask(&self) -> Option<Arc<dyn TileSource>> {
+        self.mask.clone().map(|mask| mask as Arc<dyn TileSource>)
+    }
+
+    fn open_associated(&self, name: &str) -> Result<Box<dyn TileSource>> {
+        let place = self.info.associated.iter().position(|image| image.name == name);
+        let offset = place.and_then(|i| self.associated.get(i)).ok_or_else(|| no_such("picture", name))?;
+        let reader = &self.frames[0][0].reader;
+        let parser = Parser::new(&**reader, self.limits)?;
+        Ok(Box::new(Self::of_directory(&parser, &parser.directory(*offset)?, reader, self.limits)?))
+    }
+
+    fn read_blob(&self, name: &str) -> Result<Vec<u8>> {
+        let parser = Parser::new(&*self.frames[0][0].reader, self.limits)?;
+        let tag = tags::BLOBS.iter().find(|(known, _)| *known == name).map(|(_, tag)| *tag);
+        let directory = parser.directory(self.directory)?;
+        let entry = tag.and_then(|tag| directory.entry(tag)).ok_or_else(|| no_such("block of bytes", name))?;
+        parser.bytes(entry)
     }
 
     /// May read the pages of the offset arrays that name the block, as reading the block would.

@@ -9,12 +9,16 @@ pub(super) const BITS_PER_SAMPLE: u16 = 258;
 pub(super) const COMPRESSION: u16 = 259;
 pub(super) const PHOTOMETRIC: u16 = 262;
 pub(super) const FILL_ORDER: u16 = 266;
+pub(super) const IMAGE_DESCRIPTION: u16 = 270;
 pub(super) const STRIP_OFFSETS: u16 = 273;
 pub(super) const SAMPLES_PER_PIXEL: u16 = 277;
 pub(super) const ROWS_PER_STRIP: u16 = 278;
 pub(super) const STRIP_BYTE_COUNTS: u16 = 279;
+pub(super) const X_RESOLUTION: u16 = 282;
+pub(super) const Y_RESOLUTION: u16 = 283;
 pub(super) const PLANAR_CONFIGURATION: u16 = 284;
 pub(super) const T4_OPTIONS: u16 = 292;
+pub(super) const RESOLUTION_UNIT: u16 = 296;
 pub(super) const PREDICTOR: u16 = 317;
 pub(super) const COLOR_MAP: u16 = 320;
 pub(super) const TILE_WIDTH: u16 = 322;
@@ -37,6 +41,10 @@ pub(super) const GEO_ASCII_PARAMS: u16 = 34737;
 pub(super) const LERC_PARAMETERS: u16 = 50674;
 pub(super) const GDAL_METADATA: u16 = 42112;
 pub(super) const GDAL_NODATA: u16 = 42113;
+pub(super) const RPC_COEFFICIENTS: u16 = 50844;
+
+/// Tags whose bytes are for others, and what they are called.
+pub(super) const BLOBS: [(&str, u16); 4] = [("icc", 34675), ("iptc", 33723), ("photoshop", 34377), ("xmp", 700)];
 
 /// Tags whose text becomes metadata, under the names that GDAL gives them.
 pub(super) const TEXT_TAGS: [(u16, &str); 11] = [
@@ -59,6 +67,7 @@ pub(super) const ALPHA_NOT_ASSOCIATED: u64 = 2;
 pub(super) const SUBFILE_REDUCED: u64 = 1;
 pub(super) const SUBFILE_MASK: u64 = 4;
 
+pub(super) const PHOTOMETRIC_MIN_IS_WHITE: u64 = 0;
 pub(super) const PHOTOMETRIC_MIN_IS_BLACK: u64 = 1;
 pub(super) const PHOTOMETRIC_RGB: u64 = 2;
 pub(super) const PHOTOMETRIC_PALETTE: u64 = 3;

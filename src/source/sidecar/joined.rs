@@ -1,0 +1,92 @@
+//! A source, and the levels and the mask that lie in files beside it, as one source.
+
+use crate::error::Result;
+use crate::grid::BlockId;
+use crate::memory::LentBytes;
+use crate::source::tiff::TiffSource;
+use crate::source::{ReadContext, SourceInfo, TileSource};
+use crate::sync::Arc;
+
+/// The levels of `base`, then those of `overviews`.
+pub(super) struct Joined {
+    info: SourceInfo,
+    base: Box<dyn TileSource>,
+    overviews: Option<TiffSource>,
+    mask: Option<Arc<dyn TileSource>>,
+}
+
+impl Joined {
+    /// `info` is what is known of `base`; levels and the mask, with how many of its bands count, are added to it.
+    pub(super) fn new(
+        base: Box<dyn TileSource>,
+        mut info: SourceInfo,
+        overviews: Option<TiffSource>,
+        mask: Option<(Arc<dyn TileSource>, u32)>,
+    ) -> Self {
+        if let Some(overviews) = &overviews {
+            info.levels.extend(&overviews.info().levels);
+        }
+        let (mask, n_mask_bands) = mask.map_or((None, info.n_mask_bands), |(mask, n)| (Some(mask), n));
+        info.n_mask_bands = n_mask_bands;
+        Self { info, base, overviews, mask }
+    }
+
+    /// Who has the block `at`, and where.
+    fn owner(&self, at: BlockId) -> (&dyn TileSource, BlockId) {
+        let n_own = self.base.info().levels.len() as u32;
+        match &self.overviews {
+            Some(overviews) if at.level >= n_own => (overviews, BlockId { level: at.level - n_own, ..at }),
+            _ => (&*self.base, at),
+        }
+    }
+}
+
+impl TileSource for Joined {
+    fn info(&self) -> &SourceInfo {
+        &self.info
+    }
+
+    fn read_block(&self, at: BlockId, out: &mut [u8], context: &mut ReadContext<'_>) -> Result<()> {
+        let (owner, there) = self.owner(at);
+        if there == at {
+            return owner.read_block(at, out, context);
+        }
+        // Blocks that are offered would have the numbers of their own file.
+        owner.read_block(there, out, &mut ReadContext::default())
+    }
+
+    fn lend(&self, at: BlockId) -> Option<LentBytes<'_>> {
+        let (owner, there) = self.owner(at);
+        owner.lend(there)
+    }
+
+    fn will_need(&self, at: BlockId) {
+        let (owner, there) = self.owner(at);
+        owner.will_need(there);
+    }
+
+    fn is_a_copy(&self, at: BlockId) -> bool {
+        let (owner, there) = self.owner(at);
+        owner.is_a_copy(there)
+    }
+
+    fn may_keep(&self, bytes: u64) {
+        self.base.may_keep(bytes);
+    }
+
+    fn index_bytes(&self) -> u64 {
+        self.base.index_bytes()
+    }
+
+    fn mask(&self) -> Option<Arc<dyn TileSource>> {
+        self.mask.clone().or_else(|| self.base.mask())
+    }
+
+    fn open_associated(&self, name: &str) -> Result<Box<dyn TileSource>> {
+        self.base.open_associated(name)
+    }
+
+    fn read_blob(&self, name: &str) -> Result<Vec<u8>> {
+        self.base.read_blob(name)
+    }
+}
