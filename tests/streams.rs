@@ -251,6 +251,24 @@ fn the_index_is_bounded_by_the_budget_and_by_the_limit() {
     assert!(index > 0 && index <= 100 << 10, "{index}");
 }
 
+#[test]
+fn blocks_and_what_the_source_keeps_beside_them_are_within_the_budget() {
+    let budget = 4 << 20;
+    let files = [png(1500, 6000, png::ColorType::Rgb, png::BitDepth::Eight), jpeg(3001, 2503, |_| {})];
+    for file in files {
+        let picture = Picture::open(file, budget);
+        let level = picture.dataset.levels()[0];
+        for (row, col) in (0..level.rows()).flat_map(|row| (0..level.cols()).map(move |col| (row, col))) {
+            drop(picture.dataset.block((0, col, row)).unwrap());
+        }
+        let stats = picture.dataset.stats();
+        assert!(stats.index_bytes > 0 && stats.max_bytes == budget, "{stats:?}");
+        assert!(stats.bytes + stats.index_bytes <= budget, "{stats:?}");
+        // Three quarters are left for blocks in any case.
+        assert!(stats.bytes > budget / 2, "{stats:?}");
+    }
+}
+
 // ---- JPEG.
 
 /// A photo of sorts.

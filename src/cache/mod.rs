@@ -267,7 +267,7 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
 
     fn apply_budget(&self) {
         let mut state = self.state.lock();
-        state.set_max_bytes(self.account.max_bytes(), &self.slots);
+        state.set_max_bytes(self.account.room_bytes(), &self.slots);
         let evicted = self.shrink(&mut state);
         drop(state);
         drop(evicted);
@@ -275,6 +275,13 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
 
     pub(crate) fn max_bytes(&self) -> u64 {
         self.account.max_bytes()
+    }
+
+    /// Leaves bytes of the budget to what is held beside the cache, a quarter of it at most. What exceeds the rest and is
+    /// not pinned goes at once.
+    pub(crate) fn reserve(&self, bytes: u64) {
+        self.account.reserve(bytes);
+        self.apply_budget();
     }
 
     /// What may be kept of values that nobody asked for, without pushing out too much of what somebody did.
@@ -398,7 +405,7 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
             locked_bytes,
             dirty_bytes,
             loading_bytes: state.loading_bytes,
-            max_bytes: state.max_bytes,
+            max_bytes: self.account.max_bytes(),
             ..state.counts
         }
     }

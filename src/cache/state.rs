@@ -64,7 +64,7 @@ struct Meta {
 
 impl<K: Copy + Eq + Hash, V> State<K, V> {
     pub(super) fn new(account: Arc<Account>, kind: CachePolicy) -> Self {
-        let max_bytes = account.max_bytes();
+        let max_bytes = account.room_bytes();
         Self {
             metas: Vec::new(),
             free: Vec::new(),
@@ -122,7 +122,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
 
     /// Obeys what the account allows by now: the total may have changed.
     pub(super) fn follow_budget(&mut self, slots: &Slots<K, V>) {
-        let max_bytes = self.account.max_bytes();
+        let max_bytes = self.account.room_bytes();
         if max_bytes != self.max_bytes {
             self.set_max_bytes(max_bytes, slots);
         }

@@ -281,9 +281,10 @@ impl Dataset {
         self.share_budget();
     }
 
-    /// Tells the source what it may keep beside the blocks.
+    /// Tells the source what it may keep beside the blocks, which have what it leaves.
     fn share_budget(&self) {
-        self.core.source.may_keep(self.cache_max() / SOURCE_SHARE);
+        let kept = self.core.source.may_keep(self.cache_max() / SOURCE_SHARE);
+        self.core.cache.reserve(kept);
     }
 
     /// How many bytes of decoded blocks may be kept: the budget, or the total where that is less.

@@ -78,8 +78,12 @@ pub trait TileSource: Send + Sync {
     }
 
     /// Hears how many bytes it may keep beside the blocks that it is read for, as an index of the places in its stream
-    /// from which it can decode on. A dataset says an eighth of its budget. Nothing by default.
-    fn may_keep(&self, _bytes: u64) {}
+    /// from which it can decode on. A dataset says an eighth of its budget. Returns how many bytes it will hold at most, the
+    /// decoders that it keeps between reads included: its blocks have so much less of the budget, but three quarters of it
+    /// in any case. Nothing by default.
+    fn may_keep(&self, _bytes: u64) -> u64 {
+        0
+    }
 
     /// Bytes of such an index that there are now; 0 by default.
     fn index_bytes(&self) -> u64 {
@@ -137,8 +141,8 @@ impl<S: TileSource + ?Sized> TileSource for Arc<S> {
         (**self).is_a_copy(at)
     }
 
-    fn may_keep(&self, bytes: u64) {
-        (**self).may_keep(bytes);
+    fn may_keep(&self, bytes: u64) -> u64 {
+        (**self).may_keep(bytes)
     }
 
     fn index_bytes(&self) -> u64 {
@@ -179,8 +183,8 @@ impl<S: TileSource + ?Sized> TileSource for Box<S> {
         (**self).is_a_copy(at)
     }
 
-    fn may_keep(&self, bytes: u64) {
-        (**self).may_keep(bytes);
+    fn may_keep(&self, bytes: u64) -> u64 {
+        (**self).may_keep(bytes)
     }
 
     fn index_bytes(&self) -> u64 {

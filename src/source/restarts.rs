@@ -49,6 +49,13 @@ impl<P> Restarts<P> {
         self.state.lock().bytes
     }
 
+    /// Bytes that they take when all of the stream was passed.
+    pub(super) fn most_bytes(&self) -> usize {
+        let state = self.state.lock();
+        let n = usize::try_from(self.stream_bytes / state.spacing).unwrap_or(usize::MAX);
+        n.saturating_mul(self.point_bytes).min(state.max_bytes)
+    }
+
     /// How far apart points are.
     pub(super) fn spacing(&self) -> u64 {
         self.state.lock().spacing

@@ -23,6 +23,8 @@ pub(crate) struct Account {
     asked: AtomicBool,
     ceiling: AtomicU64,
     is_batch: AtomicBool,
+    /// Bytes of the budget that the cache does not have, for they are held beside it.
+    reserved: AtomicU64,
     /// When the entry that would go next was last used, as far as anybody looked.
     pub(super) oldest: AtomicU64,
     /// How much an entry's age counts less than its neighbours': the bits of an `f32`.
@@ -40,6 +42,7 @@ impl Account {
             floor: AtomicU64::new(0),
             asked: AtomicBool::new(false),
             ceiling: AtomicU64::new(0),
+            reserved: AtomicU64::new(0),
             is_batch: AtomicBool::new(false),
             oldest: AtomicU64::new(u64::MAX),
             worth: AtomicU32::new(1_f32.to_bits()),
@@ -64,6 +67,7 @@ impl Account {
     /// The account is closed: what it holds is free, and what its cache did is remembered. Nothing may be taken any more.
     pub(crate) fn close(&self, counts: &Counts) {
         self.give(self.used.load(Ordering::Relaxed));
+        self.reserve(0);
         let mut accounts = self.total.accounts.lock();
         *accounts.promised(self.asked.load(Ordering::Relaxed)) -= u128::from(self.floor.load(Ordering::Relaxed));
         self.total.follow(&accounts);
@@ -122,16 +126,29 @@ impl Account {
         self.total.shrink(true);
     }
 
+    /// Sets bytes of the budget apart for what is held beside the cache, a quarter of it at most.
+    pub(crate) fn reserve(&self, bytes: u64) {
+        let bytes = bytes.min(self.max_bytes() / 4);
+        let before = self.reserved.swap(bytes, Ordering::Relaxed);
+        self.total.used.fetch_add(bytes, Ordering::Relaxed);
+        self.total.used.fetch_sub(before, Ordering::Relaxed);
+    }
+
     /// The most that the cache may hold.
+    pub(crate) fn room_bytes(&self) -> u64 {
+        self.max_bytes().saturating_sub(self.reserved.load(Ordering::Relaxed))
+    }
+
+    /// The budget: the most that the cache and what is held beside it may be.
     pub(crate) fn max_bytes(&self) -> u64 {
         let total = self.total.max_bytes();
         let total = if self.is_batch.load(Ordering::Relaxed) { total / BATCH_PART } else { total };
         self.ceiling.load(Ordering::Relaxed).min(total)
     }
 
-    /// As [`max_bytes`](Self::max_bytes), for what nobody asked for: in a pool, a quarter.
+    /// As [`room_bytes`](Self::room_bytes), for what nobody asked for: in a pool, a quarter.
     pub(crate) fn max_unasked_bytes(&self) -> u64 {
-        let max = self.max_bytes();
+        let max = self.room_bytes();
         let own = self.asked.load(Ordering::Relaxed) && self.floor.load(Ordering::Relaxed) >= max;
         if own { max } else { (max / 4).max(self.floor.load(Ordering::Relaxed).min(max)) }
     }

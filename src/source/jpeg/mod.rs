@@ -206,11 +206,12 @@ impl TileSource for JpegSource {
         }
     }
 
-    fn may_keep(&self, bytes: u64) {
+    fn may_keep(&self, bytes: u64) -> u64 {
         self.max_at_once.store(bytes, Ordering::Relaxed);
-        if let Some(pieces) = &self.pieces {
-            pieces.set_max(usize::try_from(bytes).unwrap_or(usize::MAX).min(self.limits.max_index_bytes));
-        }
+        let Some(pieces) = &self.pieces else { return 0 };
+        let max = usize::try_from(bytes).unwrap_or(usize::MAX).min(self.limits.max_index_bytes);
+        pieces.set_max(max);
+        pieces.most_bytes() as u64
     }
 
     fn index_bytes(&self) -> u64 {

@@ -74,6 +74,12 @@ impl Pieces {
         self.index.lock().points.capacity() * size_of::<Place>()
     }
 
+    /// Bytes that it takes when all of the picture was passed.
+    pub(super) fn most_bytes(&self) -> usize {
+        let n = self.coding.n_mcus() / self.index.lock().step;
+        usize::try_from(n).unwrap_or(usize::MAX).saturating_mul(size_of::<Place>())
+    }
+
     /// Changes how many bytes the index may take. One that is made thinner stays so.
     pub(super) fn set_max(&self, max_index_bytes: usize) {
         let wanted = step(self.coding.n_mcus(), max_index_bytes);

@@ -119,6 +119,14 @@ impl PngSource {
         Ok(Decoder { rows: self.passes.iter().map(|_| None).collect(), band: None, pixels, samples, charge })
     }
 
+    /// Bytes of one decoder: the band that it holds, and what each pass decodes with.
+    fn decoder_bytes(&self) -> usize {
+        let level = &self.info.levels[0];
+        let row_bytes = level.width as usize * self.info.n_bands as usize * self.info.sample.bytes();
+        let rows = self.passes.iter().map(|pass| Rows::state_bytes(pass.row_bytes)).sum::<usize>();
+        row_bytes.saturating_mul(level.block_height as usize).saturating_add(rows)
+    }
+
     /// The rows of the picture that a band has.
     fn band_rows(&self, band: u32) -> std::ops::Range<u32> {
         let level = &self.info.levels[0];
@@ -268,9 +276,10 @@ impl TileSource for PngSource {
         Ok(())
     }
 
-    fn may_keep(&self, bytes: u64) {
-        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        self.restarts.set_max(bytes.min(self.limits.max_index_bytes));
+    fn may_keep(&self, bytes: u64) -> u64 {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).min(self.limits.max_index_bytes);
+        self.restarts.set_max(bytes);
+        self.restarts.most_bytes() as u64 + self.decoder_bytes() as u64
     }
 
     fn index_bytes(&self) -> u64 {

@@ -70,8 +70,8 @@ impl TileSource for Joined {
         owner.is_a_copy(there)
     }
 
-    fn may_keep(&self, bytes: u64) {
-        self.base.may_keep(bytes);
+    fn may_keep(&self, bytes: u64) -> u64 {
+        self.base.may_keep(bytes)
     }
 
     fn index_bytes(&self) -> u64 {
