@@ -1,0 +1,54 @@
+//! PNG and JPEG files that are cut off or damaged: an error in words or pixels, in bounded time and memory.
+
+mod common;
+
+use std::fs;
+
+use common::{data_dir, real_files};
+use goods::{Good, interlaced_png, jpeg_file, mend_png, png_file};
+use torture::torture_format;
+
+#[path = "common/goods.rs"]
+mod goods;
+#[path = "common/torture.rs"]
+mod torture;
+
+#[test]
+fn broken_pngs_do_no_harm() {
+    use png::{BitDepth as D, ColorType as C};
+    let all: [(C, &[D]); 5] = [
+        (C::Grayscale, &[D::One, D::Two, D::Four, D::Eight, D::Sixteen]),
+        (C::Indexed, &[D::One, D::Two, D::Four, D::Eight]),
+        (C::GrayscaleAlpha, &[D::Eight, D::Sixteen]),
+        (C::Rgb, &[D::Eight, D::Sixteen]),
+        (C::Rgba, &[D::Eight, D::Sixteen]),
+    ];
+    let goods: Vec<_> =
+        all.into_iter().flat_map(|(color, depths)| depths.iter().map(move |d| png_file(color, *d))).collect();
+    torture_format(&goods);
+}
+
+#[test]
+fn broken_interlaced_pngs_do_no_harm() {
+    let mut goods = vec![interlaced_png(png::ColorType::Grayscale), interlaced_png(png::ColorType::Rgba)];
+    for real in data_dir().map(|dir| real_files(&dir)).unwrap_or_default() {
+        let bytes = fs::read(&real.path).unwrap();
+        let is_interlaced = bytes.starts_with(b"\x89PNG") && bytes.get(28) == Some(&1);
+        if is_interlaced && real.expect == "exact" && bytes.len() < 1000 {
+            goods.push(Good { name: real.name, bytes, mend: mend_png });
+        }
+    }
+    torture_format(&goods);
+}
+
+#[test]
+fn broken_jpegs_do_no_harm() {
+    use jpeg_encoder::SamplingFactor;
+    torture_format(&[
+        jpeg_file("grey", 1, |_| {}),
+        jpeg_file("colour", 3, |e| e.set_sampling_factor(SamplingFactor::R_4_2_0)),
+        jpeg_file("progressive", 3, |e| e.set_progressive(true)),
+        jpeg_file("restarts", 3, |e| e.set_restart_interval(3)),
+        jpeg_file("inks", 4, |_| {}),
+    ]);
+}
