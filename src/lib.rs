@@ -31,7 +31,8 @@
 //! # What is read
 //!
 //! TIFF and BigTIFF (GeoTIFF, COG): tiles and strips, both byte orders, pixel- and band-interleaved; uncompressed,
-//! Deflate, LZW, PackBits, ZSTD, LZMA, LERC, JPEG, WebP, CCITT RLE, group 3 and group 4, NeXT and ThunderScan;
+//! Deflate, LZW, PackBits, ZSTD, LZMA, LERC, JPEG, WebP, CCITT RLE, group 3 and group 4, NeXT and ThunderScan; with the
+//! features `jpeg2000` and `jpegxl` also JPEG 2000 of unsigned integers and JPEG XL;
 //! predictors 1 to 3; integers of 1 to 64 bits, floats of 16 to 64 bits, complex samples; stored overviews and masks;
 //! several pages as frames; sparse blocks. PNG of every colour type and depth. Baseline and progressive JPEG of 8 bits.
 //! The files beside a raster that say more of it are read too ([`Sidecars`]). Files are read by position, or mapped by a

@@ -17,8 +17,11 @@ fn tile(col: u32, row: u32) -> Vec<u8> {
     (0..TILE * TILE).map(|i| sample(col * TILE + i % TILE, row * TILE + i / TILE)).collect()
 }
 
-/// A file whose tiles are stored in the given order, with their leaders and trailers as `around` makes them of the tile.
-fn cog(known_incompatible: &str, around: fn(&[u8]) -> ([u8; 4], [u8; 4])) -> Vec<u8> {
+/// What is before a tile and behind it.
+type Around = ([u8; 4], [u8; 4]);
+
+/// A file of tiles with their leaders and trailers as `around` makes them.
+fn cog(known_incompatible: &str, around: fn(&[u8]) -> Around) -> Vec<u8> {
     let said = format!(
         "LAYOUT=IFDS_BEFORE_DATA\nBLOCK_ORDER=ROW_MAJOR\nBLOCK_LEADER=SIZE_AS_UINT4\n\
          BLOCK_TRAILER=LAST_4_BYTES_REPEATED\nKNOWN_INCOMPATIBLE_EDITION={known_incompatible}\n"

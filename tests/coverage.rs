@@ -56,6 +56,10 @@ fn key(real: &Real) -> [String; 3] {
 #[test]
 fn the_table_of_what_is_read_is_true() {
     let Some(dir) = data_dir() else { return };
+    if cfg!(any(feature = "jpeg2000", feature = "jpegxl")) {
+        eprintln!("SKIPPED: the table is of the codecs that every build has");
+        return;
+    }
     let mut rows: BTreeMap<[String; 3], Counts> = BTreeMap::new();
     let mut totals = Counts::default();
     let mut not_read = String::new();

@@ -23,7 +23,9 @@ cargo test
 # Once more for what it prints: files read, unsupported and refused, by codec; or that the real files are not there.
 cargo test --test real_files -- --nocapture --test-threads 1
 # The same without any C code.
-cargo test --no-default-features --lib --test tiff_variants --test threads
+cargo test --no-default-features --lib --test tiff_variants --test tiff_predictors --test tiff_overviews --test threads
+# And with the codecs that are off by default.
+cargo test --features jpeg2000,jpegxl --lib --test tiff_pictures
 # The C program of the README, in an empty folder, by the README's own lines; and once more under valgrind.
 cargo build --release --example quickstart
 cargo build --release

@@ -275,7 +275,7 @@ fn ycck_to_cmyk(pixels: &mut [u8]) {
 }
 
 /// The conversion of JFIF in libjpeg's fixed point.
-fn ycc_to_rgb([y, cb, cr]: [u8; 3]) -> [u8; 3] {
+pub(super) fn ycc_to_rgb([y, cb, cr]: [u8; 3]) -> [u8; 3] {
     const HALF: i32 = 1 << 15;
     let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);
     let r = y + ((91_881 * cr + HALF) >> 16);

@@ -11,6 +11,7 @@
 //! | [`inflate`] | deflate once more, for a stream that is left and taken up again in its middle |
 //! | [`png_filter`] | the row filters of PNG |
 //! | [`jpeg`] | lossy compression: bytes to pixel-interleaved 8-bit samples |
+//! | `jpeg2000`, `jpegxl` | pictures that are a block, where the build has the feature: bytes to samples |
 //! | [`lerc`] | compression with a bounded error: bytes to samples of any type |
 //! | [`webp`] | lossy and lossless compression: bytes to pixel-interleaved RGB or RGBA of 8 bits |
 //! | [`jpeg_entropy`] | the entropy-coded data of a JPEG: any MCUs of it as a stream of their own |
@@ -32,8 +33,12 @@ pub(crate) mod deflate;
 mod guard;
 pub(crate) mod inflate;
 pub(crate) mod jpeg;
+#[cfg(feature = "jpeg2000")]
+pub(crate) mod jpeg2000;
 pub(crate) mod jpeg_entropy;
 mod jpeg_scan;
+#[cfg(feature = "jpegxl")]
+pub(crate) mod jpegxl;
 pub(crate) mod lerc;
 pub(crate) mod lzma;
 pub(crate) mod lzw;

@@ -25,7 +25,7 @@ pub(super) fn decode(
     if image.storage.compression == Compression::Jpeg {
         return decode_jpeg(image, layout, lent.unwrap_or(bytes), contexts, decoded, out);
     }
-    if image.storage.fill_order_reversed && image.storage.compression != Compression::WebP {
+    if image.storage.fill_order_reversed && !image.storage.compression.is_picture() {
         if let Some(lent) = lent.take() {
             bytes.clear();
             bytes.extend_from_slice(lent);
@@ -106,7 +106,10 @@ pub(super) fn finish_order(image: &Image, samples: &mut [u8]) {
 
 /// Whether samples of whole bytes are stored in the other order than the machine's.
 pub(super) fn is_turned(image: &Image) -> bool {
-    !image.storage.order.is_native() && image.storage.bits.is_multiple_of(8) && part_bytes(image) > 1
+    !image.storage.order.is_native()
+        && !image.storage.compression.is_picture()
+        && image.storage.bits.is_multiple_of(8)
+        && part_bytes(image) > 1
 }
 
 /// Bytes of a stored number: half of a complex sample.

@@ -44,6 +44,25 @@ pub(super) fn decompress(
         Compression::Thunder => codec::thunder::decode(input, width, row_bytes()?, out)?,
         Compression::Lerc => lerc(image, input, contexts, out)?,
         Compression::WebP => codec::webp::decode(input, width, bands_in_block(image), out)?,
+        #[cfg(feature = "jpeg2000")]
+        Compression::Jpeg2000 => {
+            let expected = codec::jpeg2000::Expected {
+                width,
+                n_bands: bands_in_block(image),
+                sample_bytes: image.sample.bytes(),
+                ycbcr: image.storage.jpeg_ycbcr,
+            };
+            codec::jpeg2000::decode(input, expected, out)?
+        }
+        #[cfg(feature = "jpegxl")]
+        Compression::JpegXl => {
+            let expected = codec::jpegxl::Expected { width, n_bands: bands_in_block(image), sample: image.sample };
+            codec::jpegxl::decode(input, expected, out)?
+        }
+        #[cfg(not(feature = "jpeg2000"))]
+        Compression::Jpeg2000 => return Err(Error::internal("JPEG 2000 is not in this build")),
+        #[cfg(not(feature = "jpegxl"))]
+        Compression::JpegXl => return Err(Error::internal("JPEG XL is not in this build")),
         Compression::Jpeg => return Err(Error::internal("JPEG is decoded elsewhere")),
     };
     if written < needed {

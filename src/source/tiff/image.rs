@@ -47,7 +47,7 @@ pub(super) struct Storage {
     /// Whether the last band is alpha, not multiplied into the others.
     pub(super) alpha: bool,
     pub(super) jpeg_tables: Option<Vec<u8>>,
-    /// Whether JPEG components are YCbCr, to be presented as RGB.
+    /// Whether components of JPEG or JPEG 2000 are YCbCr, to be presented as RGB.
     pub(super) jpeg_ycbcr: bool,
     /// How YCbCr samples without JPEG become RGB; `None` for other samples, and for those presented as they are.
     pub(super) ycbcr: Option<Ycbcr>,
@@ -339,7 +339,31 @@ fn storage(
     if compression == Compression::Jpeg && bits != 8 {
         return Err(Error::unsupported(format!("JPEG (Compression, tag 259, 7) with samples of {bits} bits")));
     }
-    let ycbcr = if photometric == tags::PHOTOMETRIC_YCBCR && compression != Compression::Jpeg {
+    let jpeg_ycbcr = match compression {
+        Compression::Jpeg => photometric == tags::PHOTOMETRIC_YCBCR,
+        Compression::Jpeg2000 => number == tags::JPEG_2000_YCBCR || photometric == tags::PHOTOMETRIC_YCBCR,
+        _ => false,
+    };
+    if matches!(compression, Compression::Jpeg2000 | Compression::JpegXl) {
+        let fits = match sample {
+            SampleType::U8 => bits == 8,
+            SampleType::U16 => bits == 16,
+            SampleType::F32 => bits == 32 && compression == Compression::JpegXl,
+            _ => false,
+        };
+        let has_three_bytes = per_pixel == 3 && bits == 8;
+        let is_ycbcr = jpeg_ycbcr || photometric == tags::PHOTOMETRIC_YCBCR;
+        if !fits || is_ycbcr && !(has_three_bytes && compression == Compression::Jpeg2000) {
+            let ycbcr = if is_ycbcr { " of YCbCr" } else { "" };
+            return Err(Error::unsupported(format!(
+                "Compression (tag 259) {number}, {}, with {per_pixel} samples{ycbcr} of {bits} bits as {} a pixel",
+                compression.name(),
+                sample.name()
+            )));
+        }
+    }
+    let says_itself = matches!(compression, Compression::Jpeg | Compression::Jpeg2000 | Compression::JpegXl);
+    let ycbcr = if photometric == tags::PHOTOMETRIC_YCBCR && !says_itself {
         ycbcr(parser, directory, (n_bands, interleave), sample, bits)?
     } else {
         None
@@ -364,7 +388,7 @@ fn storage(
         lerc_packing,
         alpha: extra.last() == Some(&tags::ALPHA_NOT_ASSOCIATED),
         jpeg_tables,
-        jpeg_ycbcr: compression == Compression::Jpeg && photometric == tags::PHOTOMETRIC_YCBCR,
+        jpeg_ycbcr,
         ycbcr,
     })
 }

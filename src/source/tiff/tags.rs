@@ -75,6 +75,9 @@ pub(super) const PHOTOMETRIC_SEPARATED: u64 = 5;
 pub(super) const PHOTOMETRIC_YCBCR: u64 = 6;
 pub(super) const PHOTOMETRIC_CIELAB: u64 = 8;
 
+/// Of Compression: JPEG 2000 whose components are YCbCr, as Aperio's slides have it.
+pub(super) const JPEG_2000_YCBCR: u64 = 33003;
+
 /// How a block is compressed, as far as this build reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Compression {
@@ -86,6 +89,8 @@ pub(super) enum Compression {
     CcittGroup4,
     Lzw,
     Jpeg,
+    Jpeg2000,
+    JpegXl,
     Deflate,
     Next,
     PackBits,
@@ -114,6 +119,8 @@ impl Compression {
             34925 => Some(Self::Lzma),
             50000 => Some(Self::Zstd),
             50001 => Some(Self::WebP),
+            JPEG_2000_YCBCR | 33005 | 34712 if cfg!(feature = "jpeg2000") => Some(Self::Jpeg2000),
+            50002 | 52546 if cfg!(feature = "jpegxl") => Some(Self::JpegXl),
             _ => None,
         }
     }
@@ -131,6 +138,8 @@ impl Compression {
             Self::Thunder => "thunderscan",
             Self::Lzma => "lzma",
             Self::Jpeg => "jpeg",
+            Self::Jpeg2000 => "jpeg 2000",
+            Self::JpegXl => "jpeg xl",
             Self::Zstd => "zstd",
             Self::Lerc => "lerc",
             Self::WebP => "webp",
@@ -148,6 +157,11 @@ impl Compression {
             Self::Zstd => Some(StreamCodec::Zstd),
             _ => None,
         }
+    }
+
+    /// Whether a block is a picture that says of itself what its samples are, not bytes of them.
+    pub(super) fn is_picture(self) -> bool {
+        matches!(self, Self::Jpeg | Self::Jpeg2000 | Self::JpegXl | Self::WebP)
     }
 
     /// The only number of bits of a sample that this codec knows, of which a block then has one a pixel.
@@ -168,7 +182,7 @@ impl Compression {
             // One bit may stand for a row of any length.
             Self::CcittRle | Self::CcittRleWords | Self::CcittGroup3 | Self::CcittGroup4 => u64::MAX,
             // A block of one value or colour takes a header.
-            Self::Lerc | Self::WebP => u64::MAX,
+            Self::Lerc | Self::WebP | Self::Jpeg2000 | Self::JpegXl => u64::MAX,
             // A code of four bytes may stand for a row of any length.
             Self::Next => u64::MAX,
             // A run of 63 pixels.
@@ -194,8 +208,8 @@ pub(super) fn foreign_compression(value: u64) -> &'static str {
     match value {
         6 => "old-style JPEG",
         32845 | 34676 => "SGI Log",
-        33003 | 33005 | 34712 => "JPEG 2000",
-        50002 | 52546 => "JPEG XL",
+        JPEG_2000_YCBCR | 33005 | 34712 => "JPEG 2000, for which this build lacks the feature `jpeg2000`",
+        50002 | 52546 => "JPEG XL, for which this build lacks the feature `jpegxl`",
         _ => "unknown",
     }
 }
