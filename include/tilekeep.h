@@ -503,7 +503,7 @@ typedef struct tilekeep_cache_stats {
     uint64_t dirty_bytes;
     // Blocks lent from a mapped file, which are neither hits nor misses.
     uint64_t mapped;
-    // What the source keeps to find its way in a compressed stream (PNG, JPEG), beside the budget and at most an eighth of it.
+    // What the source keeps to find its way in a compressed stream (PNG, JPEG): a part of the budget, an eighth of it at most.
     uint64_t index_bytes;
 } tilekeep_cache_stats;
 

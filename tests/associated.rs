@@ -161,7 +161,9 @@ fn a_jpeg_has_its_blocks_of_bytes_a_comment_and_a_thumbnail() {
     // A thumbnail with a thumbnail, and one that is none.
     let nested = exif(&jpeg(16, 8, &[(0xE1, [&b"Exif\0\0"[..], &exif(&jpeg(8, 8, &[]))].concat())]));
     fs::write(&path, jpeg(64, 40, &[(0xE1, [&b"Exif\0\0"[..], &nested].concat())])).unwrap();
-    assert_eq!(list(&Dataset::open(&path).unwrap()).len(), 1);
+    let dataset = Dataset::open(&path).unwrap();
+    assert_eq!(list(&dataset).len(), 1);
+    assert!(list(&dataset.associated("thumbnail").unwrap()).is_empty(), "a file could nest them without end");
     fs::write(&path, jpeg(64, 40, &[(0xE1, [&b"Exif\0\0"[..], &exif(b"\xFF\xD8\xFF\xE0 no")].concat())])).unwrap();
     let dataset = Dataset::open(&path).unwrap();
     assert!(list(&dataset).is_empty());

@@ -166,3 +166,24 @@ fn advice_for_one_frame_leaves_the_others_alone() {
     dataset.advise(0, &whole, Advice::DontNeed).unwrap();
     assert_eq!(dataset.stats().entries, 0);
 }
+
+#[test]
+fn a_page_whose_samples_mean_something_else_is_no_frame() {
+    let folder = TempDir::new().unwrap();
+    let colors = |red: u16| (0..256).map(|i| [if i == 1 { red } else { 0 }, i, 0]).collect();
+    let page = |red, nodata: &str| Image {
+        color_map: Some(colors(red)),
+        photometric: Some(3),
+        nodata: Some(nodata.to_owned()),
+        ..picture()
+    };
+    for (second, n_frames) in [(page(9, "3"), 2), (page(8, "3"), 1), (page(9, "4"), 1)] {
+        let path = folder.path().join("pages.tif");
+        let mut writer = TiffWriter::new(BufWriter::new(File::create(&path).unwrap()), Format::default()).unwrap();
+        for image in [page(9, "3"), second] {
+            writer.image(&image, |_, col, row| Some(block(0, (col, row)))).unwrap();
+        }
+        writer.finish().unwrap();
+        assert_eq!(Dataset::open(&path).unwrap().info().n_frames, n_frames);
+    }
+}

@@ -301,6 +301,9 @@ fn a_mask_in_the_file_is_read_at_any_size_through_the_cache_of_the_dataset() {
     dataset.read_mask_window(0, &window, &mut out).unwrap();
     assert_eq!(out, [255, 9, 0, 9, 9, 0, 9, 255, 9, 9]);
     assert!(level(&dataset, 0).iter().take(9).eq([0, 70, 140, 3, 73, 143, 6, 76, 146].iter()));
+    // Which are in the same cache, but no blocks of the raster.
+    let of_mask = tilekeep::BlockId::new(0, 0, 0).with_plane(1 << 31);
+    assert_eq!(dataset.block(of_mask).unwrap_err().kind(), ErrorKind::InvalidArgument);
     dataset.evict_all();
     assert_eq!(dataset.stats().bytes, 0);
 

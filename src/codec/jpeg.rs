@@ -222,8 +222,8 @@ fn is_sampling_read(info: &JpegInfo) -> bool {
     let most = |of: fn(&(u8, u8)) -> u8| factors.iter().map(of).max().unwrap_or(1);
     let (across, down) = (most(|f| f.0), most(|f| f.1));
     factors.iter().all(|(h, v)| {
-        let (across, down) = (across / h, down / v);
-        across * down <= 4 && down <= 2
+        let is_whole = *h > 0 && *v > 0 && across.is_multiple_of(*h) && down.is_multiple_of(*v);
+        is_whole && (across / h) * (down / v) <= 4 && down / v <= 2
     })
 }
 

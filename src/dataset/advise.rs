@@ -123,7 +123,7 @@ impl Dataset {
         let blocks = Blocks { frames, level, cols, rows };
         match advice {
             Advice::WillNeed => self.will_need(&blocks),
-            Advice::DontNeed => self.core.cache.remove_if(|at| blocks.contains(*at)),
+            Advice::DontNeed => self.core.cache.remove_if(|at| self.core.has(*at) && blocks.contains(*at)),
             Advice::Sequential => self.core.advised.set(blocks, true),
             Advice::Random => self.core.advised.set(blocks, false),
         }

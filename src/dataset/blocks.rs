@@ -94,6 +94,10 @@ impl Dataset {
     #[inline]
     fn found(&self, at: BlockId, mode: Mode) -> Option<BlockRef<'_>> {
         let cache = &self.core.cache;
+        // The blocks of a mask are in the same cache.
+        if !self.core.has(at) {
+            return None;
+        }
         cache.get(&at, mode).map(|pin| BlockRef::cached(pin, cache))
     }
 
@@ -119,6 +123,7 @@ impl Dataset {
             Mode::Use if self.is_a_copy(at) => Mode::Copy,
             mode => mode,
         };
+        self.share_budget();
         // Before anything makes room for it.
         self.check_block_bytes(layout).map_err(&say)?;
         let pin = cache.get_or_load(at, weight(layout), mode, || self.load(at, layout)).map_err(say)?;

@@ -15,7 +15,7 @@ use super::Dataset;
 use super::window::{Layout, Plan, WindowRequest};
 
 /// The first plane of the blocks of masks.
-const FIRST_PLANE: u32 = 1 << 31;
+pub(super) const FIRST_PLANE: u32 = 1 << 31;
 /// Samples are looked at in so many bytes at a time.
 const PART_BYTES: usize = 1 << 20;
 

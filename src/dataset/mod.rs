@@ -21,7 +21,7 @@ use crate::grid::{BlockId, Geotransform, Level, Window};
 use crate::memory::Ledger;
 use crate::resample::Resampling;
 use crate::source::{self, Identity, Limits, SourceInfo, TileSource};
-use crate::sync::Arc;
+use crate::sync::{Arc, AtomicU64, Ordering};
 
 pub use advise::Advice;
 use advise::Advised;
@@ -82,10 +82,20 @@ struct Core {
     cache: Arc<BlockCache>,
     /// Blocks that the source lent.
     mapped: Tally,
+    /// The budget that the source was told of.
+    shared_max: AtomicU64,
     /// The number of the first plane of the blocks: 0, but for a mask, whose blocks share the cache of its raster.
     first_plane: u32,
     /// The mask that the source stores, from when it is first asked for.
     mask: OnceLock<Option<Dataset>>,
+}
+
+impl Core {
+    /// Whether a block in the cache is one of the raster, or of the mask, that this is.
+    #[inline]
+    fn has(&self, at: BlockId) -> bool {
+        (at.plane ^ self.first_plane) < mask::FIRST_PLANE
+    }
 }
 
 impl Dataset {
@@ -166,6 +176,7 @@ impl Dataset {
                 advised: Advised::default(),
                 cache,
                 mapped: Tally::default(),
+                shared_max: AtomicU64::new(u64::MAX),
                 first_plane,
                 mask: OnceLock::new(),
             }),
@@ -281,10 +292,14 @@ impl Dataset {
         self.share_budget();
     }
 
-    /// Tells the source what it may keep beside the blocks, which have what it leaves.
+    /// Tells the source what it may keep beside the blocks, which have what it leaves, if the budget is not the one that it
+    /// was told of: the total may have changed. The source of a mask keeps nothing.
     fn share_budget(&self) {
-        let kept = self.core.source.may_keep(self.cache_max() / SOURCE_SHARE);
-        self.core.cache.reserve(kept);
+        let max = self.cache_max();
+        if self.core.first_plane == 0 && self.core.shared_max.swap(max, Ordering::Relaxed) != max {
+            let kept = self.core.source.may_keep(max / SOURCE_SHARE);
+            self.core.cache.reserve(kept);
+        }
     }
 
     /// How many bytes of decoded blocks may be kept: the budget, or the total where that is less.
@@ -312,7 +327,8 @@ impl Dataset {
         let grid = self.level(level)?;
         self.check_window(level, window)?;
         let (cols, rows) = grid.blocks_of(window);
-        self.core.cache.remove_if(|at| at.level == level && cols.contains(&at.col) && rows.contains(&at.row));
+        let is_there = |at: &BlockId| cols.contains(&at.col) && rows.contains(&at.row);
+        self.core.cache.remove_if(|at| self.core.has(*at) && at.level == level && is_there(at));
         Ok(())
     }
 

@@ -53,7 +53,7 @@ pub struct Stats {
     pub max_bytes: u64,
     /// Blocks lent from a mapped file, or from other memory of the source: neither hits nor misses.
     pub mapped: u64,
-    /// What the source keeps to find its way in a compressed stream, beside the budget and at most an eighth of it.
+    /// What the source keeps to find its way in a compressed stream: a part of the budget, an eighth of it at most.
     pub index_bytes: u64,
 }
 

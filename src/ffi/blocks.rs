@@ -195,7 +195,7 @@ pub struct tilekeep_cache_stats {
     pub dirty_bytes: u64,
     /// Blocks lent from a mapped file, which are neither hits nor misses.
     pub mapped: u64,
-    /// What the source keeps to find its way in a compressed stream (PNG, JPEG), beside the budget and at most an eighth of it.
+    /// What the source keeps to find its way in a compressed stream (PNG, JPEG): a part of the budget, an eighth of it at most.
     pub index_bytes: u64,
 }
 

@@ -95,7 +95,7 @@ pub struct tilekeep_source {
 // bytes are a function is the caller's promise, as for every pointer.
 unsafe impl Growing for tilekeep_source {
     const NAME: &'static str = "tilekeep_source";
-    const OLDEST: usize = end_of!(tilekeep_source, name);
+    const OLDEST: usize = end_of!(tilekeep_source, n_frames);
 
     fn defaults() -> Self {
         Self {

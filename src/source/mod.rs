@@ -18,6 +18,7 @@ mod rows;
 mod scratch;
 mod sidecar;
 mod tiff;
+mod xml;
 
 pub use access::{Access, OsCache, Sidecars};
 pub(crate) use access::{FileUse, MapPromise};

@@ -67,7 +67,6 @@ impl Account {
     /// The account is closed: what it holds is free, and what its cache did is remembered. Nothing may be taken any more.
     pub(crate) fn close(&self, counts: &Counts) {
         self.give(self.used.load(Ordering::Relaxed));
-        self.reserve(0);
         let mut accounts = self.total.accounts.lock();
         *accounts.promised(self.asked.load(Ordering::Relaxed)) -= u128::from(self.floor.load(Ordering::Relaxed));
         self.total.follow(&accounts);
@@ -126,17 +125,16 @@ impl Account {
         self.total.shrink(true);
     }
 
-    /// Sets bytes of the budget apart for what is held beside the cache, a quarter of it at most.
+    /// Sets bytes of the budget apart for what is held beside the cache. They are not taken from the total: most of them may
+    /// never be used.
     pub(crate) fn reserve(&self, bytes: u64) {
-        let bytes = bytes.min(self.max_bytes() / 4);
-        let before = self.reserved.swap(bytes, Ordering::Relaxed);
-        self.total.used.fetch_add(bytes, Ordering::Relaxed);
-        self.total.used.fetch_sub(before, Ordering::Relaxed);
+        self.reserved.store(bytes, Ordering::Relaxed);
     }
 
     /// The most that the cache may hold.
     pub(crate) fn room_bytes(&self) -> u64 {
-        self.max_bytes().saturating_sub(self.reserved.load(Ordering::Relaxed))
+        let max = self.max_bytes();
+        max - self.reserved.load(Ordering::Relaxed).min(max / 4)
     }
 
     /// The budget: the most that the cache and what is held beside it may be.

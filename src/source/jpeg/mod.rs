@@ -52,6 +52,18 @@ impl JpegSource {
     }
 
     pub(super) fn open(reader: Arc<dyn ReadAt>, limits: Limits) -> Result<Self> {
+        let (mut source, head) = Self::open_alone(reader, limits)?;
+        // The head was read already; the thumbnail costs no further read.
+        if let Some(thumbnail) = source.thumbnail(&head) {
+            let level = thumbnail.info.levels[0];
+            let (width, height) = (level.width, level.height);
+            source.info.associated.push(AssociatedImage { name: THUMBNAIL.to_owned(), width, height });
+        }
+        Ok(source)
+    }
+
+    /// The picture without a look at its thumbnail, and the start of the file.
+    fn open_alone(reader: Arc<dyn ReadAt>, limits: Limits) -> Result<(Self, Vec<u8>)> {
         let (header, head) = read_header(&*reader, limits)?;
         let pieces = Pieces::new(&head, &header, limits.max_index_bytes);
         // Four inks are presented as red, green and blue, as GDAL does.
@@ -71,7 +83,7 @@ impl JpegSource {
         if let Some(value) = marks.comment.clone() {
             info.metadata.push(MetadataItem { domain: String::new(), key: "COMMENT".to_owned(), value });
         }
-        let mut source = Self {
+        let source = Self {
             info,
             header,
             marks,
@@ -85,21 +97,16 @@ impl JpegSource {
         if source.pieces.is_none() {
             source.check_whole()?;
         }
-        // The head was read already; the thumbnail costs no further read.
-        if let Some(thumbnail) = source.thumbnail(&head) {
-            let level = thumbnail.info.levels[0];
-            let (width, height) = (level.width, level.height);
-            source.info.associated.push(AssociatedImage { name: THUMBNAIL.to_owned(), width, height });
-        }
-        Ok(source)
+        Ok((source, head))
     }
 
     /// The picture in the EXIF block of the file that `bytes` are the start of.
     fn thumbnail(&self, bytes: &dyn ReadAt) -> Option<Self> {
         let exif = self.marks.blob(bytes, "exif").ok()??;
         let file = tiff::thumbnail(&exif).filter(|file| Self::matches(file))?;
-        // A thumbnail of a thumbnail would be one of its own.
-        Self::open(Arc::new(file), Limits { max_metadata_bytes: HEAD as usize, ..self.limits }).ok()
+        // A thumbnail has none, or a file could nest them without end.
+        let limits = Limits { max_metadata_bytes: HEAD as usize, ..self.limits };
+        Self::open_alone(Arc::new(file), limits).ok().map(|(thumbnail, _)| thumbnail)
     }
 
     /// Bytes of all pixels.

@@ -279,7 +279,7 @@ impl TileSource for PngSource {
     fn may_keep(&self, bytes: u64) -> u64 {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).min(self.limits.max_index_bytes);
         self.restarts.set_max(bytes);
-        self.restarts.most_bytes() as u64 + self.decoder_bytes() as u64
+        self.restarts.most_bytes() as u64 + (KEEP * self.decoder_bytes()) as u64
     }
 
     fn index_bytes(&self) -> u64 {

@@ -1,14 +1,11 @@
 //! GDAL's persistent auxiliary metadata: an XML document in a file called `.aux.xml`.
 
-use roxmltree::{Document, Node, ParsingOptions};
+use roxmltree::Node;
 
 use crate::grid::Geotransform;
 use crate::sample::SampleType;
 use crate::source::numbers::{self, leading_float};
-use crate::source::{BandInfo, ColorInterpretation, Gcp, MetadataItem, Nodata};
-
-/// A document with more nodes is not read: each takes many times the bytes of its text.
-const MOST_NODES: u32 = 1 << 18;
+use crate::source::{BandInfo, ColorInterpretation, Gcp, MetadataItem, Nodata, xml};
 
 /// What the document says of a dataset.
 #[derive(Debug, Default)]
@@ -33,8 +30,7 @@ pub(super) struct PamBand {
 impl Pam {
     /// Reads a document about samples of that type; `None` when it is not well-formed, or about something else.
     pub(super) fn parse(text: &str, sample: SampleType) -> Option<Self> {
-        let options = ParsingOptions { nodes_limit: MOST_NODES, ..ParsingOptions::default() };
-        let document = Document::parse_with_options(text.trim_start_matches('\u{feff}').trim(), options).ok()?;
+        let document = xml::parse(text)?;
         let root = document.root_element();
         if !root.has_tag_name("PAMDataset") {
             return None;

@@ -151,6 +151,7 @@ impl TiffSource {
                     && (image.level.width, image.level.height) != (base.width, base.height)
                     && image.level.width <= base.width
                     && image.level.height <= base.height
+                    && (level.stream().is_none() || image.interleave == finer.interleave)
                     && check_block_bytes(image, finer.interleave, limits).is_ok()
             })
             .collect();

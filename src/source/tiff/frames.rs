@@ -5,17 +5,20 @@ use crate::sync::Arc;
 
 use super::directory::{Directory, Parser};
 use super::image::Image;
-use super::{Frame, LevelImage, ReadAt, TiffSource, tags};
+use super::{Frame, LevelImage, Limits, ReadAt, TiffSource, check_block_bytes, tags, words};
 
 /// Cuts the directories of a file into those of each frame, its own first, with its image; those of the first frame first.
 ///
-/// A frame is a directory of the same size, blocks and samples as `first`. What follows belongs to the frame before it.
+/// A frame is a directory of the same size, blocks and samples as `first`, with the same colours and nodata. What follows
+/// belongs to the frame before it.
 pub(super) fn groups(
     parser: &Parser<'_>,
     directories: Vec<Directory>,
     first: &LevelImage,
     reader: &Arc<dyn ReadAt>,
+    limits: Limits,
 ) -> Vec<(LevelImage, Vec<Directory>)> {
+    let of_first = &directories.first().map_or((None, None), |directory| meaning(parser, directory, &first.image));
     let mut groups: Vec<(LevelImage, Vec<Directory>)> = Vec::new();
     for directory in directories {
         let kind = parser.first(&directory, tags::NEW_SUBFILE_TYPE).ok().flatten().unwrap_or(0);
@@ -23,7 +26,12 @@ pub(super) fn groups(
         let is_picture = kind & (tags::SUBFILE_REDUCED | tags::SUBFILE_MASK) == 0;
         let image = (is_first || is_picture).then(|| Image::parse(parser, &directory, reader.len()).ok()).flatten();
         let image = image.map(|image| LevelImage::new(reader, image, directory.offset));
-        match (image.filter(|image| is_first || image.is_like(first)), groups.last_mut()) {
+        // What is said of the pixels is said once for all frames.
+        let is_frame = |image: &LevelImage| {
+            let fits = check_block_bytes(&image.image, first.image.interleave, limits).is_ok();
+            fits && image.is_like(first) && meaning(parser, &directory, &image.image) == *of_first
+        };
+        match (image.filter(|image| is_first || is_frame(image)), groups.last_mut()) {
             (Some(image), _) => groups.push((image, vec![directory])),
             (None, Some((_, group))) => group.push(directory),
             // The first directory is that of `first`, which was parsed.
@@ -31,6 +39,13 @@ pub(super) fn groups(
         }
     }
     groups
+}
+
+/// What the samples of an image mean: their colours, and the one that means nothing.
+fn meaning(parser: &Parser<'_>, directory: &Directory, image: &Image) -> (Option<Vec<[u8; 4]>>, Option<String>) {
+    let is_palette = image.photometric == tags::PHOTOMETRIC_PALETTE;
+    let table = is_palette.then(|| words::color_table(parser, directory, image.storage.bits).ok().flatten()).flatten();
+    (table, parser.text(directory, tags::GDAL_NODATA).ok().flatten())
 }
 
 /// Leaves the levels that all frames have.

@@ -50,8 +50,9 @@ pub(super) struct TiffSource {
     /// Whether samples of one bit are presented as 0 and 255.
     is_mask: bool,
     scratch: ScratchPool,
-    /// Where the last read of a strip in pieces stopped. Taken out while it is used, so that no lock is held while decoding.
-    strip: Mutex<Option<StripStream>>,
+    /// Where the last reads of strips in pieces stopped, the oldest first. Taken out while they are used, so that no lock is
+    /// held while decoding.
+    strips: Mutex<Vec<StripStream>>,
     metadata: Charge,
 }
 
@@ -70,7 +71,7 @@ impl TiffSource {
         let parser = Parser::new(&*reader, limits)?;
         let directories = parser.chain(parser.header.first)?;
         let mut source = Self::of_directory(&parser, &directories[0], &reader, limits)?;
-        let mut groups = frames::groups(&parser, directories, &source.frames[0][0], &reader);
+        let mut groups = frames::groups(&parser, directories, &source.frames[0][0], &reader, limits);
         let (base, first) = groups.remove(0);
         let family = Family::new(&parser, first);
         let overviews = family.overviews(&base.image, &reader);
@@ -133,8 +134,8 @@ impl TiffSource {
         let metadata = Ledger::process().charge(Class::Metadata, 0);
         let (directory, scratch) = (base.directory, ScratchPool::default());
         let (frames, associated) = (vec![vec![base]], Vec::new());
-        let (mask, is_mask, strip) = (None, false, Mutex::default());
-        Self { info, frames, mask, associated, directory, limits, is_mask, scratch, strip, metadata }
+        let (mask, is_mask, strips) = (None, false, Mutex::default());
+        Self { info, frames, mask, associated, directory, limits, is_mask, scratch, strips, metadata }
     }
 
     /// Puts what the images may hold on the ledger.

@@ -10,6 +10,9 @@ use crate::source::{ReadAt, ReadContext};
 
 use super::{LevelImage, TiffSource, decode};
 
+/// Decoders that are kept for the next read: those of a few bands, or of a few readers.
+const KEEP: usize = 4;
+
 /// Stored bytes read at a time.
 const BUFFER: u64 = 64 << 10;
 
@@ -44,10 +47,15 @@ impl TiffSource {
         context: &mut ReadContext<'_>,
     ) -> Result<()> {
         let place = (at.frame, at.level, at.plane);
-        let kept = self.strip.lock().take();
+        let kept = {
+            let mut strips = self.strips.lock();
+            let usable = |strip: &StripStream| strip.place == place && strip.next <= at.row;
+            let nearest = (0..strips.len()).filter(|i| usable(&strips[*i])).max_by_key(|i| strips[*i].next);
+            nearest.map(|i| strips.remove(i))
+        };
         let mut strip = match kept {
-            Some(strip) if strip.place == place && strip.next <= at.row => strip,
-            _ => {
+            Some(strip) => strip,
+            None => {
                 let file_len = level.reader.len();
                 let end = len.map_or(file_len, |len| offset.saturating_add(len));
                 if end > file_len || offset > end {
@@ -71,14 +79,18 @@ impl TiffSource {
             if let Some(error) = failure {
                 return Err(error);
             }
-            if !taken {
+            // What was not wanted after all was decoded all the same.
+            if !taken && strip.next == id.row {
                 self.skip_piece(level, &mut strip, &layout)?;
             }
         }
         self.next_piece(level, &mut strip, &self.info.block_layout(at)?, out)?;
-        let older = self.strip.lock().replace(strip);
+        let mut strips = self.strips.lock();
+        strips.push(strip);
+        let oldest = (strips.len() > KEEP).then(|| strips.remove(0));
+        drop(strips);
         // Not under the lock.
-        drop(older);
+        drop(oldest);
         Ok(())
     }
 

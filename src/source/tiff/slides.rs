@@ -1,6 +1,6 @@
 //! What scanners of microscope slides say in the description of an image.
 
-use roxmltree::{Document, ParsingOptions};
+use crate::source::xml;
 
 /// Micrometres of a pixel across and down, in a description as Aperio or the Open Microscopy Environment writes it.
 pub(super) fn pixel_size_um(description: &str) -> Option<(f64, f64)> {
@@ -13,8 +13,7 @@ pub(super) fn pixel_size_um(description: &str) -> Option<(f64, f64)> {
     if !description.starts_with('<') || !description.contains("<OME") {
         return None;
     }
-    let options = ParsingOptions { nodes_limit: 1 << 18, ..ParsingOptions::default() };
-    let document = Document::parse_with_options(description, options).ok()?;
+    let document = xml::parse(description)?;
     let pixels = document.descendants().find(|node| node.tag_name().name() == "Pixels")?;
     let side = |name: &str, unit: &str| {
         let factor = match pixels.attribute(unit).unwrap_or("\u{b5}m") {

@@ -151,8 +151,7 @@ impl Item {
 
 fn gdal_items(xml: &str) -> Option<Vec<Item>> {
     // A node takes many times the bytes of its text.
-    let options = roxmltree::ParsingOptions { nodes_limit: 1 << 18, ..roxmltree::ParsingOptions::default() };
-    let document = roxmltree::Document::parse_with_options(xml.trim(), options).ok()?;
+    let document = crate::source::xml::parse(xml)?;
     let items = document.root_element().children().filter(|node| node.has_tag_name("Item"));
     let word = |item: &roxmltree::Node<'_, '_>, name| item.attribute(name).unwrap_or_default().to_owned();
     Some(
