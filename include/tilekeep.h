@@ -628,6 +628,10 @@ typedef struct tilekeep_tile_options {
     int32_t cache_use;
     // The frame: 0, or which of several pictures.
     uint32_t frame;
+    // The colours of the picture: a style as JSON, large_image's with additions (as
+    // {"band": 1, "min": 0, "max": "auto:0.02", "palette": "viridis"}). NULL: none. With it n_bands and has_range must be 0. An encoded tile then has 8 bits; a raw one has the channels of the picture (1,
+    // or red, green, blue and opacity) in the sample type that the style says, or 8 bits.
+    const char *style;
 } tilekeep_tile_options;
 
 // A tile: a file in memory, or samples. Give it to tilekeep_free_tile.

@@ -55,6 +55,7 @@
 //! | `source` | where bytes lie: TIFF, PNG, JPEG, memory; files read or mapped |
 //! | `resample` | pixels out of other pixels |
 //! | `dataset` | one opened raster and its cache; levels that are not stored; windows |
+//! | `style` | a picture's description, resolved against a dataset; samples to colours |
 //! | `encode` | pixels to PNG and JPEG |
 //! | `render` | tiles |
 //! | `ffi` | the same for C; nothing uses it |
@@ -100,6 +101,7 @@ mod render;
 mod resample;
 mod sample;
 mod source;
+mod style;
 mod sync;
 
 pub use cache::{CacheBudget, CacheClass, CachePolicy};
@@ -109,6 +111,10 @@ pub use dataset::{
 };
 
 pub use render::{Edge, Encoding, Tile, TileRequest};
+
+pub use style::{
+    BandChoice, Bound, Composite, Palette, Scheme, Style, StyleBand, StyleBands, StyleDtype, StyleNodata, StylePlan,
+};
 
 pub use block::{Block, BlockLayout, Interleave};
 pub use grid::{BlockId, EdgeBlocks, Geotransform, Level, Window};

@@ -134,13 +134,13 @@ mod tests {
     fn runs_beyond_the_output_are_cut() {
         assert_eq!(decoded(&[4, 1, 2, 3, 4, 5], 3), [1, 2, 3]);
         assert_eq!(decoded(&[250, 7, 0, 1], 3), [7, 7, 7]);
-        assert_eq!(decoded(&[250, 7], 0), []);
+        assert_eq!(decoded(&[250, 7], 0), Vec::<u8>::new());
     }
 
     #[test]
     fn input_that_ends_early_gives_what_it_holds() {
         assert_eq!(decoded(&[5, 1, 2], 10), [1, 2]);
-        assert_eq!(decoded(&[250], 10), []);
-        assert_eq!(decoded(&[], 10), []);
+        assert_eq!(decoded(&[250], 10), Vec::<u8>::new());
+        assert_eq!(decoded(&[], 10), Vec::<u8>::new());
     }
 }

@@ -9,6 +9,7 @@ mod mask;
 mod options;
 mod process;
 mod stats;
+mod summary;
 mod window;
 
 use std::path::Path;
@@ -32,6 +33,8 @@ pub use options::{CacheUse, OpenOptions};
 pub use process::{ProcessStats, TrimLevel, process_stats, set_total_max, total_max, trim};
 pub use stats::Stats;
 use stats::Tally;
+use summary::Summaries;
+pub(crate) use summary::Summary;
 pub use window::{Layout, WindowRequest};
 
 /// Which part of the budget a source may keep for itself, beside the blocks.
@@ -88,6 +91,8 @@ struct Core {
     first_plane: u32,
     /// The mask that the source stores, from when it is first asked for.
     mask: OnceLock<Option<Dataset>>,
+    /// The ranges of samples that styles asked for.
+    summaries: Summaries,
 }
 
 impl Core {
@@ -179,6 +184,7 @@ impl Dataset {
                 shared_max: AtomicU64::new(u64::MAX),
                 first_plane,
                 mask: OnceLock::new(),
+                summaries: Summaries::default(),
             }),
         })
     }

@@ -1,6 +1,6 @@
 //! Windows and tiles.
 
-use std::ffi::c_void;
+use std::ffi::{c_char, c_void};
 
 use crate::dataset::{Layout, WindowRequest};
 use crate::error::{Error, Result};
@@ -8,10 +8,11 @@ use crate::grid::Window;
 use crate::render::{Edge, Encoding, TileRequest};
 use crate::resample::Resampling;
 use crate::sample::SampleType;
+use crate::style::Style;
 
 use super::blocks::cache_use;
 use super::dataset::tilekeep_dataset;
-use super::pointers::{Growing, Out, array, borrow, buffer, end_of, out, read_options, read_struct};
+use super::pointers::{Growing, Out, array, borrow, buffer, end_of, out, read_options, read_struct, text};
 use super::status::{guard, tilekeep_status};
 
 /// The samples' own type.
@@ -235,9 +236,13 @@ pub struct tilekeep_tile_options {
     pub cache_use: i32,
     /// The frame: 0, or which of several pictures.
     pub frame: u32,
+    /// The colours of the picture: a style as JSON, large_image's with additions (as
+    /// {"band": 1, "min": 0, "max": "auto:0.02", "palette": "viridis"}). NULL: none. With it n_bands and has_range must be 0. An encoded tile then has 8 bits; a raw one has the channels of the picture (1,
+    /// or red, green, blue and opacity) in the sample type that the style says, or 8 bits.
+    pub style: *const c_char,
 }
 
-// SAFETY: `repr(C)`, numbers and a raw pointer only, size first.
+// SAFETY: `repr(C)`, numbers and raw pointers only, size first.
 unsafe impl Growing for tilekeep_tile_options {
     const NAME: &'static str = "tilekeep_tile_options";
     const OLDEST: usize = end_of!(tilekeep_tile_options, frame);
@@ -257,6 +262,7 @@ unsafe impl Growing for tilekeep_tile_options {
             range_max: 0.0,
             cache_use: 0,
             frame: 0,
+            style: std::ptr::null(),
         }
     }
 }
@@ -289,6 +295,10 @@ impl tilekeep_tile_options {
         };
         // SAFETY: the header's rules for pointers.
         request.bands = unsafe { bands(self.bands, self.n_bands) }?;
+        if !self.style.is_null() {
+            // SAFETY: as above.
+            request.style = Some(Style::parse(unsafe { text(self.style, "style") }?)?);
+        }
         Ok(request)
     }
 }

@@ -7,11 +7,14 @@ use crate::grid::Window;
 use crate::memory::zeroed;
 use crate::sample::{Sample, SampleType, with_sample};
 use crate::source::ColorInterpretation;
+use crate::style::{Style, StylePlan};
+
+use super::styled;
 
 /// Sides beyond this are refused: a tile is something to show, and its memory is not bounded by the file.
 const MAX_SIDE: u32 = 16_384;
 /// So are tiles of more bytes, which only a great many bands can make.
-const MAX_BYTES: usize = 2 << 30;
+pub(super) const MAX_BYTES: usize = 2 << 30;
 
 /// Which tile, and how it shall come. Build it with [`new`](Self::new) and change what differs.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +41,9 @@ pub struct TileRequest {
     /// becomes 0. The samples of the result are then of 8 bits. By default encoded samples of 1 to 15 bits are shown by
     /// the range that they can hold.
     pub range: Option<(f64, f64)>,
+    /// The colours of the picture, in place of `bands` and `range`. What comes of it in an encoded tile has 8 bits; in a
+    /// raw one the bands are the channels of the picture, in the sample type that the style says.
+    pub style: Option<Style>,
     /// What the read means for the blocks that it comes by.
     pub cache_use: CacheUse,
 }
@@ -66,6 +72,26 @@ pub enum Encoding {
         /// From 1 to 100.
         quality: u8,
     },
+}
+
+impl Encoding {
+    pub(super) fn check(self) -> Result<()> {
+        match self {
+            Self::Jpeg { quality } if !(1..=100).contains(&quality) => {
+                Err(Error::invalid(format!("JPEG quality {quality}; it goes from 1 to 100")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The picture as a file; `None` for samples as they are.
+    pub(super) fn file(self, picture: &Picture<'_>) -> Result<Option<Vec<u8>>> {
+        Ok(match self {
+            Self::Raw => None,
+            Self::Png => Some(encode::png(picture)?),
+            Self::Jpeg { quality } => Some(encode::jpeg(picture, quality)?),
+        })
+    }
 }
 
 /// A tile.
@@ -97,6 +123,7 @@ impl TileRequest {
             encoding: Encoding::Raw,
             bands: None,
             range: None,
+            style: None,
             cache_use: CacheUse::Normal,
         }
     }
@@ -149,6 +176,13 @@ impl TileRequest {
         self.range = Some((low, high));
         self
     }
+
+    /// The same request in the colours of a style.
+    #[must_use]
+    pub fn style(mut self, style: Style) -> Self {
+        self.style = Some(style);
+        self
+    }
 }
 
 impl Dataset {
@@ -158,9 +192,13 @@ impl Dataset {
     ///
     /// `invalid argument` when there is no such tile, band or size, when `range` is not two different finite numbers,
     /// or when the encoding has no such samples: PNG takes 8 and 16 bits unsigned, JPEG 8 bits, anything else needs a
-    /// `range`. Otherwise what reading a block met.
+    /// `range`. So are a style together with bands or a range, and what [`Style::resolve`] finds wrong. Otherwise what
+    /// reading a block met.
     pub fn read_tile(&self, request: &TileRequest) -> Result<Tile> {
         let visible = self.tile_window(request)?;
+        if let Some(plan) = self.styled(request)? {
+            return styled::read(self, request, &visible, &plan);
+        }
         let shown = self.shown(request)?;
         let mut window = WindowRequest::new(request.level, visible).frame(request.frame);
         window.bands.clone_from(&shown.bands);
@@ -189,12 +227,22 @@ impl Dataset {
         };
         let tile = Tile { bytes: Vec::new(), width, height, n_bands: n_bands as u32, sample };
         let picture = Picture { width, height, color: shown.color, wide: sample == SampleType::U16, pixels: &pixels };
-        let file = match request.encoding {
-            Encoding::Raw => None,
-            Encoding::Png => Some(encode::png(&picture)?),
-            Encoding::Jpeg { quality } => Some(encode::jpeg(&picture, quality)?),
-        };
+        let file = request.encoding.file(&picture)?;
         Ok(Tile { bytes: file.unwrap_or(pixels), ..tile })
+    }
+
+    /// What the style of a request comes to, if it has one that changes samples.
+    fn styled(&self, request: &TileRequest) -> Result<Option<StylePlan>> {
+        let Some(style) = &request.style else { return Ok(None) };
+        if request.bands.is_some() || request.range.is_some() {
+            let what = if request.bands.is_some() { "bands" } else { "a range" };
+            return Err(Error::invalid(format!("a tile with a style and {what}; the style says which")));
+        }
+        let plan = style.resolve(self, request.frame)?;
+        if plan.is_unstyled() {
+            return Ok(None);
+        }
+        Ok(Some(if request.encoding == Encoding::Raw { plan } else { plan.eight_bits() }))
     }
 
     /// The pixels of the level that lie in the tile.
@@ -224,10 +272,7 @@ impl Dataset {
         }
         match request.encoding {
             Encoding::Raw => return Ok(raw),
-            Encoding::Jpeg { quality } if !(1..=100).contains(&quality) => {
-                return Err(Error::invalid(format!("JPEG quality {quality}; it goes from 1 to 100")));
-            }
-            Encoding::Png | Encoding::Jpeg { .. } => {}
+            Encoding::Png | Encoding::Jpeg { .. } => request.encoding.check()?,
         }
         let info = self.info();
         let fits = match info.sample {

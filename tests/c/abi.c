@@ -145,6 +145,17 @@ static void windows_and_tiles(void)
     CHECK(tilekeep_read_tile(dataset, 0, 0, 0, &options, &tile) == TILEKEEP_OK);
     CHECK(memcmp(tile.data, "\xFF\xD8", 2) == 0);
     tilekeep_free_tile(&tile);
+    options.encoding = TILEKEEP_ENCODING_RAW;
+    options.style = "{\"band\": 1, \"min\": 0, \"max\": 255, \"palette\": \"viridis\"}";
+    CHECK(tilekeep_read_tile(dataset, 0, 0, 0, &options, &tile) == TILEKEEP_OK);
+    CHECK(tile.n_bands == 4 && tile.sample_type == TILEKEEP_SAMPLE_U8 && tile.size == 128 * 128 * 4);
+    CHECK(((const unsigned char *)tile.data)[3] == 255);
+    tilekeep_free_tile(&tile);
+    options.style = "{\"pallete\": 0}";
+    FAILS(INVALID, tilekeep_read_tile(dataset, 0, 0, 0, &options, &tile));
+    CHECK(strstr(tilekeep_last_error(), "pallete") != NULL);
+    options.style = NULL;
+    options.encoding = TILEKEEP_ENCODING_JPEG;
     FAILS(INVALID, tilekeep_read_tile(dataset, 0, 3, 0, &options, &tile));
     FAILS(INVALID, tilekeep_read_tile(dataset, 9, 0, 0, &options, &tile));
     options.quality = 101;

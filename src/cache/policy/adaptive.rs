@@ -250,7 +250,7 @@ impl Policy for Adaptive {
         self.shadows.check_invariants();
         let in_order = || self.known.iter().filter(|known| known.in_order);
         assert_eq!(self.entries, in_order().count() as u64);
-        assert_eq!(self.bytes, in_order().map(|known| known.bytes).sum());
+        assert_eq!(self.bytes, in_order().map(|known| known.bytes).sum::<u64>());
         let mut ordered = 0;
         self.policy().for_each(uses, &mut |slot| {
             assert!(self.known[slot as usize].in_order);

@@ -215,7 +215,7 @@ impl<P: Policy + Default> Shadow<P> {
     fn check_invariants(&self, keys: &Keys) {
         self.policy.check_invariants(&keys.used);
         let held = || keys.tracked.iter().filter(|tracked| tracked.held_by & self.bit != 0);
-        assert_eq!(self.bytes, held().map(|tracked| tracked.bytes).sum());
+        assert_eq!(self.bytes, held().map(|tracked| tracked.bytes).sum::<u64>());
         assert!(self.bytes <= self.max_bytes);
         let mut ordered = 0;
         self.policy.for_each(&keys.used, &mut |number| {

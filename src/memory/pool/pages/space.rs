@@ -180,7 +180,7 @@ impl Space {
             assert!(self.regions.iter().any(inside), "{len} bytes outside of all regions");
         }
         assert_eq!(unused.iter().map(|(_, len)| len).sum::<usize>() + lent, self.bytes);
-        assert_eq!(self.bytes, self.regions.iter().map(|region| region.map.len()).sum());
+        assert_eq!(self.bytes, self.regions.iter().map(|region| region.map.len()).sum::<usize>());
         assert!(self.regions.iter().filter(|region| region.is_empty()).count() <= 1, "more than one empty region");
     }
 }
