@@ -17,11 +17,11 @@ pub(super) const MAX_COLORS: usize = 65_536;
 /// they are not of 8 bits, transparent where there is nothing.
 ///
 /// ```
-/// use tilekeep::{Palette, Style, StyleBand};
+/// use tilekeep::{Bound, Palette, Style, StyleBand};
 ///
 /// # fn main() -> tilekeep::Result<()> {
 /// let text = r#"{"bands": [{"band": 2, "min": 0, "max": "auto:0.02", "palette": "viridis"}]}"#;
-/// let built = Style::new([StyleBand::new(2).range(0.0, "auto:0.02".parse()?).palette(Palette::named("viridis")?)]);
+/// let built = Style::new([StyleBand::new(2).range(0.0, Bound::Auto(0.02)).palette(Palette::named("viridis")?)]);
 /// assert_eq!(Style::parse(text)?, built);
 /// # Ok(())
 /// # }
