@@ -110,7 +110,7 @@ pub use dataset::{
     WindowRequest, process_stats, set_total_max, total_max, trim,
 };
 
-pub use render::{Edge, Encoding, Tile, TileRequest};
+pub use render::{Edge, Encoding, Tile, TileKey, TileRequest, TileStore};
 
 pub use style::{
     BandChoice, Bound, Composite, Palette, Scheme, Style, StyleBand, StyleBands, StyleDtype, StyleNodata, StylePlan,

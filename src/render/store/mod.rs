@@ -1,0 +1,56 @@
+//! Where rendered tiles are kept beyond this process's memory.
+
+use crate::error::Result;
+
+use super::key::TileKey;
+
+/// A place that keeps rendered tiles beyond this process's memory: a disk, a server, or something of the client's.
+///
+/// A store is asked only for what is not in memory. It need not trust itself: values come with a checksum, and one that
+/// comes back damaged is removed and made again. Every call may come from any thread, and several at once. A call that
+/// fails is a miss and a count, and the store is left alone for a while; nobody's tile fails for it.
+pub trait TileStore: Send + Sync {
+    /// The value under `key`, as it was put; `None` when there is none.
+    ///
+    /// # Errors
+    ///
+    /// `store error` when the store did not answer.
+    fn get(&self, key: TileKey) -> Result<Option<Vec<u8>>>;
+
+    /// The values under `keys`, in their order. Worth its own code where one question is cheaper than many.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    fn get_many(&self, keys: &[TileKey]) -> Result<Vec<Option<Vec<u8>>>> {
+        keys.iter().map(|key| self.get(*key)).collect()
+    }
+
+    /// Keeps `value` under `key`, in place of one that is there. It is called from a thread of the tile cache's own.
+    ///
+    /// # Errors
+    ///
+    /// `store error` when the value was not kept.
+    fn put(&self, key: TileKey, value: &[u8]) -> Result<()>;
+
+    /// Forgets the value under `key`, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put).
+    fn remove(&self, key: TileKey) -> Result<()>;
+
+    /// Forgets what is kept for one raster, [`TileKey::source`].
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put).
+    fn remove_source(&self, source: u128) -> Result<()>;
+
+    /// Forgets everything that tilekeep put there, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put).
+    fn clear(&self) -> Result<()>;
+}
