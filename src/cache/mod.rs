@@ -170,6 +170,18 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         mode: Mode,
         load: impl FnOnce() -> Result<V>,
     ) -> Result<Pinned<K, V, &Self>> {
+        self.get_or_make(key, bytes, mode, || Ok((load()?, bytes)))
+    }
+
+    /// As [`get_or_load`](Self::get_or_load) for a value whose size is known only when it is there: `make` gives both, and
+    /// `most` is what is set aside for it until then. A value that comes out larger is kept only if the rest can be had.
+    pub(crate) fn get_or_make(
+        &self,
+        key: K,
+        most: u64,
+        mode: Mode,
+        make: impl FnOnce() -> Result<(V, u64)>,
+    ) -> Result<Pinned<K, V, &Self>> {
         if let Some(found) = self.get(&key, mode) {
             return Ok(found);
         }
@@ -187,12 +199,12 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
             }
             state.counts.misses += u64::from(!waited);
             let Some(flight) = state.flights.get(&key).map(Arc::clone) else {
-                return self.lead(state, key, bytes.saturating_add(ENTRY_OVERHEAD), mode, load);
+                return self.lead(state, key, most.saturating_add(ENTRY_OVERHEAD), mode, make);
             };
             flight.join();
             if !waited {
                 state.counts.coalesced += 1;
-                state.note_miss(hash_of(&key), bytes.saturating_add(ENTRY_OVERHEAD), mode);
+                state.note_miss(hash_of(&key), most.saturating_add(ENTRY_OVERHEAD), mode);
             }
             waited = true;
             drop(state);
@@ -416,7 +428,7 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         key: K,
         weight: u64,
         mode: Mode,
-        load: impl FnOnce() -> Result<V>,
+        load: impl FnOnce() -> Result<(V, u64)>,
     ) -> Result<Pinned<K, V, &Self>> {
         self.drain(&mut state);
         state.note_miss(hash_of(&key), weight, mode);
@@ -459,8 +471,8 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
 
         let duty = Duty::new(|error| self.give_up_load(&key, (reserved, reserved), &flight, error));
         let start = Instant::now();
-        let value = match load() {
-            Ok(value) => value,
+        let (value, weight) = match load() {
+            Ok((value, bytes)) => (value, bytes.saturating_add(ENTRY_OVERHEAD)),
             Err(error) => {
                 duty.fail(error.clone());
                 return Err(error);
@@ -472,16 +484,22 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         self.drain(&mut state);
         state.note_load(hash_of(&key), weight, nanos);
         // The budget may have shrunk meanwhile.
-        let keep = room && state.bytes + state.loading_bytes <= state.max_bytes;
-        state.finish(&key, reserved, if keep { 0 } else { reserved });
+        let more = weight.saturating_sub(reserved);
+        let (fits, evicted) = if room && more > 0 { self.make_room(&mut state, more) } else { (room, Vec::new()) };
+        let keep = fits
+            && state.bytes + state.loading_bytes + more <= state.max_bytes
+            && (more == 0 || self.account.try_take(more));
+        state.finish(&key, reserved, if keep { reserved.saturating_sub(weight) } else { reserved });
         if keep {
             let slot = self.publish(&mut state, key, value, weight, flight.waiters() + 1, mode);
             drop(state);
             flight.land(Ok(Landed::Kept(slot)));
+            drop(evicted);
             return Ok(Pinned::new(self, Held::Slot(self.slots.place(slot))));
         }
         state.counts.uncached += 1;
         drop(state);
+        drop(evicted);
         let value = Arc::new(value);
         flight.land(Ok(Landed::Loose(Arc::clone(&value))));
         if mode == Mode::Lock {

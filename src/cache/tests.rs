@@ -40,6 +40,27 @@ fn the_least_recently_used_goes_first() {
 }
 
 #[test]
+fn a_value_takes_what_it_turns_out_to_take() {
+    let cache = cache(3);
+    let make = |key: u32, most: u64, bytes: u64| {
+        drop(cache.get_or_make(key, most, Mode::Use, || Ok((key * 10, bytes))).unwrap());
+        cache.check_invariants();
+        (cache.counts().bytes, cache.account.used())
+    };
+    // Less than was set aside, and then as many as fit.
+    assert_eq!(make(1, ONE, 500 - ENTRY_OVERHEAD), (500, 500));
+    assert_eq!(make(2, ONE, 500 - ENTRY_OVERHEAD), (1000, 1000));
+    // More: what is there goes for it.
+    assert_eq!(make(3, 0, 2500 - ENTRY_OVERHEAD), (3000, 3000));
+    assert!(cache.get(&1, Mode::Use).is_none() && cache.get(&2, Mode::Use).is_some());
+    // More than there can be: it is handed out and not kept.
+    let before = cache.counts().uncached;
+    assert_eq!(make(4, 0, 3001 - ENTRY_OVERHEAD).0, cache.account.used());
+    assert_eq!(cache.counts().uncached, before + 1);
+    assert!(cache.get(&4, Mode::Use).is_none());
+}
+
+#[test]
 fn the_oldest_use_is_that_of_the_entry_that_goes_first() {
     for kind in [CachePolicy::Lru, CachePolicy::Clock, CachePolicy::ClockPro, CachePolicy::Adaptive] {
         let cache = cache(3);
