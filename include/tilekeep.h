@@ -650,11 +650,51 @@ typedef struct tilekeep_tile {
     int32_t sample_type;
     // 0.
     uint32_t reserved;
-    // The bytes; they belong to the caller until tilekeep_free_tile.
-    void *data;
+    // The bytes, to be read only: the cache may have them too. They stay until tilekeep_free_tile.
+    const void *data;
     // How many there are.
     size_t size;
+    // What keeps the bytes; not to be touched.
+    void *owner;
 } tilekeep_tile;
+
+// What the cache of rendered tiles did since the process began, and what it holds.
+//
+// @since 0.1
+typedef struct tilekeep_tile_stats {
+    // sizeof(tilekeep_tile_stats), set by the caller.
+    uint32_t struct_size;
+    // 0.
+    uint32_t reserved;
+    // Tiles found in memory.
+    uint64_t hits;
+    // Tiles that were not.
+    uint64_t misses;
+    // Misses that waited for a tile that somebody else was making.
+    uint64_t coalesced;
+    // Tiles made of pixels: styled, encoded or both.
+    uint64_t rendered;
+    // Tiles that the source stores as they were asked for, so that nothing was decoded.
+    uint64_t passed;
+    // Tiles that could not be made.
+    uint64_t failed;
+    // Tiles forgotten to make room.
+    uint64_t evictions;
+    // Tiles handed out without being kept: the budget had no room, or the reader only passed through.
+    uint64_t uncached;
+    // Tiles kept.
+    uint64_t entries;
+    // Bytes that count against the budget: tiles kept, and their overhead.
+    uint64_t bytes;
+    // Of bytes, what is counted for every tile beside its bytes.
+    uint64_t overhead_bytes;
+    // Bytes set aside for tiles that are being made.
+    uint64_t loading_bytes;
+    // Bytes of all tiles that exist, kept or only held by a client.
+    uint64_t tile_bytes;
+    // The budget, or the total of all caches where that is less.
+    uint64_t max_bytes;
+} tilekeep_tile_stats;
 
 // What is known of a band. Texts belong to the dataset and are valid until it is closed.
 //
@@ -1050,10 +1090,38 @@ tilekeep_status tilekeep_read_tile(const struct tilekeep_dataset *dataset,
                                    struct tilekeep_tile *tile_out);
 
 // Releases the bytes of a tile and sets its data to NULL and its size to 0, so that a second call does nothing. A tile
-// of NULL, or one whose data is NULL, does nothing.
+// of NULL, or one that was released, does nothing.
 //
 // @since 0.1
 void tilekeep_free_tile(struct tilekeep_tile *tile);
+
+// Changes how many bytes of rendered tiles are kept, for all datasets together; 64 MiB until it is called. What exceeds
+// them goes at once; 0 keeps nothing. They are a part of the total that no dataset can take.
+//
+// @since 0.1
+tilekeep_status tilekeep_set_tile_cache_max(uint64_t bytes);
+
+// Says how many bytes of rendered tiles may be kept: the budget, or the total where that is less.
+//
+// @since 0.1
+tilekeep_status tilekeep_get_tile_cache_max(uint64_t *bytes_out);
+
+// Says what the cache of rendered tiles did and holds.
+//
+// @since 0.1
+tilekeep_status tilekeep_tile_cache_stats(struct tilekeep_tile_stats *stats_out);
+
+// Forgets all rendered tiles in memory.
+//
+// @since 0.1
+tilekeep_status tilekeep_clear_tile_cache(void);
+
+// Forgets all that is known of the dataset's pixels: blocks that are not locked, ranges that styles asked for, rendered
+// tiles. For a client's own source whose pixels changed. What is being read or rendered meanwhile is not found
+// afterwards either.
+//
+// @since 0.1
+tilekeep_status tilekeep_invalidate(const struct tilekeep_dataset *dataset);
 
 // Says what is known of a band. Bands are numbered from 0.
 //

@@ -57,7 +57,7 @@
 //! | `dataset` | one opened raster and its cache; levels that are not stored; windows |
 //! | `style` | a picture's description, resolved against a dataset; samples to colours |
 //! | `encode` | pixels to PNG and JPEG |
-//! | `render` | tiles |
+//! | `render` | tiles, and the one cache of rendered tiles |
 //! | `ffi` | the same for C; nothing uses it |
 //!
 //! What holds at all times:
@@ -68,10 +68,11 @@
 //!    one lock at a time.
 //! 3. One load per block at a time. All who wait for it sleep, and get the same block or the same error. A failure is
 //!    not remembered, concerns its one block, and pixels are never invented for it.
+//!    The same holds for rendered tiles.
 //! 4. A published block never changes.
 //! 5. A locked block stays findable. Blocks that are locked for long are in no eviction structure.
-//! 6. Cached blocks, their overhead and loads under way stay within the budget of their dataset, and those of all
-//!    datasets within the total. What a dataset was promised is not taken from it for another one. When only locked
+//! 6. Cached blocks, their overhead and loads under way stay within the budget of their dataset, rendered tiles within
+//!    theirs, and all of them within the total. What a dataset was promised is not taken from it for another one. When only locked
 //!    bytes are left a further lock is refused; reads go on, uncached. Making a level that is not stored takes up to
 //!    8 MiB more for each such level on the way, and what a source of one compressed stream keeps to find its way in it up
 //!    to an eighth of the budget. A block that the source has in memory, as of a mapped file, takes none
@@ -110,7 +111,10 @@ pub use dataset::{
     WindowRequest, process_stats, set_total_max, total_max, trim,
 };
 
-pub use render::{Edge, Encoding, Tile, TileKey, TileRequest, TileStore};
+pub use render::{
+    Edge, Encoding, Tile, TileBytes, TileCacheStats, TileKey, TileRequest, TileStore, TileStyle, clear_tile_cache,
+    set_tile_cache_max, tile_cache_max, tile_cache_stats,
+};
 
 pub use style::{
     BandChoice, Bound, Composite, Palette, Scheme, Style, StyleBand, StyleBands, StyleDtype, StyleNodata, StylePlan,

@@ -6,8 +6,14 @@ use std::path::Path;
 fn the_header_is_generated_from_the_sources() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).unwrap();
-    let sources = ["status", "dataset", "blocks", "cache", "read", "describe", "source"]
-        .map(|name| root.join(format!("src/ffi/{name}.rs")));
+    let names = ["status", "dataset", "blocks", "cache", "read", "tile_cache", "describe", "source"];
+    for file in std::fs::read_dir(root.join("src/ffi")).unwrap() {
+        let path = file.unwrap().path();
+        let exports = std::fs::read_to_string(&path).unwrap().contains("#[unsafe(no_mangle)]");
+        let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap();
+        assert!(!exports || names.contains(&name), "{} is not in the header", path.display());
+    }
+    let sources = names.map(|name| root.join(format!("src/ffi/{name}.rs")));
     let builder = sources.iter().fold(cbindgen::Builder::new().with_config(config), |b, path| b.with_src(path));
     let mut generated = Vec::new();
     builder.generate().unwrap().write(&mut generated);

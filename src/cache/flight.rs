@@ -9,6 +9,8 @@ pub(super) struct Flight<V> {
     arrived: Condvar,
     /// Counted under the cache's mutex, until the leader takes the flight off the cache's list.
     waiters: AtomicU32,
+    /// How often everything had been forgotten when it began.
+    pub(super) born: u64,
 }
 
 /// How a load ended well.
@@ -31,13 +33,12 @@ impl<V> Clone for Landed<V> {
     }
 }
 
-impl<V> Default for Flight<V> {
-    fn default() -> Self {
-        Self { landed: Mutex::new(None), arrived: Condvar::new(), waiters: AtomicU32::new(0) }
-    }
-}
-
 impl<V> Flight<V> {
+    /// A load that begins when everything was forgotten so many times.
+    pub(super) fn new(born: u64) -> Self {
+        Self { landed: Mutex::new(None), arrived: Condvar::new(), waiters: AtomicU32::new(0), born }
+    }
+
     /// One more will wait. Under the cache's mutex.
     pub(super) fn join(&self) {
         self.waiters.fetch_add(1, Ordering::Relaxed);

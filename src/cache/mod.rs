@@ -207,7 +207,13 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
                 state.note_miss(hash_of(&key), most.saturating_add(ENTRY_OVERHEAD), mode);
             }
             waited = true;
+            let is_out_of_date = flight.born != state.forgotten;
             drop(state);
+            if is_out_of_date {
+                // It is not kept, so that nothing is left to be given back. Its error is not ours either.
+                drop(flight.wait());
+                continue;
+            }
             let held = match flight.wait()? {
                 Landed::Kept(slot) => Held::Slot(self.slots.place(slot)),
                 // Whoever loaded it did not want it kept, or found no room: a lock asks for itself.
@@ -229,7 +235,7 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
             return false;
         }
         let (room, evicted) = self.make_room(&mut state, weight);
-        let flight = Arc::new(Flight::default());
+        let flight = Arc::new(Flight::new(state.forgotten));
         if room {
             state.loading_bytes += weight;
             state.flights.insert(key, Arc::clone(&flight));
@@ -256,8 +262,8 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         let Some(value) = value else { return nothing(weight) };
         let mut state = self.state.lock();
         self.drain(&mut state);
-        if state.is_off() && flight.waiters() == 0 {
-            // Nothing stays that nobody holds, and nobody does.
+        if state.forgotten != flight.born || (state.is_off() && flight.waiters() == 0) {
+            // Nothing stays that is out of date, or that nobody holds, and nobody does.
             drop(state);
             return nothing(weight);
         }
@@ -355,6 +361,13 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         drop(removed);
     }
 
+    /// As [`remove_if`](Self::remove_if) for all values, those too that are being loaded: who waits for one already gets
+    /// it, and it is not kept.
+    pub(crate) fn forget(&self) {
+        self.state.lock().forgotten += 1;
+        self.remove_if(|_| true);
+    }
+
     /// Makes the value of a pin one that must be written back before it may go.
     #[cfg_attr(not(test), expect(dead_code, reason = "datasets are read only so far"))]
     pub(crate) fn mark_dirty(&self, pinned: &Pinned<K, V, &Self>) {
@@ -446,7 +459,7 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         }
         let mut reserved = if room { weight } else { 0 };
         let taken = room && self.account.try_take(weight);
-        let flight = Arc::new(Flight::default());
+        let flight = Arc::new(Flight::new(state.forgotten));
         state.loading_bytes += reserved;
         state.flights.insert(key, Arc::clone(&flight));
         state.counts.loads += 1;
@@ -487,6 +500,7 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         let more = weight.saturating_sub(reserved);
         let (fits, evicted) = if room && more > 0 { self.make_room(&mut state, more) } else { (room, Vec::new()) };
         let keep = fits
+            && state.forgotten == flight.born
             && state.bytes + state.loading_bytes + more <= state.max_bytes
             && (more == 0 || self.account.try_take(more));
         state.finish(&key, reserved, if keep { reserved.saturating_sub(weight) } else { reserved });

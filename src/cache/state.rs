@@ -38,6 +38,8 @@ pub(super) struct State<K, V> {
     /// Reserved for loads under way.
     pub(super) loading_bytes: u64,
     pub(super) entries: u64,
+    /// How often everything was forgotten: a load that began before that is out of date.
+    pub(super) forgotten: u64,
     pub(super) counts: Counts,
     pub(super) curve: ReuseCurve,
     /// The last stamp of a use, and of a use in passing: those count down, so that the last one is the first to go.
@@ -79,6 +81,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
             parked_bytes: 0,
             loading_bytes: 0,
             entries: 0,
+            forgotten: 0,
             counts: Counts::default(),
             curve: ReuseCurve::default(),
             clock: FIRST_STAMP,

@@ -61,6 +61,33 @@ fn a_value_takes_what_it_turns_out_to_take() {
 }
 
 #[test]
+fn what_was_being_loaded_when_all_was_forgotten_is_not_found() {
+    let cache = cache(3);
+    let (started, may_end) = (Barrier::new(2), Barrier::new(2));
+    thread::scope(|scope| {
+        let early = scope.spawn(|| {
+            let load = || {
+                started.wait();
+                may_end.wait();
+                Ok(1)
+            };
+            *cache.get_or_load(7, ONE, Mode::Use, load).unwrap()
+        });
+        started.wait();
+        cache.forget();
+        // It waits for the load that is under way, and then does not take what that gave.
+        let late = scope.spawn(|| *cache.get_or_load(7, ONE, Mode::Use, || Ok(2)).unwrap());
+        while cache.counts().coalesced == 0 {
+            thread::yield_now();
+        }
+        may_end.wait();
+        assert_eq!((early.join().unwrap(), late.join().unwrap()), (1, 2));
+    });
+    assert_eq!((get(&cache, 7), cache.counts().entries, cache.counts().uncached), (2, 1, 1));
+    cache.check_invariants();
+}
+
+#[test]
 fn the_oldest_use_is_that_of_the_entry_that_goes_first() {
     for kind in [CachePolicy::Lru, CachePolicy::Clock, CachePolicy::ClockPro, CachePolicy::Adaptive] {
         let cache = cache(3);

@@ -15,6 +15,8 @@ mod window;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use xxhash_rust::xxh3::Xxh3;
+
 use crate::block::{BlockLayout, OwnedBlock};
 use crate::cache::{Account, Cache, CacheBudget, CachePolicy, Total};
 use crate::error::{Error, Result};
@@ -68,6 +70,12 @@ pub struct Dataset {
 }
 
 struct Core {
+    /// No two cores of the process have the same.
+    number: u64,
+    /// How often the client said that the pixels changed.
+    epoch: AtomicU64,
+    /// What rendered tiles are kept under: the same for all who opened the same file alike.
+    tile_source: u128,
     /// What the dataset is called in messages: its path, or the source's format.
     name: String,
     identity: Option<Identity>,
@@ -167,8 +175,13 @@ impl Dataset {
         let scales = levels::scales(&levels, &origins);
         let layouts = Layouts::new(info, &levels);
         let level_resampling = levels::resampling(info);
+        let number = next_number();
+        let tile_source = tile_source(identity.as_ref(), number);
         Ok(Self {
             core: Arc::new(Core {
+                number,
+                epoch: AtomicU64::new(0),
+                tile_source,
                 name,
                 identity,
                 source,
@@ -359,6 +372,28 @@ impl Dataset {
         Stats { mapped, index_bytes, ..Stats::new(&self.core.cache.counts(), self.core.cache.ledger()) }
     }
 
+    /// Which of all opened datasets it is; clones are the same one.
+    pub(crate) fn number(&self) -> u64 {
+        self.core.number
+    }
+
+    /// How often the client said that the pixels changed.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.core.epoch.load(Ordering::Relaxed)
+    }
+
+    /// What rendered tiles of the dataset are kept under.
+    pub(crate) fn tile_source(&self) -> u128 {
+        self.core.tile_source
+    }
+
+    /// Forgets blocks and ranges, those too that are being read.
+    pub(crate) fn forget_pixels(&self) {
+        self.core.epoch.fetch_add(1, Ordering::Relaxed);
+        self.core.summaries.clear();
+        self.core.cache.forget();
+    }
+
     /// How levels that are not stored are made: palette indices must not be mixed, unless they are a scale of greys.
     fn level_resampling(&self) -> Resampling {
         self.core.level_resampling
@@ -381,6 +416,32 @@ impl Dataset {
         }
         Err(Error::invalid(format!("{window} does not lie in level {level} of {}x{}", grid.width, grid.height)))
     }
+}
+
+/// A number that no core of the process had before.
+fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// What the tiles of a file are kept under, or those of this one source when it is not a file.
+fn tile_source(identity: Option<&Identity>, number: u64) -> u128 {
+    let mut hash = Xxh3::new();
+    match identity {
+        Some(identity) => {
+            hash.update(identity.path.as_os_str().as_encoded_bytes());
+            hash.update(&[0]);
+            hash.update(&identity.len.to_le_bytes());
+            hash.update(&identity.modified_ns.to_le_bytes());
+            hash.update(&identity.inode.0.to_le_bytes());
+            hash.update(&identity.inode.1.to_le_bytes());
+        }
+        None => {
+            hash.update(&[0]);
+            hash.update(&number.to_le_bytes());
+        }
+    }
+    hash.digest128()
 }
 
 fn no_frame(frame: u32, n_frames: u32) -> Error {

@@ -26,7 +26,7 @@ impl CacheUse {
         [Self::Normal, Self::Sequential, Self::NoCache].into_iter().find(|cache_use| *cache_use as i32 == number)
     }
 
-    pub(super) fn mode(self) -> Mode {
+    pub(crate) fn mode(self) -> Mode {
         match self {
             Self::Normal => Mode::Use,
             Self::Sequential => Mode::Sequential,

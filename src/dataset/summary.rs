@@ -93,6 +93,14 @@ impl Summary {
 #[derive(Default)]
 pub(super) struct Summaries(Mutex<HashMap<Vec<u8>, Arc<Summary>>>);
 
+impl Summaries {
+    /// Forgets all of them.
+    pub(super) fn clear(&self) {
+        let forgotten = std::mem::take(&mut *self.0.lock());
+        drop(forgotten);
+    }
+}
+
 impl Dataset {
     /// The summary that is kept under `key`. When there is none yet, `read` adds the values of some windows to a list:
     /// each is given by level and place in it.

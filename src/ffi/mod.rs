@@ -16,4 +16,5 @@ mod pointers;
 pub mod read;
 pub mod source;
 pub mod status;
+pub mod tile_cache;
 mod tokens;

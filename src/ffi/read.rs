@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_void};
 use crate::dataset::{Layout, WindowRequest};
 use crate::error::{Error, Result};
 use crate::grid::Window;
-use crate::render::{Edge, Encoding, TileRequest};
+use crate::render::{Edge, Encoding, TileBytes, TileRequest};
 use crate::resample::Resampling;
 use crate::sample::SampleType;
 use crate::style::Style;
@@ -297,7 +297,7 @@ impl tilekeep_tile_options {
         request.bands = unsafe { bands(self.bands, self.n_bands) }?;
         if !self.style.is_null() {
             // SAFETY: as above.
-            request.style = Some(Style::parse(unsafe { text(self.style, "style") }?)?);
+            request.style = Some(Style::parse(unsafe { text(self.style, "style") }?)?.into());
         }
         Ok(request)
     }
@@ -321,16 +321,18 @@ pub struct tilekeep_tile {
     pub sample_type: i32,
     /// 0.
     pub reserved: u32,
-    /// The bytes; they belong to the caller until tilekeep_free_tile.
-    pub data: *mut c_void,
+    /// The bytes, to be read only: the cache may have them too. They stay until tilekeep_free_tile.
+    pub data: *const c_void,
     /// How many there are.
     pub size: usize,
+    /// What keeps the bytes; not to be touched.
+    pub owner: *mut c_void,
 }
 
 // SAFETY: `repr(C)`, integers and a raw pointer only, size first.
 unsafe impl Growing for tilekeep_tile {
     const NAME: &'static str = "tilekeep_tile";
-    const OLDEST: usize = end_of!(tilekeep_tile, size);
+    const OLDEST: usize = end_of!(tilekeep_tile, owner);
 
     fn defaults() -> Self {
         Self {
@@ -340,8 +342,9 @@ unsafe impl Growing for tilekeep_tile {
             n_bands: 0,
             sample_type: 0,
             reserved: 0,
-            data: std::ptr::null_mut(),
+            data: std::ptr::null(),
             size: 0,
+            owner: std::ptr::null_mut(),
         }
     }
 }
@@ -403,7 +406,7 @@ pub unsafe extern "C" fn tilekeep_read_tile(
         // SAFETY: as above.
         let (request, tile_out) = unsafe { (options.to_request(level, col, row)?, Out::new(tile_out)?) };
         let tile = handle.dataset.read_tile(&request)?;
-        let bytes = Box::leak(tile.bytes.into_boxed_slice());
+        let (data, size) = (tile.bytes.as_ptr().cast(), tile.bytes.len());
         tile_out.write(&tilekeep_tile {
             struct_size: 0,
             width: tile.width,
@@ -411,15 +414,16 @@ pub unsafe extern "C" fn tilekeep_read_tile(
             n_bands: tile.n_bands,
             sample_type: tile.sample as i32,
             reserved: 0,
-            size: bytes.len(),
-            data: bytes.as_mut_ptr().cast(),
+            data,
+            size,
+            owner: Box::into_raw(Box::new(tile.bytes)).cast(),
         });
         Ok(())
     })
 }
 
 /// Releases the bytes of a tile and sets its data to NULL and its size to 0, so that a second call does nothing. A tile
-/// of NULL, or one whose data is NULL, does nothing.
+/// of NULL, or one that was released, does nothing.
 ///
 /// @since 0.1
 #[unsafe(no_mangle)]
@@ -430,15 +434,13 @@ pub unsafe extern "C" fn tilekeep_free_tile(tile: *mut tilekeep_tile) {
         }
         // SAFETY: the header's rules for pointers.
         let (mut given, tile_out) = unsafe { (read_struct(tile.cast_const())?, Out::new(tile)?) };
-        let data = std::mem::replace(&mut given.data, std::ptr::null_mut());
-        let size = std::mem::take(&mut given.size);
+        let owner = std::mem::replace(&mut given.owner, std::ptr::null_mut());
+        (given.data, given.size) = (std::ptr::null(), 0);
         tile_out.write(&given);
-        if data.is_null() {
-            return Ok(());
+        if !owner.is_null() {
+            // SAFETY: `tilekeep_read_tile` made the box, and it is given up once: `owner` is NULL from now on.
+            drop(unsafe { Box::from_raw(owner.cast::<TileBytes>()) });
         }
-        let bytes = std::ptr::slice_from_raw_parts_mut(data.cast::<u8>(), size);
-        // SAFETY: `tilekeep_read_tile` leaked exactly this slice, and it is given up once: `data` is NULL from now on.
-        drop(unsafe { Box::from_raw(bytes) });
         Ok(())
     });
 }

@@ -9,6 +9,8 @@ use crate::sync::{Arc, AtomicU64, Ordering};
 pub(crate) enum Class {
     /// Pixels of blocks, kept by a cache or lent.
     Block,
+    /// Bytes of rendered tiles, kept by the tile cache or lent.
+    Tile,
     /// What a cache needs beside the pixels, entry by entry.
     Overhead,
     /// Read buffers and decoder state.
@@ -20,7 +22,7 @@ pub(crate) enum Class {
 }
 
 impl Class {
-    const ALL: [Self; 5] = [Self::Block, Self::Overhead, Self::Scratch, Self::Metadata, Self::Pool];
+    const ALL: [Self; 6] = [Self::Block, Self::Tile, Self::Overhead, Self::Scratch, Self::Metadata, Self::Pool];
 }
 
 const CLASSES: usize = Class::ALL.len();

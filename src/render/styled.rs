@@ -43,7 +43,7 @@ pub(super) fn read(dataset: &Dataset, request: &TileRequest, visible: &Window, p
     }
 
     let color = if plan.n_channels() == 1 { Color::Gray } else { Color::Rgba };
-    let tile = Tile { bytes: Vec::new(), width, height, n_bands: plan.n_channels(), sample: plan.sample() };
     let file = request.encoding.file(&Picture { width, height, color, wide: false, pixels: &pixels })?;
-    Ok(Tile { bytes: file.unwrap_or(pixels), ..tile })
+    let bytes = file.unwrap_or(pixels).into();
+    Ok(Tile { bytes, width, height, n_bands: plan.n_channels(), sample: plan.sample() })
 }

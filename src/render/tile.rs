@@ -7,8 +7,13 @@ use crate::grid::Window;
 use crate::memory::zeroed;
 use crate::sample::{Sample, SampleType, with_sample};
 use crate::source::ColorInterpretation;
-use crate::style::{Style, StylePlan};
+use crate::style::StylePlan;
+use crate::sync::Arc;
 
+use super::bytes::TileBytes;
+use super::cache::{Made, TileCache};
+use super::key::TileKey;
+use super::plans::{Plans, TileStyle};
 use super::styled;
 
 /// Sides beyond this are refused: a tile is something to show, and its memory is not bounded by the file.
@@ -43,7 +48,7 @@ pub struct TileRequest {
     pub range: Option<(f64, f64)>,
     /// The colours of the picture, in place of `bands` and `range`. What comes of it in an encoded tile has 8 bits; in a
     /// raw one the bands are the channels of the picture, in the sample type that the style says.
-    pub style: Option<Style>,
+    pub style: Option<TileStyle>,
     /// What the read means for the blocks that it comes by.
     pub cache_use: CacheUse,
 }
@@ -75,6 +80,16 @@ pub enum Encoding {
 }
 
 impl Encoding {
+    /// What tells encodings apart that make other bytes of the same pixels.
+    pub(super) fn key_bytes(self) -> [u8; 8] {
+        let (kind, quality) = match self {
+            Self::Raw => (0, 0),
+            Self::Png => (1, 0),
+            Self::Jpeg { quality } => (2, quality),
+        };
+        [kind, quality, 0, 0, 0, 0, 0, 0]
+    }
+
     pub(super) fn check(self) -> Result<()> {
         match self {
             Self::Jpeg { quality } if !(1..=100).contains(&quality) => {
@@ -97,8 +112,8 @@ impl Encoding {
 /// A tile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tile {
-    /// The file, or the samples.
-    pub bytes: Vec<u8>,
+    /// The file, or the samples. Who clones the tile shares them.
+    pub bytes: TileBytes,
     /// Pixels across.
     pub width: u32,
     /// Pixels down.
@@ -179,28 +194,55 @@ impl TileRequest {
 
     /// The same request in the colours of a style.
     #[must_use]
-    pub fn style(mut self, style: Style) -> Self {
-        self.style = Some(style);
+    pub fn style(mut self, style: impl Into<TileStyle>) -> Self {
+        self.style = Some(style.into());
         self
     }
 }
 
 impl Dataset {
-    /// Reads one tile, raw or encoded.
+    /// One tile, raw or encoded: from the cache of rendered tiles, or made now.
+    ///
+    /// Of all threads that ask for an absent tile one makes it. Raw tiles whose samples stay as they are are not in that
+    /// cache: they are made of the blocks, which have one of their own.
     ///
     /// # Errors
     ///
     /// `invalid argument` when there is no such tile, band or size, when `range` is not two different finite numbers,
     /// or when the encoding has no such samples: PNG takes 8 and 16 bits unsigned, JPEG 8 bits, anything else needs a
-    /// `range`. So are a style together with bands or a range, and what [`Style::resolve`] finds wrong. Otherwise what
-    /// reading a block met.
+    /// `range`. So are a style together with bands or a range, and what [`Style::resolve`](crate::Style::resolve) finds
+    /// wrong. Otherwise what reading a block met.
     pub fn read_tile(&self, request: &TileRequest) -> Result<Tile> {
         let visible = self.tile_window(request)?;
-        if let Some(plan) = self.styled(request)? {
-            return styled::read(self, request, &visible, &plan);
+        let look = self.look(request)?;
+        if look.is_native(request) {
+            return self.draw(request, &visible, &look);
         }
-        let shown = self.shown(request)?;
-        let mut window = WindowRequest::new(request.level, visible).frame(request.frame);
+        let key = TileKey::new(self, request, &look);
+        let most = look.pixel_bytes(self) as u64 * u64::from(request.size.0) * u64::from(request.size.1);
+        TileCache::process()
+            .get_or_make(key, most, request.cache_use, || Ok((self.draw(request, &visible, &look)?, Made::Rendered)))
+    }
+
+    /// Forgets all that is known of the pixels: blocks that are not locked, ranges that styles asked for, and rendered
+    /// tiles. For a client's own source whose pixels changed.
+    ///
+    /// What is being read or rendered meanwhile is not found afterwards either.
+    pub fn invalidate(&self) {
+        self.forget_pixels();
+        TileCache::process().remove_source(self.tile_source());
+    }
+
+    /// Makes a tile.
+    fn draw(&self, request: &TileRequest, visible: &Window, look: &Look<'_>) -> Result<Tile> {
+        match look {
+            Look::Styled(plan) => styled::read(self, request, visible, plan),
+            Look::Plain(shown) => self.draw_plain(request, visible, shown),
+        }
+    }
+
+    fn draw_plain(&self, request: &TileRequest, visible: &Window, shown: &Shown<'_>) -> Result<Tile> {
+        let mut window = WindowRequest::new(request.level, *visible).frame(request.frame);
         window.bands.clone_from(&shown.bands);
         window.cache_use = request.cache_use;
         let read_as = if shown.range.is_some() { self.info().sample.part() } else { self.info().sample };
@@ -225,24 +267,23 @@ impl Dataset {
             Some(range) => (to_eight_bits(&pixels, read_as, range), SampleType::U8),
             None => (pixels, read_as),
         };
-        let tile = Tile { bytes: Vec::new(), width, height, n_bands: n_bands as u32, sample };
         let picture = Picture { width, height, color: shown.color, wide: sample == SampleType::U16, pixels: &pixels };
         let file = request.encoding.file(&picture)?;
-        Ok(Tile { bytes: file.unwrap_or(pixels), ..tile })
+        Ok(Tile { bytes: file.unwrap_or(pixels).into(), width, height, n_bands: n_bands as u32, sample })
     }
 
-    /// What the style of a request comes to, if it has one that changes samples.
-    fn styled(&self, request: &TileRequest) -> Result<Option<StylePlan>> {
-        let Some(style) = &request.style else { return Ok(None) };
+    /// What the pixels of a request are to look like; checks that the encoding can hold it.
+    fn look(&self, request: &TileRequest) -> Result<Look<'_>> {
+        let Some(style) = &request.style else { return self.shown(request).map(Look::Plain) };
         if request.bands.is_some() || request.range.is_some() {
             let what = if request.bands.is_some() { "bands" } else { "a range" };
             return Err(Error::invalid(format!("a tile with a style and {what}; the style says which")));
         }
-        let plan = style.resolve(self, request.frame)?;
+        let plan = Plans::process().plan(self, request.frame, style, request.encoding != Encoding::Raw)?;
         if plan.is_unstyled() {
-            return Ok(None);
+            return self.shown(request).map(Look::Plain);
         }
-        Ok(Some(if request.encoding == Encoding::Raw { plan } else { plan.eight_bits() }))
+        Ok(Look::Styled(plan))
     }
 
     /// The pixels of the level that lie in the tile.
@@ -327,10 +368,35 @@ impl Dataset {
     }
 }
 
-struct Shown<'a> {
-    bands: Option<Vec<u32>>,
+/// What samples become on their way into a tile.
+pub(super) enum Look<'a> {
+    Plain(Shown<'a>),
+    Styled(Arc<StylePlan>),
+}
+
+/// Bands as they are, or stretched over a range.
+pub(super) struct Shown<'a> {
+    pub(super) bands: Option<Vec<u32>>,
     color: Color<'a>,
-    range: Option<(f64, f64)>,
+    pub(super) range: Option<(f64, f64)>,
+}
+
+impl Look<'_> {
+    /// Whether a tile of it is no more than samples of blocks in order.
+    fn is_native(&self, request: &TileRequest) -> bool {
+        request.encoding == Encoding::Raw && matches!(self, Look::Plain(Shown { range: None, .. }))
+    }
+
+    /// Bytes of a pixel before it is encoded.
+    fn pixel_bytes(&self, dataset: &Dataset) -> usize {
+        match self {
+            Look::Styled(plan) => plan.pixel_bytes(),
+            Look::Plain(Shown { bands, range, .. }) => {
+                let n_bands = bands.as_ref().map_or(dataset.info().n_bands as usize, Vec::len);
+                n_bands * if range.is_some() { 1 } else { dataset.info().sample.bytes() }
+            }
+        }
+    }
 }
 
 /// The bands that make a picture: red, green, blue or the first one, and opacity.
@@ -427,7 +493,7 @@ mod tests {
         let request = TileRequest::new(0, 0, 0).size(160, 96);
         let raw = dataset.read_tile(&request).unwrap();
         let file = dataset.read_tile(&request.clone().encoding(Encoding::Jpeg { quality: 90 })).unwrap();
-        let decoded = crate::source::open_reader(crate::sync::Arc::new(file.bytes), crate::Limits::default()).unwrap();
+        let decoded = crate::source::open_reader(Arc::new(file.bytes.to_vec()), crate::Limits::default()).unwrap();
         let decoded = Dataset::from_source(decoded, &OpenOptions::default()).unwrap();
         let back = decoded.read_tile(&request).unwrap();
         assert!(raw.bytes.iter().zip(&back.bytes).all(|(a, b)| a.abs_diff(*b) <= 4));

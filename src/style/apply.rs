@@ -45,6 +45,14 @@ impl Plan {
         self.inputs.len() * self.sample.bytes()
     }
 
+    /// Bytes that the plan takes, with the tables that it may get.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let colors = self.layers.iter().map(Layer::memory_bytes).sum::<usize>();
+        size_of::<Self>()
+            + colors
+            + (self.layers.len() * table_entries(self.sample) * size_of::<Rgba>()).min(MAX_TABLES)
+    }
+
     /// Bytes of one pixel of the result.
     pub(crate) fn pixel_bytes(&self) -> usize {
         self.n_channels() as usize * self.sample().bytes()

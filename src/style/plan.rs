@@ -172,6 +172,14 @@ pub(super) fn put_in_order<'a>(inputs: &mut Vec<Input>, values: impl Iterator<It
 }
 
 impl Layer {
+    /// Bytes that the layer takes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let n_colors = match &self.map {
+            ColorMap::Even { colors, .. } | ColorMap::ByValue { colors, .. } => colors.len(),
+        };
+        size_of::<Self>() + n_colors * size_of::<(f64, Rgba)>() + self.value.ops.len() * size_of::<Op>()
+    }
+
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = Bytes(Vec::new());
         self.value.write(&mut bytes);

@@ -23,7 +23,7 @@ fn hash(dataset: &Dataset, style: &str) -> u128 {
 
 fn pixels(dataset: &Dataset, style: &str) -> Vec<u8> {
     let request = TileRequest::new(0, 0, 0).style(Style::parse(style).unwrap());
-    dataset.read_tile(&request).unwrap_or_else(|e| panic!("{style}: {e}")).bytes
+    dataset.read_tile(&request).unwrap_or_else(|e| panic!("{style}: {e}")).bytes.to_vec()
 }
 
 #[test]
@@ -205,7 +205,8 @@ fn an_encoded_tile_holds_the_picture_of_the_raw_one() {
     let raw = dataset.read_tile(&request).unwrap();
     assert_eq!((raw.n_bands, raw.sample, raw.bytes.len()), (4, SampleType::U8, 64 * 4));
     let png = dataset.read_tile(&request.clone().encoding(Encoding::Png)).unwrap();
-    let decoded = crate::source::open_reader(crate::sync::Arc::new(png.bytes), crate::Limits::default()).unwrap();
+    let decoded =
+        crate::source::open_reader(crate::sync::Arc::new(png.bytes.to_vec()), crate::Limits::default()).unwrap();
     let decoded = Dataset::from_source(decoded, &OpenOptions::default()).unwrap();
     assert_eq!(decoded.read_tile(&TileRequest::new(0, 0, 0)).unwrap().bytes, raw.bytes);
     let jpeg = dataset.read_tile(&request.clone().encoding(Encoding::Jpeg { quality: 90 })).unwrap();

@@ -131,7 +131,7 @@ static void windows_and_tiles(void)
 
     CHECK(tilekeep_read_tile(dataset, 0, 2, 1, &options, &tile) == TILEKEEP_OK);
     CHECK(tile.width == 44 && tile.height == 72 && tile.n_bands == 3 && tile.size == 44 * 72 * 3);
-    CHECK(((unsigned char *)tile.data)[0] == (unsigned char)(256 + 3 * 128));
+    CHECK(((const unsigned char *)tile.data)[0] == (unsigned char)(256 + 3 * 128));
     tilekeep_free_tile(&tile);
     CHECK(tile.data == NULL && tile.size == 0);
     tilekeep_free_tile(&tile);
@@ -170,6 +170,49 @@ static void windows_and_tiles(void)
     FAILS(INVALID, tilekeep_read_tile(dataset, 0, 0, 0, &options, &tile));
     CHECK(tile.data == NULL);
     tilekeep_close(dataset);
+    CHECK(counting.n_destroyed == 1);
+}
+
+/* A tile that is asked for again comes from memory, and the bytes that a program holds stay whatever the cache does. */
+static void tiles_are_kept_and_shared(void)
+{
+    struct counting counting;
+    tilekeep_source source = counting_source(&counting, &LEVEL);
+    tilekeep_dataset *dataset = NULL;
+    tilekeep_tile_options options = {.struct_size = sizeof options, .encoding = TILEKEEP_ENCODING_PNG};
+    tilekeep_tile tile = {.struct_size = sizeof tile}, again = {.struct_size = sizeof again};
+    tilekeep_tile_stats before = {.struct_size = sizeof before}, after = {.struct_size = sizeof after};
+    uint64_t max = 0;
+
+    CHECK(tilekeep_open_source(&source, NULL, &dataset) == TILEKEEP_OK);
+    CHECK(tilekeep_tile_cache_stats(&before) == TILEKEEP_OK);
+    CHECK(tilekeep_read_tile(dataset, 0, 0, 0, &options, &tile) == TILEKEEP_OK);
+    CHECK(tilekeep_read_tile(dataset, 0, 0, 0, &options, &again) == TILEKEEP_OK);
+    CHECK(tile.data == again.data && tile.size == again.size);
+    CHECK(tilekeep_tile_cache_stats(&after) == TILEKEEP_OK);
+    CHECK(after.hits == before.hits + 1 && after.rendered == before.rendered + 1 && after.bytes > before.bytes);
+
+    CHECK(tilekeep_get_tile_cache_max(&max) == TILEKEEP_OK && max == after.max_bytes);
+    CHECK(tilekeep_set_tile_cache_max(0) == TILEKEEP_OK);
+    CHECK(tilekeep_tile_cache_stats(&after) == TILEKEEP_OK);
+    CHECK(after.entries == 0 && after.bytes == 0 && after.tile_bytes > 0);
+    CHECK(memcmp(tile.data, "\x89PNG", 4) == 0);
+    tilekeep_free_tile(&again);
+    CHECK(memcmp(tile.data, "\x89PNG", 4) == 0);
+    CHECK(tilekeep_set_tile_cache_max(max) == TILEKEEP_OK);
+
+    CHECK(tilekeep_read_tile(dataset, 0, 0, 0, &options, &again) == TILEKEEP_OK);
+    CHECK(tilekeep_invalidate(dataset) == TILEKEEP_OK);
+    CHECK(tilekeep_tile_cache_stats(&after) == TILEKEEP_OK && after.entries == 0);
+    tilekeep_free_tile(&again);
+    CHECK(tilekeep_clear_tile_cache() == TILEKEEP_OK);
+    FAILS(INVALID, tilekeep_invalidate(NULL));
+    FAILS(INVALID, tilekeep_get_tile_cache_max(NULL));
+    FAILS(INVALID, tilekeep_tile_cache_stats(NULL));
+    tilekeep_close(dataset);
+    CHECK(memcmp(tile.data, "\x89PNG", 4) == 0);
+    tilekeep_free_tile(&tile);
+    CHECK(tile.owner == NULL);
     CHECK(counting.n_destroyed == 1);
 }
 
@@ -561,6 +604,7 @@ int main(int argc, char **argv)
     CHECK(strlen(tilekeep_version()) >= 5 && tilekeep_last_error()[0] == '\0');
     blocks_are_copied_and_lent();
     windows_and_tiles();
+    tiles_are_kept_and_shared();
     wrong_calls_are_errors();
     frames_are_told_apart();
     files_are_opened(argv[1]);

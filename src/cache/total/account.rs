@@ -23,6 +23,8 @@ pub(crate) struct Account {
     asked: AtomicBool,
     ceiling: AtomicU64,
     is_batch: AtomicBool,
+    /// Of something else than the blocks of a dataset: its counts are not summed up with theirs.
+    pub(super) is_apart: bool,
     /// Bytes of the budget that the cache does not have, for they are held beside it.
     reserved: AtomicU64,
     /// When the entry that would go next was last used, as far as anybody looked.
@@ -36,6 +38,15 @@ pub(crate) struct Account {
 impl Account {
     /// Opens an account in `total`.
     pub(crate) fn open(total: &Arc<Total>, budget: CacheBudget) -> Arc<Self> {
+        Self::build(total, budget, false)
+    }
+
+    /// Opens an account whose counts are not part of those of the total.
+    pub(crate) fn open_apart(total: &Arc<Total>, budget: CacheBudget) -> Arc<Self> {
+        Self::build(total, budget, true)
+    }
+
+    fn build(total: &Arc<Total>, budget: CacheBudget, is_apart: bool) -> Arc<Self> {
         let account = Arc::new(Self {
             total: Arc::clone(total),
             used: AtomicU64::new(0),
@@ -44,6 +55,7 @@ impl Account {
             ceiling: AtomicU64::new(0),
             reserved: AtomicU64::new(0),
             is_batch: AtomicBool::new(false),
+            is_apart,
             oldest: AtomicU64::new(u64::MAX),
             worth: AtomicU32::new(1_f32.to_bits()),
             place: AtomicUsize::new(0),
@@ -70,7 +82,9 @@ impl Account {
         let mut accounts = self.total.accounts.lock();
         *accounts.promised(self.asked.load(Ordering::Relaxed)) -= u128::from(self.floor.load(Ordering::Relaxed));
         self.total.follow(&accounts);
-        accounts.closed.add(&counts.of_the_past());
+        if !self.is_apart {
+            accounts.closed.add(&counts.of_the_past());
+        }
         let place = self.place.load(Ordering::Relaxed);
         let gone = accounts.open.swap_remove(place);
         if let Some(moved) = accounts.open.get(place) {

@@ -124,12 +124,13 @@ impl Total {
 
     /// What all caches did and hold, those that are gone included.
     pub(crate) fn counts(&self) -> (Counts, u64) {
-        let (mut counts, n_open) = {
+        let (mut counts, open) = {
             let accounts = self.accounts.lock();
-            (accounts.closed, accounts.open.len() as u64)
+            let of_datasets = accounts.open.iter().filter(|account| !account.is_apart);
+            (accounts.closed, of_datasets.map(Arc::clone).collect::<Vec<_>>())
         };
-        self.holders().iter().for_each(|holder| counts.add(&holder.counts()));
-        (counts, n_open)
+        open.iter().filter_map(|account| account.holder()).for_each(|holder| counts.add(&holder.counts()));
+        (counts, open.len() as u64)
     }
 
     /// The time, in loads: later for whatever happens after more was loaded.
