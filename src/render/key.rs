@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::dataset::Dataset;
 
@@ -23,34 +23,36 @@ pub struct TileKey {
 impl TileKey {
     /// What the tile of a request is known by, when its pixels are to look like this.
     pub(super) fn new(dataset: &Dataset, request: &TileRequest, look: &Look<'_>) -> Self {
-        let mut bytes = Vec::with_capacity(128);
-        let mut number = |n: u64| bytes.extend_from_slice(&n.to_le_bytes());
-        number(u64::from(VERSION));
-        number(dataset.epoch());
-        number(u64::from(request.frame) << 32 | u64::from(request.level));
-        number(u64::from(request.col) << 32 | u64::from(request.row));
-        number(u64::from(request.size.0) << 32 | u64::from(request.size.1));
-        number(request.edge as u64);
-        number(u64::from_le_bytes(request.encoding.key_bytes()));
-        match look {
-            Look::Styled(plan) => {
-                let hash = plan.hash();
-                number(0);
-                number(hash as u64);
-                number((hash >> 64) as u64);
-            }
+        let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
+        // The first says what the last three are.
+        let (look, last) = match look {
+            Look::Styled(plan) => (0, [plan.hash() as u64, (plan.hash() >> 64) as u64, 0]),
             Look::Plain(shown) => {
-                let (low, high) = shown.range.unwrap_or((f64::NAN, f64::NAN));
-                number(1 + u64::from(shown.range.is_some()));
+                let bands = match &shown.bands {
+                    Some(bands) => bands.iter().flat_map(|band| band.to_le_bytes()).collect::<Vec<_>>(),
+                    None => (0..dataset.info().n_bands).flat_map(u32::to_le_bytes).collect(),
+                };
                 // There is one 0.
-                number((low + 0.0).to_bits());
-                number((high + 0.0).to_bits());
-                match &shown.bands {
-                    Some(bands) => bands.iter().for_each(|band| number(u64::from(*band))),
-                    None => (0..u64::from(dataset.info().n_bands)).for_each(number),
-                }
+                let [low, high] =
+                    shown.range.map_or([0; 2], |(low, high)| [low, high].map(|end| (end + 0.0).to_bits()));
+                (1 + u64::from(shown.range.is_some()), [low, high, xxh3_64(&bands)])
             }
-        }
+        };
+        let words = [
+            u64::from(VERSION),
+            dataset.epoch(),
+            pair(request.frame, request.level),
+            pair(request.col, request.row),
+            pair(request.size.0, request.size.1),
+            pair(request.edge as u32, 0),
+            u64::from_le_bytes(request.encoding.key_bytes()),
+            look,
+            last[0],
+            last[1],
+            last[2],
+        ];
+        let mut bytes = [0; 88];
+        bytes.chunks_exact_mut(8).zip(words).for_each(|(bytes, word)| bytes.copy_from_slice(&word.to_le_bytes()));
         Self { source: dataset.tile_source(), tile: xxh3_128(&bytes) }
     }
 }

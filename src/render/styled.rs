@@ -4,10 +4,11 @@ use crate::dataset::Dataset;
 use crate::encode::{Color, Picture};
 use crate::error::{Error, Result};
 use crate::grid::Window;
-use crate::memory::zeroed;
-use crate::style::{Area, StylePlan};
+use crate::memory::{Buffer, Pool};
+use crate::style::{Area, Samples, StylePlan};
 
-use super::tile::{Edge, MAX_BYTES, Tile, TileRequest};
+use super::bytes::TileBytes;
+use super::tile::{Edge, Encoding, MAX_BYTES, Tile, TileRequest};
 
 /// Samples are read in so many bytes at a time, if they make one row.
 const PART_BYTES: usize = 8 << 20;
@@ -20,30 +21,73 @@ pub(super) fn read(dataset: &Dataset, request: &TileRequest, visible: &Window, p
         Edge::Crop => (visible.width as u32, visible.height as u32),
         Edge::Pad => request.size,
     };
-    let pixel = plan.pixel_bytes();
-    let bytes = (width as usize).checked_mul(height as usize).and_then(|n| n.checked_mul(pixel));
-    let bytes = bytes.filter(|bytes| *bytes <= MAX_BYTES);
-    let bytes = bytes.ok_or_else(|| Error::limit(format!("a tile of {width}x{height} pixels of {pixel} bytes")))?;
-    let mut pixels = zeroed(bytes)?;
-
-    let row = visible.width as usize * pixel;
-    let row_read = (visible.width as usize * plan.input_bytes()).max(1);
-    let n_rows = (PART_BYTES / row_read).clamp(1, visible.height as usize);
-    let mut styled = zeroed(n_rows * row)?;
-    for (first, target) in (0..visible.height).step_by(n_rows).zip(pixels.chunks_mut(n_rows * width as usize * pixel)) {
-        let n_rows = (n_rows as u64).min(visible.height - first);
-        let window = Window::new(visible.x, visible.y + first, visible.width, n_rows);
-        let area =
-            Area { level: request.level, window: &window, resampling: plan.resampling(), cache_use: request.cache_use };
-        let styled = &mut styled[..n_rows as usize * row];
-        plan.apply(&plan.read(dataset, area)?, styled)?;
-        for (from, to) in styled.chunks_exact(row).zip(target.chunks_mut(width as usize * pixel)) {
-            to[..row].copy_from_slice(from);
+    let of_plan = |bytes: TileBytes| Tile { bytes, width, height, n_bands: plan.n_channels(), sample: plan.sample() };
+    let is_whole = (u64::from(width), u64::from(height)) == (visible.width, visible.height);
+    if is_whole
+        && request.encoding != Encoding::Raw
+        && let Some(colors) = plan.index_colors()
+    {
+        // No more colours than a palette has: the samples are the picture, and are encoded in a third of the time.
+        let mut pixels = pixels(width, height, 1)?;
+        for_parts(dataset, request, visible, plan, |first, samples| {
+            let plane = samples.plane(0);
+            pixels[(first * visible.width) as usize..][..plane.len()].copy_from_slice(plane);
+            Ok(())
+        })?;
+        let picture = Picture { width, height, color: Color::Palette(colors), wide: false, pixels: &pixels };
+        if let Some(file) = request.encoding.file(&picture)? {
+            return Ok(of_plan(file.into()));
         }
     }
 
+    let pixel = plan.pixel_bytes();
+    let mut pixels = pixels(width, height, pixel)?;
+    let (row, target_row) = (visible.width as usize * pixel, width as usize * pixel);
+    if !is_whole {
+        pixels.fill(0);
+    }
+    let mut part = Vec::new();
+    for_parts(dataset, request, visible, plan, |first, samples| {
+        let target = &mut pixels[first as usize * target_row..];
+        let bytes = samples.n_pixels() * pixel;
+        if is_whole {
+            return plan.apply(samples, &mut target[..bytes]);
+        }
+        part.resize(bytes, 0);
+        plan.apply(samples, &mut part)?;
+        for (from, to) in part.chunks_exact(row).zip(target.chunks_mut(target_row)) {
+            to[..row].copy_from_slice(from);
+        }
+        Ok(())
+    })?;
     let color = if plan.n_channels() == 1 { Color::Gray } else { Color::Rgba };
     let file = request.encoding.file(&Picture { width, height, color, wide: false, pixels: &pixels })?;
-    let bytes = file.unwrap_or(pixels).into();
-    Ok(Tile { bytes, width, height, n_bands: plan.n_channels(), sample: plan.sample() })
+    Ok(of_plan(file.map_or_else(|| TileBytes::new(pixels), TileBytes::from)))
+}
+
+/// Memory for pixels, with whatever was there before.
+fn pixels(width: u32, height: u32, pixel: usize) -> Result<Buffer> {
+    let bytes = (width as usize).checked_mul(height as usize).and_then(|n| n.checked_mul(pixel));
+    let bytes = bytes.filter(|bytes| *bytes <= MAX_BYTES);
+    let bytes = bytes.ok_or_else(|| Error::limit(format!("a tile of {width}x{height} pixels of {pixel} bytes")))?;
+    Pool::process().take(bytes)
+}
+
+/// Reads what the plan works on, a few rows at a time, and gives them to `each` with the number of the first row.
+fn for_parts(
+    dataset: &Dataset,
+    request: &TileRequest,
+    visible: &Window,
+    plan: &StylePlan,
+    mut each: impl FnMut(u64, &Samples) -> Result<()>,
+) -> Result<()> {
+    let row_bytes = (visible.width as usize * plan.input_bytes()).max(1);
+    let n_rows = (PART_BYTES / row_bytes).clamp(1, visible.height as usize) as u64;
+    for first in (0..visible.height).step_by(n_rows as usize) {
+        let window = Window::new(visible.x, visible.y + first, visible.width, n_rows.min(visible.height - first));
+        let area =
+            Area { level: request.level, window: &window, resampling: plan.resampling(), cache_use: request.cache_use };
+        each(first, &plan.read(dataset, area)?)?;
+    }
+    Ok(())
 }

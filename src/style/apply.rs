@@ -45,6 +45,19 @@ impl Plan {
         self.inputs.len() * self.sample.bytes()
     }
 
+    /// The colours of the 256 samples that there can be, when a sample is all that a pixel depends on. The bits of the
+    /// samples of the only input are then the number of the colour.
+    pub(crate) fn index_colors(&self) -> Option<&[[u8; 4]]> {
+        let is_alone = |layer: &Layer| layer.value.masks.is_empty();
+        if table_entries(self.sample) != 1 << 8 || self.n_channels() != 4 || !self.layers.iter().all(is_alone) {
+            return None;
+        }
+        match self.tables.get_or_init(|| Tables::new(self)).bytes.as_deref() {
+            Some([table]) => Some(table),
+            _ => None,
+        }
+    }
+
     /// Bytes that the plan takes, with the tables that it may get.
     pub(crate) fn memory_bytes(&self) -> usize {
         let colors = self.layers.iter().map(Layer::memory_bytes).sum::<usize>();

@@ -88,6 +88,16 @@ impl Samples {
         Ok(Self { sample, n_pixels, planes })
     }
 
+    /// How many pixels there are.
+    pub(crate) fn n_pixels(&self) -> usize {
+        self.n_pixels
+    }
+
+    /// The samples of the input at `place`.
+    pub(crate) fn plane(&self, place: usize) -> &[u8] {
+        &self.planes[place]
+    }
+
     /// `n` samples of the plane at `place` from pixel `first` on.
     fn numbers(&self, place: u32, first: usize, n: usize, out: &mut Vec<f64>) {
         out.clear();

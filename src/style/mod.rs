@@ -17,7 +17,7 @@ mod plan;
 mod resolve;
 mod spec;
 
-pub(crate) use inputs::Area;
+pub(crate) use inputs::{Area, Samples};
 pub use plan::Plan as StylePlan;
 pub use spec::{BandChoice, Bound, Composite, Palette, Scheme, Style, StyleBand, StyleBands, StyleDtype, StyleNodata};
 

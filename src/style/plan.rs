@@ -45,6 +45,7 @@ pub struct Plan {
     pub(super) sample: SampleType,
     pub(super) compat: bool,
     pub(super) tables: OnceLock<Tables>,
+    pub(super) hash: OnceLock<u128>,
 }
 
 /// The samples of the result.
@@ -98,6 +99,10 @@ impl Plan {
     /// The same in every process that runs the same version of this library's rules for pixels.
     #[must_use]
     pub fn hash(&self) -> u128 {
+        *self.hash.get_or_init(|| self.hashed())
+    }
+
+    fn hashed(&self) -> u128 {
         let mut bytes = Bytes(vec![VERSION]);
         bytes.0.extend([u8::from(self.compat), self.n_channels, self.axis.map_or(u8::MAX, |axis| axis)]);
         bytes.0.extend([self.output as u8, self.resampling as u8, self.sample as u8]);
@@ -135,7 +140,7 @@ impl Plan {
     /// The same plan with samples of 8 bits, as encoders want them.
     #[must_use]
     pub fn eight_bits(self) -> Self {
-        Self { output: Output::U8, tables: OnceLock::new(), ..self }
+        Self { output: Output::U8, tables: OnceLock::new(), hash: OnceLock::new(), ..self }
     }
 
     /// Puts inputs and layers in the order that they have in every plan that says the same.

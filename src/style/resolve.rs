@@ -77,6 +77,7 @@ impl Style {
             sample: info.sample.part(),
             compat: self.compat,
             tables: OnceLock::new(),
+            hash: OnceLock::new(),
         };
         plan.put_in_order();
         Ok(plan)

@@ -218,6 +218,36 @@ fn an_encoded_tile_holds_the_picture_of_the_raw_one() {
 }
 
 #[test]
+fn what_has_few_colours_is_a_png_with_a_palette_of_the_same_pixels() {
+    let samples = (0..=255).collect::<Vec<u8>>();
+    let source = MemorySource::new(16, 16, 1, SampleType::U8, (16, 16), samples).unwrap();
+    let dataset = Dataset::from_source(source, &OpenOptions::default()).unwrap();
+    for (style, has_palette) in [
+        (r#"{"palette": "viridis", "min": 10, "max": 200}"#, true),
+        (r#"{"palette": "magma", "min": 10, "max": 200, "nodata": 77, "clamp": false}"#, true),
+        (r##"{"palette": {"3": "#12345678", "9": "red"}}"##, true),
+        (r#"{"bands": [{"palette": "R", "min": 0, "max": 9}, {"palette": "viridis", "min": 9, "max": 90}]}"#, false),
+        (r#"{"palette": "viridis", "min": 10, "max": 200, "axis": 1}"#, false),
+    ] {
+        let request = TileRequest::new(0, 0, 0).style(Style::parse(style).unwrap());
+        let raw = dataset.read_tile(&request).unwrap();
+        let file = dataset.read_tile(&request.encoding(Encoding::Png)).unwrap();
+        assert_eq!((file.n_bands, file.sample), (raw.n_bands, raw.sample));
+        let mut decoder = png::Decoder::new(std::io::Cursor::new(&file.bytes[..]));
+        decoder.set_transformations(png::Transformations::EXPAND | png::Transformations::ALPHA);
+        let mut reader = decoder.read_info().unwrap();
+        assert_eq!(reader.info().color_type == png::ColorType::Indexed, has_palette, "{style}");
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        let bytes = reader.next_frame(&mut pixels).unwrap().buffer_size();
+        let wanted: Vec<u8> = match raw.n_bands {
+            1 => raw.bytes.iter().flat_map(|gray| [*gray, 255]).collect(),
+            _ => raw.bytes.to_vec(),
+        };
+        assert_eq!(pixels[..bytes], wanted, "{style}");
+    }
+}
+
+#[test]
 fn a_tile_beyond_the_edge_is_transparent_there() {
     let dataset = dataset(3, (0..30).collect());
     let style = Style::parse(r#"{"band": 1, "min": -1, "max": 30}"#).unwrap();
