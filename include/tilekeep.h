@@ -259,6 +259,24 @@
 // A JPEG file.
 #define TILEKEEP_ENCODING_JPEG 2
 
+// A WebP file; lossy ones only where the library was built with libwebp, as it is by default.
+#define TILEKEEP_ENCODING_WEBP 3
+
+// Squares of two by two pixels of a JPEG share their colour (4:2:0) below a quality of 90, none from there on.
+#define TILEKEEP_CHROMA_AUTO 0
+
+// Squares of two by two pixels share their colour (4:2:0).
+#define TILEKEEP_CHROMA_HALVED 1
+
+// Every pixel has its own colour (4:4:4).
+#define TILEKEEP_CHROMA_FULL 2
+
+// The samples of a pixel lie side by side.
+#define TILEKEEP_INTERLEAVE_PIXEL 0
+
+// A whole band, then the next one.
+#define TILEKEEP_INTERLEAVE_BAND 1
+
 // Tiles of the last column and row are smaller.
 #define TILEKEEP_EDGE_CROP 0
 
@@ -610,7 +628,7 @@ typedef struct tilekeep_tile_options {
     uint32_t height;
     // One of TILEKEEP_ENCODING_.
     int32_t encoding;
-    // Of a JPEG, from 1 to 100; 0: 85.
+    // Of a JPEG or a lossy WebP, from 1 to 100; 0: 85 for a JPEG, 75 for a WebP.
     uint32_t quality;
     // One of TILEKEEP_EDGE_.
     int32_t edge;
@@ -632,6 +650,14 @@ typedef struct tilekeep_tile_options {
     // {"band": 1, "min": 0, "max": "auto:0.02", "palette": "viridis"}). NULL: none. With it n_bands and has_range must be 0. An encoded tile then has 8 bits; a raw one has the channels of the picture (1,
     // or red, green, blue and opacity) in the sample type that the style says, or 8 bits.
     const char *style;
+    // Of a JPEG, one of TILEKEEP_CHROMA_.
+    int32_t chroma;
+    // Of a WebP, 1: exactly these pixels; quality is then not looked at. Otherwise 0.
+    uint32_t lossless;
+    // Of a raw tile, one of TILEKEEP_INTERLEAVE_.
+    int32_t interleave;
+    // Of a PNG, 1: fewer bytes, for many times the time that it takes to encode. Otherwise 0.
+    uint32_t small_file;
 } tilekeep_tile_options;
 
 // A tile: a file in memory, or samples. Give it to tilekeep_free_tile.
@@ -644,7 +670,7 @@ typedef struct tilekeep_tile {
     uint32_t width;
     // Pixels down.
     uint32_t height;
-    // Bands of a raw tile, which lie side by side without gaps; of an encoded one, those that were encoded.
+    // Bands of a raw tile, which lie without gaps; of an encoded one, those that were encoded.
     uint32_t n_bands;
     // The type of a sample, one of TILEKEEP_SAMPLE_.
     int32_t sample_type;

@@ -56,7 +56,7 @@
 //! | `resample` | pixels out of other pixels |
 //! | `dataset` | one opened raster and its cache; levels that are not stored; windows |
 //! | `style` | a picture's description, resolved against a dataset; samples to colours |
-//! | `encode` | pixels to PNG and JPEG |
+//! | `encode` | pixels to PNG, JPEG and WebP |
 //! | `render` | tiles, and the one cache of rendered tiles |
 //! | `ffi` | the same for C; nothing uses it |
 //!
@@ -112,8 +112,8 @@ pub use dataset::{
 };
 
 pub use render::{
-    Edge, Encoding, Tile, TileBytes, TileCacheStats, TileKey, TileRequest, TileStore, TileStyle, clear_tile_cache,
-    set_tile_cache_max, tile_cache_max, tile_cache_stats,
+    Chroma, Edge, Encoding, Tile, TileBytes, TileCacheStats, TileKey, TileRequest, TileStore, TileStyle,
+    clear_tile_cache, set_tile_cache_max, tile_cache_max, tile_cache_stats,
 };
 
 pub use style::{

@@ -263,7 +263,7 @@ fn png_and_jpeg_files_are_decoded_from_the_mapping() {
     let source =
         MemorySource::new(300, 200, 3, SampleType::U8, (64, 64), (0..180_000).map(|i| (i / 700) as u8).collect());
     let picture = Dataset::from_source(source.unwrap(), &OpenOptions::default()).unwrap();
-    for (name, encoding) in [("a.png", tilekeep::Encoding::Png), ("a.jpg", tilekeep::Encoding::Jpeg { quality: 90 })] {
+    for (name, encoding) in [("a.png", tilekeep::Encoding::Png), ("a.jpg", tilekeep::Encoding::jpeg(90))] {
         let request = tilekeep::TileRequest::new(0, 0, 0).encoding(encoding);
         let path = dir.path().join(name);
         std::fs::write(&path, picture.read_tile(&request).unwrap().bytes).unwrap();

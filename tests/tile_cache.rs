@@ -97,7 +97,7 @@ fn three_styles_in_two_encodings_are_one_decode() {
     for palette in ["viridis", "magma", "grayscale"] {
         let style =
             TileStyle::from(Style::parse(&format!(r#"{{"min": 0, "max": 255, "palette": "{palette}"}}"#)).unwrap());
-        for encoding in [Encoding::Png, Encoding::Jpeg { quality: 80 }] {
+        for encoding in [Encoding::Png, Encoding::jpeg(80)] {
             let request = TileRequest::new(0, 1, 0).encoding(encoding).style(style.clone());
             let first = dataset.read_tile(&request).unwrap();
             assert!(same(&first, &dataset.read_tile(&request).unwrap()));
@@ -127,8 +127,8 @@ fn everything_that_bytes_depend_on_makes_another_tile() {
     let base = TileRequest::new(0, 0, 0).encoding(Encoding::Png);
     let requests = [
         base.clone(),
-        base.clone().encoding(Encoding::Jpeg { quality: 80 }),
-        base.clone().encoding(Encoding::Jpeg { quality: 81 }),
+        base.clone().encoding(Encoding::jpeg(80)),
+        base.clone().encoding(Encoding::jpeg(81)),
         base.clone().bands([0]),
         base.clone().bands([2, 1, 0]),
         base.clone().range(0.0, 100.0),

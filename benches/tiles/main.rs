@@ -85,7 +85,7 @@ fn median(mut seconds: Vec<f64>) -> f64 {
 fn seconds_a_tile(file: &Path, kind: &str, encoding: &str, style: &str) -> Result<f64> {
     clear_tile_cache();
     let dataset = Dataset::open_with(file, &OpenOptions::default())?;
-    let encoding = if encoding == "PNG" { Encoding::Png } else { Encoding::Jpeg { quality: 90 } };
+    let encoding = if encoding == "PNG" { Encoding::Png } else { Encoding::jpeg(90) };
     let base = TileRequest::new(0, 0, 0).encoding(encoding);
     let base = if style == "{}" { base } else { base.style(Style::parse(style)?) };
     let at = |i: u32, side: u32| {

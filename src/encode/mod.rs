@@ -1,19 +1,25 @@
-//! Pixels to files that viewers show. Nothing here knows a dataset or a cache.
+//! Pixels to the bytes of a tile: files that viewers show, or samples. Nothing here knows a dataset or a cache.
 
+mod encoding;
 mod jpeg;
 mod png;
+mod raw;
+mod webp;
 
-pub(crate) use self::jpeg::encode as jpeg;
-pub(crate) use self::png::encode as png;
+use crate::sample::SampleType;
 
-/// Pixels to encode: 8 bits a sample (16 for PNG only), rows without padding, bands side by side.
+pub use encoding::{Chroma, Encoding};
+
+/// Pixels to encode: rows without padding, bands side by side, samples in native byte order.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Picture<'a> {
     pub(crate) width: u32,
     pub(crate) height: u32,
+    pub(crate) n_bands: u32,
+    /// Files take 8 bits, PNG 16 too.
+    pub(crate) sample: SampleType,
+    /// What the bands are; nothing that samples without a file around them depend on.
     pub(crate) color: Color<'a>,
-    /// Samples of 16 bits in native byte order.
-    pub(crate) wide: bool,
     pub(crate) pixels: &'a [u8],
 }
 
@@ -37,4 +43,9 @@ impl Color<'_> {
             Self::Rgba => 4,
         }
     }
+}
+
+/// The colour of an index; those without one are opaque black.
+fn color_of(colors: &[[u8; 4]], index: u8) -> [u8; 4] {
+    colors.get(usize::from(index)).copied().unwrap_or([0, 0, 0, 255])
 }

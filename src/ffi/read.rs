@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_void};
 use crate::dataset::{Layout, WindowRequest};
 use crate::error::{Error, Result};
 use crate::grid::Window;
-use crate::render::{Edge, Encoding, TileBytes, TileRequest};
+use crate::render::{Chroma, Edge, Encoding, TileBytes, TileRequest};
 use crate::resample::Resampling;
 use crate::sample::SampleType;
 use crate::style::Style;
@@ -86,6 +86,20 @@ pub const TILEKEEP_ENCODING_RAW: i32 = 0;
 pub const TILEKEEP_ENCODING_PNG: i32 = 1;
 /// A JPEG file.
 pub const TILEKEEP_ENCODING_JPEG: i32 = 2;
+/// A WebP file; lossy ones only where the library was built with libwebp, as it is by default.
+pub const TILEKEEP_ENCODING_WEBP: i32 = 3;
+
+/// Squares of two by two pixels of a JPEG share their colour (4:2:0) below a quality of 90, none from there on.
+pub const TILEKEEP_CHROMA_AUTO: i32 = 0;
+/// Squares of two by two pixels share their colour (4:2:0).
+pub const TILEKEEP_CHROMA_HALVED: i32 = 1;
+/// Every pixel has its own colour (4:4:4).
+pub const TILEKEEP_CHROMA_FULL: i32 = 2;
+
+/// The samples of a pixel lie side by side.
+pub const TILEKEEP_INTERLEAVE_PIXEL: i32 = 0;
+/// A whole band, then the next one.
+pub const TILEKEEP_INTERLEAVE_BAND: i32 = 1;
 
 /// Tiles of the last column and row are smaller.
 pub const TILEKEEP_EDGE_CROP: i32 = 0;
@@ -218,7 +232,7 @@ pub struct tilekeep_tile_options {
     pub height: u32,
     /// One of TILEKEEP_ENCODING_.
     pub encoding: i32,
-    /// Of a JPEG, from 1 to 100; 0: 85.
+    /// Of a JPEG or a lossy WebP, from 1 to 100; 0: 85 for a JPEG, 75 for a WebP.
     pub quality: u32,
     /// One of TILEKEEP_EDGE_.
     pub edge: i32,
@@ -240,6 +254,14 @@ pub struct tilekeep_tile_options {
     /// {"band": 1, "min": 0, "max": "auto:0.02", "palette": "viridis"}). NULL: none. With it n_bands and has_range must be 0. An encoded tile then has 8 bits; a raw one has the channels of the picture (1,
     /// or red, green, blue and opacity) in the sample type that the style says, or 8 bits.
     pub style: *const c_char,
+    /// Of a JPEG, one of TILEKEEP_CHROMA_.
+    pub chroma: i32,
+    /// Of a WebP, 1: exactly these pixels; quality is then not looked at. Otherwise 0.
+    pub lossless: u32,
+    /// Of a raw tile, one of TILEKEEP_INTERLEAVE_.
+    pub interleave: i32,
+    /// Of a PNG, 1: fewer bytes, for many times the time that it takes to encode. Otherwise 0.
+    pub small_file: u32,
 }
 
 // SAFETY: `repr(C)`, numbers and raw pointers only, size first.
@@ -263,24 +285,56 @@ unsafe impl Growing for tilekeep_tile_options {
             cache_use: 0,
             frame: 0,
             style: std::ptr::null(),
+            chroma: 0,
+            lossless: 0,
+            interleave: 0,
+            small_file: 0,
         }
     }
 }
 
 impl tilekeep_tile_options {
+    fn encoding(&self) -> Result<Encoding> {
+        let flag = |name: &str, value: u32| match value {
+            0 => Ok(false),
+            1 => Ok(true),
+            other => Err(Error::invalid(format!("{name} {other}; 0 or 1"))),
+        };
+        let (lossless, small_file) = (flag("lossless", self.lossless)?, flag("small_file", self.small_file)?);
+        let by_band = match self.interleave {
+            TILEKEEP_INTERLEAVE_PIXEL => false,
+            TILEKEEP_INTERLEAVE_BAND => true,
+            other => return Err(Error::invalid(format!("interleave {other}"))),
+        };
+        let quality = |name: &str, default: u8| match self.quality {
+            0 => Ok(default),
+            other => u8::try_from(other).map_err(|_| Error::invalid(format!("{name} quality {other}"))),
+        };
+        let chroma = match self.chroma {
+            TILEKEEP_CHROMA_AUTO => None,
+            TILEKEEP_CHROMA_HALVED => Some(Chroma::Halved),
+            TILEKEEP_CHROMA_FULL => Some(Chroma::Full),
+            other => return Err(Error::invalid(format!("chroma {other}"))),
+        };
+        Ok(match self.encoding {
+            TILEKEEP_ENCODING_RAW if by_band => Encoding::RawBands,
+            TILEKEEP_ENCODING_RAW => Encoding::Raw,
+            TILEKEEP_ENCODING_PNG if small_file => Encoding::PngSmall,
+            TILEKEEP_ENCODING_PNG => Encoding::Png,
+            TILEKEEP_ENCODING_JPEG => {
+                let quality = quality("JPEG", 85)?;
+                chroma.map_or(Encoding::jpeg(quality), |chroma| Encoding::Jpeg { quality, chroma })
+            }
+            TILEKEEP_ENCODING_WEBP if lossless => Encoding::WebPLossless,
+            TILEKEEP_ENCODING_WEBP => Encoding::webp(quality("WebP", 75)?),
+            other => return Err(Error::invalid(format!("encoding {other}"))),
+        })
+    }
+
     unsafe fn to_request(self, level: u32, col: u32, row: u32) -> Result<TileRequest> {
         let side = |n: u32| if n == 0 { 256 } else { n };
         let mut request = TileRequest::new(level, col, row).size(side(self.width), side(self.height));
-        request.encoding = match self.encoding {
-            TILEKEEP_ENCODING_RAW => Encoding::Raw,
-            TILEKEEP_ENCODING_PNG => Encoding::Png,
-            TILEKEEP_ENCODING_JPEG => {
-                let quality = if self.quality == 0 { 85 } else { self.quality };
-                let quality = u8::try_from(quality).map_err(|_| Error::invalid(format!("JPEG quality {quality}")))?;
-                Encoding::Jpeg { quality }
-            }
-            other => return Err(Error::invalid(format!("encoding {other}"))),
-        };
+        request.encoding = self.encoding()?;
         request.edge = match self.edge {
             TILEKEEP_EDGE_CROP => Edge::Crop,
             TILEKEEP_EDGE_PAD => Edge::Pad,
@@ -315,7 +369,7 @@ pub struct tilekeep_tile {
     pub width: u32,
     /// Pixels down.
     pub height: u32,
-    /// Bands of a raw tile, which lie side by side without gaps; of an encoded one, those that were encoded.
+    /// Bands of a raw tile, which lie without gaps; of an encoded one, those that were encoded.
     pub n_bands: u32,
     /// The type of a sample, one of TILEKEEP_SAMPLE_.
     pub sample_type: i32,
@@ -494,6 +548,8 @@ mod tests {
             assert_eq!(number, color as i32);
         }
         assert_eq!(TILEKEEP_RESAMPLING_AVERAGE, Resampling::Average as i32);
+        assert_eq!(TILEKEEP_INTERLEAVE_BAND, crate::block::Interleave::Band as i32);
         assert_eq!(TILEKEEP_EDGE_PAD, Edge::Pad as i32);
+        assert_eq!([TILEKEEP_CHROMA_HALVED, TILEKEEP_CHROMA_FULL], [Chroma::Halved as i32, Chroma::Full as i32]);
     }
 }

@@ -8,9 +8,10 @@ mod store;
 mod styled;
 mod tile;
 
+pub use crate::encode::{Chroma, Encoding};
 pub use bytes::TileBytes;
 pub use cache::{TileCacheStats, clear_tile_cache, set_tile_cache_max, tile_cache_max, tile_cache_stats};
 pub use key::TileKey;
 pub use plans::TileStyle;
 pub use store::TileStore;
-pub use tile::{Edge, Encoding, Tile, TileRequest};
+pub use tile::{Edge, Tile, TileRequest};

@@ -5,10 +5,11 @@ use crate::encode::{Color, Picture};
 use crate::error::{Error, Result};
 use crate::grid::Window;
 use crate::memory::{Buffer, Pool};
+use crate::sample::SampleType;
 use crate::style::{Area, Samples, StylePlan};
 
 use super::bytes::TileBytes;
-use super::tile::{Edge, Encoding, MAX_BYTES, Tile, TileRequest};
+use super::tile::{Edge, MAX_BYTES, Tile, TileRequest};
 
 /// Samples are read in so many bytes at a time, if they make one row.
 const PART_BYTES: usize = 8 << 20;
@@ -24,7 +25,7 @@ pub(super) fn read(dataset: &Dataset, request: &TileRequest, visible: &Window, p
     let of_plan = |bytes: TileBytes| Tile { bytes, width, height, n_bands: plan.n_channels(), sample: plan.sample() };
     let is_whole = (u64::from(width), u64::from(height)) == (visible.width, visible.height);
     if is_whole
-        && request.encoding != Encoding::Raw
+        && !request.encoding.is_raw()
         && let Some(colors) = plan.index_colors()
     {
         // No more colours than a palette has: the samples are the picture, and are encoded in a third of the time.
@@ -34,8 +35,9 @@ pub(super) fn read(dataset: &Dataset, request: &TileRequest, visible: &Window, p
             pixels[(first * visible.width) as usize..][..plane.len()].copy_from_slice(plane);
             Ok(())
         })?;
-        let picture = Picture { width, height, color: Color::Palette(colors), wide: false, pixels: &pixels };
-        if let Some(file) = request.encoding.file(&picture)? {
+        let (color, sample) = (Color::Palette(colors), SampleType::U8);
+        let picture = Picture { width, height, n_bands: 1, sample, color, pixels: &pixels };
+        if let Some(file) = request.encoding.encode(&picture)? {
             return Ok(of_plan(file.into()));
         }
     }
@@ -61,7 +63,8 @@ pub(super) fn read(dataset: &Dataset, request: &TileRequest, visible: &Window, p
         Ok(())
     })?;
     let color = if plan.n_channels() == 1 { Color::Gray } else { Color::Rgba };
-    let file = request.encoding.file(&Picture { width, height, color, wide: false, pixels: &pixels })?;
+    let (n_bands, sample) = (plan.n_channels(), plan.sample());
+    let file = request.encoding.encode(&Picture { width, height, n_bands, sample, color, pixels: &pixels })?;
     Ok(of_plan(file.map_or_else(|| TileBytes::new(pixels), TileBytes::from)))
 }
 

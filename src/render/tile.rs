@@ -1,7 +1,7 @@
 //! One tile, from blocks to bytes.
 
 use crate::dataset::{CacheUse, Dataset, Layout, WindowRequest};
-use crate::encode::{self, Color, Picture};
+use crate::encode::{Color, Encoding, Picture};
 use crate::error::{Error, Result};
 use crate::grid::Window;
 use crate::memory::zeroed;
@@ -62,51 +62,6 @@ pub enum Edge {
     Crop = 0,
     /// Whole: the rest is nodata where there is such a value, otherwise 0 (transparent where there is opacity).
     Pad = 1,
-}
-
-/// The form of a tile.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Encoding {
-    /// Samples in native byte order, pixel-interleaved, without padding.
-    #[default]
-    Raw,
-    /// A PNG file, of 8 or 16 bits a sample.
-    Png,
-    /// A baseline JPEG file.
-    Jpeg {
-        /// From 1 to 100.
-        quality: u8,
-    },
-}
-
-impl Encoding {
-    /// What tells encodings apart that make other bytes of the same pixels.
-    pub(super) fn key_bytes(self) -> [u8; 8] {
-        let (kind, quality) = match self {
-            Self::Raw => (0, 0),
-            Self::Png => (1, 0),
-            Self::Jpeg { quality } => (2, quality),
-        };
-        [kind, quality, 0, 0, 0, 0, 0, 0]
-    }
-
-    pub(super) fn check(self) -> Result<()> {
-        match self {
-            Self::Jpeg { quality } if !(1..=100).contains(&quality) => {
-                Err(Error::invalid(format!("JPEG quality {quality}; it goes from 1 to 100")))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The picture as a file; `None` for samples as they are.
-    pub(super) fn file(self, picture: &Picture<'_>) -> Result<Option<Vec<u8>>> {
-        Ok(match self {
-            Self::Raw => None,
-            Self::Png => Some(encode::png(picture)?),
-            Self::Jpeg { quality } => Some(encode::jpeg(picture, quality)?),
-        })
-    }
 }
 
 /// A tile.
@@ -209,9 +164,9 @@ impl Dataset {
     /// # Errors
     ///
     /// `invalid argument` when there is no such tile, band or size, when `range` is not two different finite numbers,
-    /// or when the encoding has no such samples: PNG takes 8 and 16 bits unsigned, JPEG 8 bits, anything else needs a
-    /// `range`. So are a style together with bands or a range, and what [`Style::resolve`](crate::Style::resolve) finds
-    /// wrong. Otherwise what reading a block met.
+    /// or when the encoding has no such samples: PNG takes 8 and 16 bits unsigned, JPEG and WebP 8 bits, anything else
+    /// needs a `range`. So are a style together with bands or a range, and what
+    /// [`Style::resolve`](crate::Style::resolve) finds wrong. Otherwise what reading a block met.
     pub fn read_tile(&self, request: &TileRequest) -> Result<Tile> {
         let visible = self.tile_window(request)?;
         let look = self.look(request)?;
@@ -267,9 +222,16 @@ impl Dataset {
             Some(range) => (to_eight_bits(&pixels, read_as, range), SampleType::U8),
             None => (pixels, read_as),
         };
-        let picture = Picture { width, height, color: shown.color, wide: sample == SampleType::U16, pixels: &pixels };
-        let file = request.encoding.file(&picture)?;
-        Ok(Tile { bytes: file.unwrap_or(pixels).into(), width, height, n_bands: n_bands as u32, sample })
+        let n_bands = n_bands as u32;
+        let file = request.encoding.encode(&Picture {
+            width,
+            height,
+            n_bands,
+            sample,
+            color: shown.color,
+            pixels: &pixels,
+        })?;
+        Ok(Tile { bytes: file.unwrap_or(pixels).into(), width, height, n_bands, sample })
     }
 
     /// What the pixels of a request are to look like; checks that the encoding can hold it.
@@ -279,7 +241,7 @@ impl Dataset {
             let what = if request.bands.is_some() { "bands" } else { "a range" };
             return Err(Error::invalid(format!("a tile with a style and {what}; the style says which")));
         }
-        let plan = Plans::process().plan(self, request.frame, style, request.encoding != Encoding::Raw)?;
+        let plan = Plans::process().plan(self, request.frame, style, !request.encoding.is_raw())?;
         if plan.is_unstyled() {
             return self.shown(request).map(Look::Plain);
         }
@@ -311,14 +273,14 @@ impl Dataset {
         {
             return Err(Error::invalid(format!("a range from {low} to {high}")));
         }
-        match request.encoding {
-            Encoding::Raw => return Ok(raw),
-            Encoding::Png | Encoding::Jpeg { .. } => request.encoding.check()?,
+        if request.encoding.is_raw() {
+            return Ok(raw);
         }
+        request.encoding.check()?;
         let info = self.info();
         let fits = match info.sample {
             SampleType::U8 => true,
-            SampleType::U16 => request.encoding == Encoding::Png,
+            SampleType::U16 => request.encoding.takes_16_bits(),
             _ => false,
         };
         if !fits && request.range.is_none() {
@@ -384,7 +346,7 @@ pub(super) struct Shown<'a> {
 impl Look<'_> {
     /// Whether a tile of it is no more than samples of blocks in order.
     fn is_native(&self, request: &TileRequest) -> bool {
-        request.encoding == Encoding::Raw && matches!(self, Look::Plain(Shown { range: None, .. }))
+        request.encoding.is_raw() && matches!(self, Look::Plain(Shown { range: None, .. }))
     }
 
     /// Bytes of a pixel before it is encoded.
@@ -492,12 +454,12 @@ mod tests {
         let dataset = dataset(SampleType::U8, 3, |i| vec![(i / 900) as u8]);
         let request = TileRequest::new(0, 0, 0).size(160, 96);
         let raw = dataset.read_tile(&request).unwrap();
-        let file = dataset.read_tile(&request.clone().encoding(Encoding::Jpeg { quality: 90 })).unwrap();
+        let file = dataset.read_tile(&request.clone().encoding(Encoding::jpeg(90))).unwrap();
         let decoded = crate::source::open_reader(Arc::new(file.bytes.to_vec()), crate::Limits::default()).unwrap();
         let decoded = Dataset::from_source(decoded, &OpenOptions::default()).unwrap();
         let back = decoded.read_tile(&request).unwrap();
         assert!(raw.bytes.iter().zip(&back.bytes).all(|(a, b)| a.abs_diff(*b) <= 4));
-        assert!(dataset.read_tile(&request.encoding(Encoding::Jpeg { quality: 0 })).is_err());
+        assert!(dataset.read_tile(&request.encoding(Encoding::jpeg(0))).is_err());
     }
 
     #[test]
@@ -509,7 +471,7 @@ mod tests {
         let file = dataset.read_tile(&TileRequest::new(0, 0, 0).encoding(Encoding::Png)).unwrap();
         let (pixels, info) = decode_png(&file.bytes);
         assert_eq!((pixels, info.color_type), (vec![0, 1, 2, 9], png::ColorType::Indexed));
-        let file = dataset.read_tile(&TileRequest::new(0, 0, 0).encoding(Encoding::Jpeg { quality: 90 })).unwrap();
+        let file = dataset.read_tile(&TileRequest::new(0, 0, 0).encoding(Encoding::jpeg(90))).unwrap();
         assert!(file.bytes.starts_with(&[0xFF, 0xD8]));
     }
 
@@ -533,6 +495,48 @@ mod tests {
         let request = TileRequest::new(0, 0, 0).size(2, 1).edge(Edge::Pad);
         assert_eq!(dataset.read_tile(&request).unwrap().bytes, [7, 255, 9, 0]);
         assert_eq!(dataset.read_tile(&request.bands([1])).unwrap().bytes, [255, 0]);
+    }
+
+    #[test]
+    fn bands_one_after_the_other_are_those_of_the_interleaved_tile() {
+        let dataset = dataset(SampleType::U16, 3, |i| (i as u16).to_ne_bytes().to_vec());
+        let request = TileRequest::new(0, 1, 0).bands([2, 0]).edge(Edge::Pad);
+        let by_pixel = dataset.read_tile(&request).unwrap();
+        let by_band = dataset.read_tile(&request.encoding(Encoding::RawBands)).unwrap();
+        assert_eq!(by_band.bytes.len(), by_pixel.bytes.len());
+        for (i, pixel) in by_pixel.bytes.chunks(4).enumerate() {
+            assert_eq!(by_band.bytes[2 * i..][..2], pixel[..2]);
+            assert_eq!(by_band.bytes[2 * (256 * 256 + i)..][..2], pixel[2..]);
+        }
+    }
+
+    #[test]
+    fn webp_holds_the_pixels_of_the_raw_tile() {
+        let dataset = dataset(SampleType::U8, 4, |i| vec![(i / 4 * (i % 4 + 1)) as u8]);
+        let request = TileRequest::new(0, 0, 0).size(100, 80);
+        let raw = dataset.read_tile(&request).unwrap();
+        let request = request.bands([0, 1, 2, 3]);
+        let file = dataset.read_tile(&request.clone().encoding(Encoding::WebPLossless)).unwrap();
+        let mut pixels = vec![0; raw.bytes.len()];
+        crate::codec::webp::decode(&file.bytes, 100, 4, &mut pixels).unwrap();
+        assert!(pixels == raw.bytes);
+        let lossy = dataset.read_tile(&request.encoding(Encoding::webp(40)));
+        match cfg!(feature = "libwebp") {
+            true => assert_eq!(lossy.unwrap().bytes[8..16], *b"WEBPVP8X"),
+            false => assert_eq!(lossy.unwrap_err().kind(), ErrorKind::Unsupported),
+        }
+    }
+
+    #[test]
+    fn wide_samples_need_a_range_where_a_file_has_eight_bits() {
+        let dataset = dataset(SampleType::U16, 1, |i| (i as u16).to_ne_bytes().to_vec());
+        for encoding in [Encoding::jpeg(80), Encoding::WebPLossless] {
+            let request = TileRequest::new(0, 0, 0).encoding(encoding);
+            let error = dataset.read_tile(&request).unwrap_err();
+            assert!(error.message().contains("u16"), "{error}");
+            assert_eq!(dataset.read_tile(&request.range(0.0, 60_000.0)).unwrap().sample, SampleType::U8);
+        }
+        assert!(dataset.read_tile(&TileRequest::new(0, 0, 0).encoding(Encoding::PngSmall)).is_ok());
     }
 
     #[test]

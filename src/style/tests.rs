@@ -209,12 +209,12 @@ fn an_encoded_tile_holds_the_picture_of_the_raw_one() {
         crate::source::open_reader(crate::sync::Arc::new(png.bytes.to_vec()), crate::Limits::default()).unwrap();
     let decoded = Dataset::from_source(decoded, &OpenOptions::default()).unwrap();
     assert_eq!(decoded.read_tile(&TileRequest::new(0, 0, 0)).unwrap().bytes, raw.bytes);
-    let jpeg = dataset.read_tile(&request.clone().encoding(Encoding::Jpeg { quality: 90 })).unwrap();
+    let jpeg = dataset.read_tile(&request.clone().encoding(Encoding::jpeg(90))).unwrap();
     assert!(jpeg.bytes.starts_with(&[0xFF, 0xD8]));
     for wrong in [request.clone().bands([0]), request.clone().range(0.0, 1.0)] {
         assert_eq!(dataset.read_tile(&wrong).unwrap_err().kind(), ErrorKind::InvalidArgument);
     }
-    assert!(dataset.read_tile(&request.encoding(Encoding::Jpeg { quality: 0 })).is_err());
+    assert!(dataset.read_tile(&request.encoding(Encoding::jpeg(0))).is_err());
 }
 
 #[test]
