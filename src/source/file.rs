@@ -1,14 +1,15 @@
-//! Bytes by position, from a file or from memory, and what makes a file the same file.
+//! Bytes by position, from a file or from memory.
 
 use std::fs::{File, Metadata};
-use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::path::Path;
+use std::time::SystemTime;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::LentBytes;
 use crate::sync::Arc;
 
 use super::access::{FileUse, OsCache};
+use super::identity::{Identity, Stamp};
 use super::mapped::MappedFile;
 
 /// Bytes that any number of threads read by position, without a shared cursor and without a lock.
@@ -97,34 +98,13 @@ pub(super) fn copy_at(bytes: &[u8], offset: u64, out: &mut [u8]) -> Result<()> {
     Ok(())
 }
 
-/// What makes two opened files the same raster: never reused for other content.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Identity {
-    /// The path with links resolved.
-    pub path: PathBuf,
-    /// Bytes.
-    pub len: u64,
-    /// Last modification, nanoseconds since 1970.
-    pub modified_ns: u128,
-    /// Device and inode, where the system has them.
-    pub inode: (u64, u64),
-}
-
 /// Opens a regular file, to be read by position or mapped.
 pub(super) fn open_file(path: &Path, file_use: FileUse) -> Result<(Arc<dyn ReadAt>, Identity)> {
+    // A time before the look, so that a change after it cannot seem older than it is.
+    let now = SystemTime::now();
     let (bytes, metadata) = open_regular(path, file_use)?;
-    let modified_ns =
-        metadata.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok()).map_or(0, |since| since.as_nanos());
-    #[cfg(unix)]
-    let inode = {
-        use std::os::unix::fs::MetadataExt;
-        (metadata.dev(), metadata.ino())
-    };
-    #[cfg(not(unix))]
-    let inode = (0, 0);
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let len = bytes.len();
-    Ok((bytes, Identity { path, len, modified_ns, inode }))
+    Ok((bytes, Identity::new(path, &Stamp::of(&metadata), now)))
 }
 
 /// Opens a regular file of whose identity nobody asks. One that does not exist costs one call of the system.

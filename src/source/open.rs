@@ -6,7 +6,8 @@ use crate::error::{Error, Result};
 use crate::sync::Arc;
 
 use super::access::{FileUse, OsCache, Sidecars};
-use super::file::{self, Identity};
+use super::file;
+use super::identity::Identity;
 use super::jpeg::JpegSource;
 use super::png::PngSource;
 use super::sidecar::{self, Beside};
