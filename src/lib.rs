@@ -112,7 +112,7 @@ pub use dataset::{
 };
 
 pub use render::{
-    Chroma, Edge, Encoding, Tile, TileBytes, TileCacheStats, TileKey, TileRequest, TileStore, TileStyle,
+    Chroma, Edge, Encoding, StoreStats, Tile, TileBytes, TileCacheStats, TileKey, TileRequest, TileStore, TileStyle,
     clear_tile_cache, set_tile_cache_max, tile_cache_max, tile_cache_stats,
 };
 

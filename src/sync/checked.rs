@@ -1,6 +1,7 @@
 //! Shuttle's locks as parking_lot spells them.
 
 use std::sync::TryLockError;
+use std::time::Duration;
 
 use shuttle::sync;
 
@@ -43,4 +44,9 @@ impl Condvar {
 /// Waits until somebody notifies.
 pub(crate) fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
     condvar.0.wait(guard).expect("no thread panics with a lock held")
+}
+
+/// Waits until somebody notifies. Time does not pass under the model checker.
+pub(crate) fn wait_for<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>, at_most: Duration) -> MutexGuard<'a, T> {
+    condvar.0.wait_timeout(guard, at_most).expect("no thread panics with a lock held").0
 }

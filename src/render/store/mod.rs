@@ -1,8 +1,22 @@
 //! Where rendered tiles are kept beyond this process's memory.
 
+mod backoff;
+mod envelope;
+mod queue;
+#[cfg(test)]
+mod tests;
+mod tier;
+
 use crate::error::Result;
 
 use super::key::TileKey;
+
+pub use tier::StoreStats;
+#[allow(unused_imports, reason = "the tile cache above it uses them")]
+pub(crate) use {
+    envelope::{StoredTile, TileHeader, seal},
+    tier::{StoreOptions, StoreTier},
+};
 
 /// A place that keeps rendered tiles beyond this process's memory: a disk, a server, or something of the client's.
 ///
@@ -30,7 +44,8 @@ pub trait TileStore: Send + Sync {
     ///
     /// # Errors
     ///
-    /// `store error` when the value was not kept.
+    /// `store error` when the value was not kept; `limit exceeded` when the store works and only this value is not for
+    /// it, which is then not left alone.
     fn put(&self, key: TileKey, value: &[u8]) -> Result<()>;
 
     /// Forgets the value under `key`, if there is one.
