@@ -113,7 +113,7 @@ pub use dataset::{
 
 pub use render::{
     Chroma, Edge, Encoding, StoreStats, Tile, TileBytes, TileCacheStats, TileKey, TileRequest, TileStore, TileStyle,
-    clear_tile_cache, set_tile_cache_max, tile_cache_max, tile_cache_stats,
+    clear_tile_cache, open_store, set_tile_cache_max, tile_cache_max, tile_cache_stats,
 };
 
 pub use style::{

@@ -13,5 +13,5 @@ pub use bytes::TileBytes;
 pub use cache::{TileCacheStats, clear_tile_cache, set_tile_cache_max, tile_cache_max, tile_cache_stats};
 pub use key::TileKey;
 pub use plans::TileStyle;
-pub use store::{StoreStats, TileStore};
+pub use store::{StoreStats, TileStore, open_store};
 pub use tile::{Edge, Tile, TileRequest};
