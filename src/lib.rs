@@ -113,7 +113,8 @@ pub use dataset::{
 
 pub use render::{
     Chroma, Edge, Encoding, StoreStats, Tile, TileBytes, TileCacheStats, TileKey, TileRequest, TileStore, TileStyle,
-    clear_tile_cache, open_store, set_tile_cache_max, tile_cache_max, tile_cache_stats,
+    clear_tile_cache, clear_tile_store, flush_tile_store, open_store, set_tile_cache_max, set_tile_store,
+    tile_cache_max, tile_cache_stats, tile_store_error,
 };
 
 pub use style::{

@@ -175,7 +175,7 @@ fn what_was_invalidated_is_made_anew() {
     version.store(3, Ordering::Relaxed);
     assert!(same(&before, &dataset.read_tile(&request).unwrap()));
     let entries = tile_cache_stats().entries;
-    dataset.invalidate();
+    dataset.invalidate().unwrap();
     assert_eq!(tile_cache_stats().entries, entries - 1);
     assert_ne!(dataset.read_tile(&request).unwrap().bytes, before.bytes);
     assert_eq!(alone.counts(), (1, 2, 2));

@@ -155,6 +155,11 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         None
     }
 
+    /// Whether there is a value under `key`; asking is not a use of it.
+    pub(crate) fn contains(&self, key: &K) -> bool {
+        self.index.probe(hash_of(key)).any(|slot| self.slots.key(slot).as_ref() == Some(key))
+    }
+
     /// The value under `key`, loaded by `load` when it is not there. `bytes` is what it will take.
     ///
     /// Of all who ask for an absent value at once one loads it; the others sleep until it is there and get the same

@@ -15,7 +15,7 @@ mod window;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::block::{BlockLayout, OwnedBlock};
 use crate::cache::{Account, Cache, CacheBudget, CachePolicy, Total};
@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::grid::{BlockId, Geotransform, Level, Window};
 use crate::memory::Ledger;
 use crate::resample::Resampling;
-use crate::source::{self, Identity, Limits, SourceInfo, TileSource};
+use crate::source::{self, Identity, Limits, Sidecars, SourceInfo, TileSource};
 use crate::sync::{Arc, AtomicU64, Ordering};
 
 pub use advise::Advice;
@@ -154,7 +154,7 @@ impl Dataset {
         let account = Account::open(Total::process(), options.cache_budget);
         let cache = Arc::new(Cache::new(account, options.cache_policy, ledger));
         cache.share();
-        let dataset = Self::over(name, identity, source, options.limits.max_block_bytes, cache, 0)?;
+        let dataset = Self::over(name, (identity, options.sidecars), source, options.limits.max_block_bytes, cache, 0)?;
         dataset.suggest_floor(0);
         dataset.share_budget();
         Ok(dataset)
@@ -163,7 +163,7 @@ impl Dataset {
     /// A dataset whose blocks are in `cache`, under planes from `first_plane` on.
     fn over(
         name: String,
-        identity: Option<Identity>,
+        (identity, sidecars): (Option<Identity>, Sidecars),
         source: Box<dyn TileSource>,
         max_block_bytes: usize,
         cache: Arc<BlockCache>,
@@ -176,7 +176,7 @@ impl Dataset {
         let layouts = Layouts::new(info, &levels);
         let level_resampling = levels::resampling(info);
         let number = next_number();
-        let tile_source = tile_source(identity.as_ref(), number);
+        let tile_source = tile_source(identity.as_ref(), sidecars, number);
         Ok(Self {
             core: Arc::new(Core {
                 number,
@@ -387,6 +387,11 @@ impl Dataset {
         self.core.tile_source
     }
 
+    /// Whether the tiles of the dataset may be kept where other processes find them.
+    pub(crate) fn has_shareable_tiles(&self) -> bool {
+        self.core.identity.as_ref().is_some_and(Identity::is_shareable)
+    }
+
     /// Forgets blocks and ranges, those too that are being read.
     pub(crate) fn forget_pixels(&self) {
         self.core.epoch.fetch_add(1, Ordering::Relaxed);
@@ -424,24 +429,14 @@ fn next_number() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// What the tiles of a file are kept under, or those of this one source when it is not a file.
-fn tile_source(identity: Option<&Identity>, number: u64) -> u128 {
-    let mut hash = Xxh3::new();
-    match identity {
-        Some(identity) => {
-            hash.update(identity.path.as_os_str().as_encoded_bytes());
-            hash.update(&[0]);
-            hash.update(&identity.len.to_le_bytes());
-            hash.update(&identity.modified_ns.to_le_bytes());
-            hash.update(&identity.inode.0.to_le_bytes());
-            hash.update(&identity.inode.1.to_le_bytes());
-        }
-        None => {
-            hash.update(&[0]);
-            hash.update(&number.to_le_bytes());
-        }
-    }
-    hash.digest128()
+/// What the tiles of a file are kept under, or those of this one source when it is not a file. What the files beside it
+/// say is a part of it only where they are read.
+fn tile_source(identity: Option<&Identity>, sidecars: Sidecars, number: u64) -> u128 {
+    let of_file = identity.map_or(u128::from(number), Identity::hash).to_le_bytes();
+    let mut bytes = [0; 18];
+    bytes[..16].copy_from_slice(&of_file);
+    bytes[16..].copy_from_slice(&[u8::from(identity.is_some()), u8::from(sidecars == Sidecars::Ignore)]);
+    xxh3_128(&bytes)
 }
 
 fn no_frame(frame: u32, n_frames: u32) -> Error {

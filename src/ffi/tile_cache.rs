@@ -136,7 +136,6 @@ pub extern "C" fn tilekeep_clear_tile_cache() -> tilekeep_status {
 pub unsafe extern "C" fn tilekeep_invalidate(dataset: *const tilekeep_dataset) -> tilekeep_status {
     guard(|| -> Result<()> {
         // SAFETY: the header's rules for pointers.
-        unsafe { borrow(dataset, "dataset") }?.dataset.invalidate();
-        Ok(())
+        unsafe { borrow(dataset, "dataset") }?.dataset.invalidate()
     })
 }

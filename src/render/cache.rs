@@ -4,11 +4,12 @@ use std::sync::OnceLock;
 
 use crate::cache::{Account, Cache, CacheBudget, CachePolicy, ENTRY_OVERHEAD, Total};
 use crate::dataset::CacheUse;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::memory::{Class, Ledger};
-use crate::sync::{Arc, AtomicU64, Ordering};
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 
 use super::key::TileKey;
+use super::store::{StoreOptions, StoreStats, StoreTier, StoredTile, TileHeader, TileStore, seal};
 use super::tile::Tile;
 
 /// The budget until somebody says otherwise.
@@ -20,6 +21,21 @@ pub(super) struct TileCache {
     rendered: AtomicU64,
     passed: AtomicU64,
     failed: AtomicU64,
+    /// Where tiles are kept beside memory.
+    tier: Mutex<Option<Arc<StoreTier>>>,
+}
+
+/// Which tile is wanted, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub(super) key: TileKey,
+    /// Bytes that it will hardly exceed.
+    pub(super) most: u64,
+    pub(super) cache_use: CacheUse,
+    /// Whether the key means the same to other processes.
+    pub(super) is_shareable: bool,
+    /// The number of the encoding.
+    pub(super) form: u32,
 }
 
 /// How a tile that was not in memory came to be.
@@ -42,25 +58,45 @@ impl TileCache {
         let account = Account::open_apart(total, CacheBudget::Own(DEFAULT_MAX));
         let tiles = Arc::new(Cache::new(account, CachePolicy::default(), Ledger::child_of(Ledger::process())));
         tiles.share();
-        Self { tiles, rendered: AtomicU64::new(0), passed: AtomicU64::new(0), failed: AtomicU64::new(0) }
+        Self {
+            tiles,
+            rendered: AtomicU64::new(0),
+            passed: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            tier: Mutex::new(None),
+        }
     }
 
-    /// The tile under `key`, from memory or made now. `most` is what it will hardly exceed, in bytes.
-    pub(super) fn get_or_make(
+    /// The tile that is wanted: from memory, from the store, or made now.
+    pub(super) fn get_or_make(&self, wanted: &Wanted, make: impl FnOnce() -> Result<(Tile, Made)>) -> Result<Tile> {
+        self.get_or_fetch(wanted, |tier| tier.get(wanted.key), make)
+    }
+
+    /// As [`get_or_make`](Self::get_or_make), with `fetch` for what the store has.
+    pub(super) fn get_or_fetch(
         &self,
-        key: TileKey,
-        most: u64,
-        cache_use: CacheUse,
+        wanted: &Wanted,
+        fetch: impl FnOnce(&StoreTier) -> Option<StoredTile>,
         make: impl FnOnce() -> Result<(Tile, Made)>,
     ) -> Result<Tile> {
         // A tile is an encoded file more often than not, and then far smaller than its pixels.
-        let most = most.min(self.tiles.max_bytes() / 8);
-        let found = self.tiles.get_or_make(key, most, cache_use.mode(), || {
-            let (mut tile, made) = make().inspect_err(|_| self.count(&self.failed))?;
-            self.count(match made {
-                Made::Rendered => &self.rendered,
-                Made::Passed => &self.passed,
-            });
+        let most = wanted.most.min(self.tiles.max_bytes() / 8);
+        let found = self.tiles.get_or_make(wanted.key, most, wanted.cache_use.mode(), || {
+            let tier = if wanted.is_shareable { self.tier() } else { None };
+            let mut tile = match tier.as_deref().and_then(fetch) {
+                Some(stored) => opened(stored),
+                None => {
+                    let (tile, made) = make().inspect_err(|_| self.count(&self.failed))?;
+                    self.count(match made {
+                        Made::Rendered => &self.rendered,
+                        Made::Passed => &self.passed,
+                    });
+                    if let Some(tier) = tier.filter(|_| wanted.cache_use != CacheUse::NoCache) {
+                        tier.put(wanted.key, seal(wanted.key, &header(&tile, wanted.form), &tile.bytes));
+                    }
+                    tile
+                }
+            };
             tile.bytes = tile.bytes.pooled();
             let bytes = tile.bytes.memory_bytes();
             Ok((tile, bytes))
@@ -68,13 +104,30 @@ impl TileCache {
         Ok(found.clone())
     }
 
-    fn count(&self, number: &AtomicU64) {
-        number.fetch_add(1, Ordering::Relaxed);
+    /// What the store has of those that are not in memory, with one question; in their order.
+    pub(super) fn fetch_many(&self, wanted: &[Wanted]) -> Vec<Option<StoredTile>> {
+        let mut fetched = vec![None; wanted.len()];
+        let asked: Vec<usize> =
+            (0..wanted.len()).filter(|i| wanted[*i].is_shareable && !self.tiles.contains(&wanted[*i].key)).collect();
+        if let (Some(tier), false) = (self.tier(), asked.is_empty()) {
+            let keys: Vec<_> = asked.iter().map(|i| wanted[*i].key).collect();
+            asked.into_iter().zip(tier.get_many(&keys)).for_each(|(i, tile)| fetched[i] = tile);
+        }
+        fetched
     }
 
-    /// Forgets the tiles of one raster.
-    pub(super) fn remove_source(&self, source: u128) {
+    fn tier(&self) -> Option<Arc<StoreTier>> {
+        self.tier.lock().clone()
+    }
+
+    /// Forgets the tiles of one raster; an error when the store may still have some.
+    pub(super) fn remove_source(&self, source: u128) -> Result<()> {
         self.tiles.remove_if(|key| key.source == source);
+        self.tier().map_or(Ok(()), |tier| tier.remove_source(source))
+    }
+
+    fn count(&self, number: &AtomicU64) {
+        number.fetch_add(1, Ordering::Relaxed);
     }
 
     fn stats(&self) -> TileCacheStats {
@@ -94,8 +147,18 @@ impl TileCache {
             loading_bytes: counts.loading_bytes,
             tile_bytes: Ledger::process().bytes(Class::Tile),
             max_bytes: counts.max_bytes,
+            store: self.tier().map_or_else(StoreStats::default, |tier| tier.stats()),
         }
     }
+}
+
+fn header(tile: &Tile, form: u32) -> TileHeader {
+    TileHeader { width: tile.width, height: tile.height, n_bands: tile.n_bands, sample: tile.sample, form }
+}
+
+fn opened(StoredTile { header, bytes }: StoredTile) -> Tile {
+    let TileHeader { width, height, n_bands, sample, form: _ } = header;
+    Tile { bytes: bytes.into(), width, height, n_bands, sample }
 }
 
 /// What the cache of rendered tiles did since the process began, and what it holds.
@@ -130,6 +193,8 @@ pub struct TileCacheStats {
     pub tile_bytes: u64,
     /// The budget, or the total of all caches where that is less.
     pub max_bytes: u64,
+    /// What was asked of the store since it was set; zeros without one.
+    pub store: StoreStats,
 }
 
 /// Changes how many bytes of rendered tiles are kept, 64 MiB by default. What exceeds them goes at once; 0 keeps nothing.
@@ -154,4 +219,55 @@ pub fn tile_cache_stats() -> TileCacheStats {
 /// Forgets all rendered tiles in memory.
 pub fn clear_tile_cache() {
     TileCache::process().tiles.remove_if(|_| true);
+}
+
+/// Keeps rendered tiles in `store` too, beyond this process's memory; `None` for no store, as at first. A tile that is not
+/// in memory is looked for there before it is made, and written there by a thread of its own after it was made. A store
+/// that fails costs nobody a tile: see [`StoreStats`].
+///
+/// Only tiles of files are stored, and of those not the ones that changed the moment before they were opened. Tiles that
+/// wait to be written to the store before go there first, for up to 5 s.
+///
+/// # Errors
+///
+/// `i/o error` when the system gives no thread.
+///
+/// ```
+/// # fn main() -> tilekeep::Result<()> {
+/// # let dir = std::env::temp_dir().join("tilekeep-doc-store");
+/// # #[cfg(feature = "disk")]
+/// tilekeep::set_tile_store(tilekeep::open_store(&format!("disk:{}?max=1G", dir.display()))?)?;
+/// tilekeep::set_tile_store(None)?;
+/// # let _ = std::fs::remove_dir_all(dir);
+/// # Ok(())
+/// # }
+/// ```
+pub fn set_tile_store(store: Option<Box<dyn TileStore>>) -> Result<()> {
+    let tier = store.map(|store| StoreTier::new(store, StoreOptions::default())).transpose()?;
+    let before = std::mem::replace(&mut *TileCache::process().tier.lock(), tier.map(Arc::new));
+    drop(before);
+    Ok(())
+}
+
+/// Returns when the tiles made so far are in the store, or were dropped because it failed.
+pub fn flush_tile_store() {
+    if let Some(tier) = TileCache::process().tier() {
+        tier.flush();
+    }
+}
+
+/// Forgets what tilekeep has in the store, for all who share it.
+///
+/// # Errors
+///
+/// `store error` when some of it may still be there; `not found` when there is no store.
+pub fn clear_tile_store() -> Result<()> {
+    let tier = TileCache::process().tier();
+    tier.ok_or_else(|| Error::new(crate::error::ErrorKind::NotFound, "no tile store is set"))?.clear()
+}
+
+/// What the store failed with last, however long ago.
+#[must_use]
+pub fn tile_store_error() -> Option<Error> {
+    TileCache::process().tier()?.last_error()
 }

@@ -10,7 +10,10 @@ mod tile;
 
 pub use crate::encode::{Chroma, Encoding};
 pub use bytes::TileBytes;
-pub use cache::{TileCacheStats, clear_tile_cache, set_tile_cache_max, tile_cache_max, tile_cache_stats};
+pub use cache::{
+    TileCacheStats, clear_tile_cache, clear_tile_store, flush_tile_store, set_tile_cache_max, set_tile_store,
+    tile_cache_max, tile_cache_stats, tile_store_error,
+};
 pub use key::TileKey;
 pub use plans::TileStyle;
 pub use store::{StoreStats, TileStore, open_store};

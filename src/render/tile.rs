@@ -11,7 +11,7 @@ use crate::style::StylePlan;
 use crate::sync::Arc;
 
 use super::bytes::TileBytes;
-use super::cache::{Made, TileCache};
+use super::cache::{Made, TileCache, Wanted};
 use super::key::TileKey;
 use super::plans::{Plans, TileStyle};
 use super::styled;
@@ -168,24 +168,68 @@ impl Dataset {
     /// needs a `range`. So are a style together with bands or a range, and what
     /// [`Style::resolve`](crate::Style::resolve) finds wrong. Otherwise what reading a block met.
     pub fn read_tile(&self, request: &TileRequest) -> Result<Tile> {
-        let visible = self.tile_window(request)?;
-        let look = self.look(request)?;
-        if look.is_native(request) {
-            return self.draw(request, &visible, &look);
+        let (visible, look) = (self.tile_window(request)?, self.look(request)?);
+        match self.wanted(request, &look) {
+            None => self.draw(request, &visible, &look),
+            Some(wanted) => {
+                TileCache::process().get_or_make(&wanted, || Ok((self.draw(request, &visible, &look)?, Made::Rendered)))
+            }
         }
-        let key = TileKey::new(self, request, &look);
-        let most = look.pixel_bytes(self) as u64 * u64::from(request.size.0) * u64::from(request.size.1);
-        TileCache::process()
-            .get_or_make(key, most, request.cache_use, || Ok((self.draw(request, &visible, &look)?, Made::Rendered)))
+    }
+
+    /// Many tiles, as [`read_tile`](Self::read_tile) gives each: those of a viewport. The store, if there is one, is asked
+    /// for all of them at once.
+    pub fn read_tiles(&self, requests: &[TileRequest]) -> Vec<Result<Tile>> {
+        let parts = requests.iter().map(|request| Ok((self.tile_window(request)?, self.look(request)?)));
+        let parts: Vec<Result<(Window, Look<'_>)>> = parts.collect();
+        let wanted = requests
+            .iter()
+            .zip(&parts)
+            .map(|(request, parts)| parts.as_ref().ok().and_then(|(_, look)| self.wanted(request, look)));
+        let wanted: Vec<Option<Wanted>> = wanted.collect();
+        let kept: Vec<Wanted> = wanted.iter().flatten().copied().collect();
+        let mut fetched = TileCache::process().fetch_many(&kept).into_iter();
+        let tiles = requests.iter().zip(parts).zip(wanted).map(|((request, parts), wanted)| {
+            let fetched = wanted.and_then(|_| fetched.next().flatten());
+            let (visible, look) = parts?;
+            let draw = || self.draw(request, &visible, &look);
+            match wanted {
+                None => draw(),
+                // Nobody asks a second time for what was not there a moment ago.
+                Some(wanted) => {
+                    TileCache::process().get_or_fetch(&wanted, |_| fetched, || Ok((draw()?, Made::Rendered)))
+                }
+            }
+        });
+        tiles.collect()
+    }
+
+    /// What the tile of a request is known by; `None` when it is no more than samples of blocks.
+    fn wanted(&self, request: &TileRequest, look: &Look<'_>) -> Option<Wanted> {
+        if look.is_native(request) {
+            return None;
+        }
+        let [a, b, c, d, ..] = request.encoding.key_bytes();
+        Some(Wanted {
+            key: TileKey::new(self, request, look),
+            most: look.pixel_bytes(self) as u64 * u64::from(request.size.0) * u64::from(request.size.1),
+            cache_use: request.cache_use,
+            is_shareable: self.has_shareable_tiles(),
+            form: u32::from_le_bytes([a, b, c, d]),
+        })
     }
 
     /// Forgets all that is known of the pixels: blocks that are not locked, ranges that styles asked for, and rendered
     /// tiles. For a client's own source whose pixels changed.
     ///
     /// What is being read or rendered meanwhile is not found afterwards either.
-    pub fn invalidate(&self) {
+    ///
+    /// # Errors
+    ///
+    /// `store error` when the store may still have tiles; they are not found through this dataset any more.
+    pub fn invalidate(&self) -> Result<()> {
         self.forget_pixels();
-        TileCache::process().remove_source(self.tile_source());
+        TileCache::process().remove_source(self.tile_source())
     }
 
     /// Makes a tile.
