@@ -17,7 +17,7 @@ pub enum Encoding {
     RawBands,
     /// A PNG file, of 8 or 16 bits a sample, encoded fast: a tile is written once and read a few times.
     Png,
-    /// A PNG file that takes many times as long to encode, and fewer bytes. For tiles that are made once and sent often.
+    /// A PNG file of often half the bytes, which takes ten to twenty times as long to encode. For tiles that are sent often.
     PngSmall,
     /// A JPEG file. Opacity is dropped, for the format has none.
     Jpeg {

@@ -3,6 +3,8 @@
 mod encoding;
 mod jpeg;
 mod png;
+#[cfg(feature = "libdeflate")]
+mod png_small;
 mod raw;
 mod webp;
 

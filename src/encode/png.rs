@@ -1,5 +1,7 @@
 //! PNG.
 
+use std::borrow::Cow;
+
 use crate::error::{Error, Result};
 use crate::sample::SampleType;
 
@@ -41,12 +43,23 @@ pub(crate) fn encode(picture: &Picture<'_>, effort: Effort) -> Result<Vec<u8>> {
         }
     }
     let mut writer = encoder.write_header().map_err(failed)?;
+    let mut pixels = Cow::Borrowed(picture.pixels);
     if is_wide && cfg!(target_endian = "little") {
-        let mut swapped = picture.pixels.to_vec();
-        crate::codec::bytes::swap_in_place(&mut swapped, 2);
-        writer.write_image_data(&swapped).map_err(failed)?;
-    } else {
-        writer.write_image_data(picture.pixels).map_err(failed)?;
+        crate::codec::bytes::swap_in_place(pixels.to_mut(), 2);
+    }
+    match effort {
+        #[cfg(feature = "libdeflate")]
+        Effort::More => {
+            let pixel_bytes = picture.color.n_bands() * picture.sample.bytes();
+            let has_filters = !matches!(picture.color, Color::Palette(_));
+            let row_bytes = picture.width as usize * pixel_bytes;
+            let data = super::png_small::image_data(&pixels, row_bytes, pixel_bytes, has_filters)?;
+            // A chunk has a length of 31 bits.
+            for part in data.chunks(1 << 30) {
+                writer.write_chunk(png::chunk::IDAT, part).map_err(failed)?;
+            }
+        }
+        _ => writer.write_image_data(&pixels).map_err(failed)?,
     }
     writer.finish().map_err(failed)?;
     Ok(file)
@@ -58,16 +71,36 @@ mod tests {
 
     #[test]
     fn more_effort_makes_a_smaller_file_of_the_same_pixels() {
-        let pixels: Vec<u8> = (0..64 * 64 * 3).map(|i| ((i / 3 % 64) * (i / 192) / 16 + i % 3) as u8).collect();
-        let picture =
-            Picture { width: 64, height: 64, n_bands: 3, sample: SampleType::U8, color: Color::Rgb, pixels: &pixels };
-        let files = [Effort::Least, Effort::More].map(|effort| encode(&picture, effort).unwrap());
-        assert!(files[1].len() < files[0].len(), "{} and {} bytes", files[0].len(), files[1].len());
-        for file in &files {
-            let mut reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
-            let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
-            reader.next_frame(&mut pixels).unwrap();
-            assert!(pixels == picture.pixels);
+        let colors: Vec<[u8; 4]> = (0..=255).map(|i| [i, 255 - i, i / 2, 255 - i / 3]).collect();
+        for (color, sample) in [
+            (Color::Gray, SampleType::U8),
+            (Color::GrayAlpha, SampleType::U16),
+            (Color::Rgb, SampleType::U8),
+            (Color::Rgb, SampleType::U16),
+            (Color::Rgba, SampleType::U8),
+            (Color::Palette(&colors), SampleType::U8),
+        ] {
+            let n_bands = color.n_bands();
+            let value = |i: usize| {
+                let (x, y, band) = (i / n_bands % 64, i / n_bands / 64, i % n_bands);
+                (x * y / 8 + 1000 * band + x) as u16
+            };
+            let pixels: Vec<u8> = match sample {
+                SampleType::U16 => (0..64 * 40 * n_bands).flat_map(|i| value(i).to_ne_bytes()).collect(),
+                _ => (0..64 * 40 * n_bands).map(|i| (value(i) / 2) as u8).collect(),
+            };
+            let picture = Picture { width: 64, height: 40, n_bands: n_bands as u32, sample, color, pixels: &pixels };
+            let files = [Effort::Least, Effort::More].map(|effort| encode(&picture, effort).unwrap());
+            assert!(files[1].len() < files[0].len(), "{color:?}: {} and {} bytes", files[0].len(), files[1].len());
+            for file in &files {
+                let mut reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
+                let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+                reader.next_frame(&mut pixels).unwrap();
+                if sample == SampleType::U16 && cfg!(target_endian = "little") {
+                    crate::codec::bytes::swap_in_place(&mut pixels, 2);
+                }
+                assert!(pixels == picture.pixels, "{color:?}");
+            }
         }
     }
 }

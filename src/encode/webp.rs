@@ -100,12 +100,13 @@ fn with_c(width: u32, height: u32, pixels: &[u8], has_alpha: bool, quality: Opti
     Ok(unsafe { std::slice::from_raw_parts(job.writer.mem, job.writer.size) }.to_vec())
 }
 
-/// How much the library tries, from 0 to 6. What more of it saves is little beside the time that it takes.
+/// How much the library tries, from 0 to 6. A tile of 256 x 256 pixels takes 1.1 ms; 4, its default, takes 2.8 times as
+/// long for files that are a twentieth smaller.
 #[cfg(feature = "libwebp")]
 const LOSSY_METHOD: i32 = 2;
-/// The same of the presets for lossless files, from 0 to 9.
+/// The same of the presets for lossless files, from 0 to 9. 1 takes up to 3.4 times as long for at best an eighth.
 #[cfg(feature = "libwebp")]
-const LOSSLESS_LEVEL: i32 = 1;
+const LOSSLESS_LEVEL: i32 = 0;
 
 #[cfg(feature = "libwebp")]
 fn config(quality: Option<u8>) -> Option<libwebp_sys::WebPConfig> {
