@@ -129,8 +129,8 @@ pub use sample::SampleType;
 
 pub use source::{
     Access, AssociatedImage, BandInfo, ColorInterpretation, Gcp, GeoKey, GeoKeyValue, Identity, Limits, MaskKind,
-    MemorySource, MetadataItem, Nodata, OsCache, ReadAt, ReadContext, Siblings, Sidecars, SourceInfo, Statistics,
-    TileSource, check_block, conformance, open_path, open_reader,
+    MemorySource, MetadataItem, Nodata, OsCache, PictureFormat, ReadAt, ReadContext, Siblings, Sidecars, SourceInfo,
+    Statistics, StoredPicture, TileSource, check_block, conformance, open_path, open_reader,
 };
 
 pub use error::{Error, ErrorKind, Result};

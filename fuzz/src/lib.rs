@@ -58,6 +58,12 @@ fn read_dataset(dataset: &Dataset) {
         read.unwrap_or_else(|error| check(&error));
         let tile = TileRequest::new(coarsest, 0, 0).size(64, 64).encoding(Encoding::Png);
         dataset.read_tile(&tile).map(drop).unwrap_or_else(|error| check(&error));
+        // Of the size of blocks, a tile may be what is stored.
+        for encoding in [Encoding::Png, Encoding::jpeg(80), Encoding::WebPLossless] {
+            let (width, height) = (finest.block_width.min(4096), finest.block_height.min(4096));
+            let tile = TileRequest::new(0, 0, 0).size(width, height).encoding(encoding);
+            dataset.read_tile(&tile).map(drop).unwrap_or_else(|error| check(&error));
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use super::Contexts;
 use super::jpeg_scan::{DHT, DQT, DRI, EOI, SOI, SOS, Segment, Segments};
 pub(crate) use super::jpeg_scan::{JpegInfo, Parts, info};
+pub(crate) use super::jpeg_whole::whole;
 
 /// What the components of a stream mean, and so what becomes of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub(crate) enum Colour {
 
 /// What is left to do after the decoder below.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stored {
+pub(super) enum Stored {
     Bands,
     Ycbcr,
     Cmyk,
@@ -97,7 +98,7 @@ pub(crate) fn decode(
 }
 
 /// libjpeg's rules (`default_decompress_parms`).
-fn stored_as(info: &JpegInfo, colour: Colour) -> Stored {
+pub(super) fn stored_as(info: &JpegInfo, colour: Colour) -> Stored {
     match (colour, info.components) {
         (Colour::YcbcrToRgb, 3) => Stored::Ycbcr,
         (Colour::Auto, 3) => match (info.jfif, info.adobe_transform) {
@@ -192,7 +193,7 @@ fn merge_scans(info: &JpegInfo, stream: &[u8], header: Range<usize>, merged: &mu
 }
 
 /// How many bytes of `scan` are before its first marker that is neither a restart nor a stuffed zero.
-fn entropy_len(scan: &[u8]) -> usize {
+pub(super) fn entropy_len(scan: &[u8]) -> usize {
     let mut at = 0;
     while let Some(&[byte, next]) = scan.get(at..at + 2) {
         match (byte, next) {

@@ -163,9 +163,14 @@ impl<'a, F: Feed> Scanner<'a, F> {
         self.mcu
     }
 
+    /// Bits before [`place`](Self::place)'s offset that no MCU has used.
+    pub(crate) fn n_bits_left(&self) -> u32 {
+        self.n_bits - self.n_made_up
+    }
+
     /// Where the next MCU starts.
     pub(crate) fn place(&self) -> Place {
-        let real = self.n_bits - self.n_made_up;
+        let real = self.n_bits_left();
         Place {
             offset_and_bits: self.offset & OFFSETS | u64::from(real) << 56,
             bits: self.hold >> self.n_made_up & low(real),

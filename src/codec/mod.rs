@@ -15,6 +15,7 @@
 //! | [`lerc`] | compression with a bounded error: bytes to samples of any type |
 //! | [`webp`] | lossy and lossless compression: bytes to pixel-interleaved RGB or RGBA of 8 bits |
 //! | [`jpeg_entropy`] | the entropy-coded data of a JPEG: any MCUs of it as a stream of their own |
+//! | `jpeg_whole` | not to samples: a stored JPEG stream and its tables to a file |
 //! | [`predictor`] | differences to samples, row by row |
 //! | [`bytes`], [`bits`] | byte order, bit order, packed samples, short floats |
 //! | [`ycbcr`] | units of luma with shared chroma to RGB |
@@ -37,6 +38,7 @@ pub(crate) mod jpeg;
 pub(crate) mod jpeg2000;
 pub(crate) mod jpeg_entropy;
 mod jpeg_scan;
+mod jpeg_whole;
 #[cfg(feature = "jpegxl")]
 pub(crate) mod jpegxl;
 pub(crate) mod lerc;

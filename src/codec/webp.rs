@@ -77,6 +77,71 @@ fn with_rust(input: &[u8], width: u32, n_bands: usize, out: &mut [u8]) -> Result
     })
 }
 
+/// What a stored picture is, as its headers say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WholeWebP {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) has_alpha: bool,
+    /// Bytes of the file; what is behind them belongs to nobody.
+    pub(crate) len: usize,
+}
+
+/// Looks over the chunks of a WebP file, without decoding. `None` where one is not all there, and for files with more than
+/// a picture in them: animations, orientations, colour profiles, words.
+pub(crate) fn whole(input: &[u8]) -> Option<WholeWebP> {
+    let number = |bytes: &[u8], at: usize| Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?) as usize);
+    if !input.starts_with(b"RIFF") || input.get(8..12)? != b"WEBP" {
+        return None;
+    }
+    let len = number(input, 4)?.checked_add(8)?;
+    let mut rest = input.get(12..len)?;
+    let (mut size, mut has_alpha, mut has_picture) = (None, false, false);
+    while !rest.is_empty() {
+        let chunk_len = number(rest, 4)?;
+        let chunk = rest.get(8..chunk_len.checked_add(8)?)?;
+        let at = |i: usize| chunk.get(i).copied().map(u32::from);
+        let found = match &rest[..4] {
+            // Flags: of all that there can be, only opacity. Then the size, less one.
+            b"VP8X" if size.is_none() && at(0)? & !0x10 == 0 => {
+                has_alpha = at(0)? & 0x10 != 0;
+                let three = |i: usize| Some((at(i)? | at(i + 1)? << 8 | at(i + 2)? << 16) + 1);
+                (three(4)?, three(7)?)
+            }
+            b"ALPH" if size.is_some() && !has_picture => {
+                // Whatever the flag says: decoders take it.
+                has_alpha = true;
+                rest = rest.get(8 + chunk_len + chunk_len % 2..)?;
+                continue;
+            }
+            b"VP8 " if !has_picture && chunk.get(3..6)? == b"\x9d\x01\x2a" => {
+                has_picture = true;
+                let first = at(0)? | at(1)? << 8 | at(2)? << 16;
+                // A key frame, and the first of its parts is all there.
+                if first & 1 != 0 || (first >> 5) as usize > chunk_len - 6 {
+                    return None;
+                }
+                ((at(6)? | at(7)? << 8) & 0x3fff, (at(8)? | at(9)? << 8) & 0x3fff)
+            }
+            b"VP8L" if !has_picture && at(0)? == 0x2f => {
+                has_picture = true;
+                let bits = u32::from_le_bytes(*chunk.get(1..)?.first_chunk()?);
+                has_alpha |= bits >> 28 & 1 != 0;
+                ((bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1)
+            }
+            _ => return None,
+        };
+        if size.is_some_and(|size| size != found) {
+            return None;
+        }
+        size = Some(found);
+        // Chunks start at even places; the last one may end at an odd one.
+        rest = rest.get(8 + chunk_len + chunk_len % 2..).unwrap_or_default();
+    }
+    let (width, height) = size.filter(|_| has_picture)?;
+    Some(WholeWebP { width, height, has_alpha, len })
+}
+
 #[cold]
 fn broken(input: &[u8]) -> Error {
     Error::corrupt(format!("webp stream of {} bytes is broken", input.len()))
@@ -150,6 +215,52 @@ mod tests {
         let near = |pixel: &[u8], expected: [u8; 3]| pixel.iter().zip(expected).all(|(a, b)| a.abs_diff(b) <= 3);
         assert!(near(&got[16 * 16 * 3 - 3..], [75, 82, 38]), "{got:?}");
         assert_eq!(decoded(LOSSY, 16, 4, 16 * 16 * 4).unwrap()[3], 255);
+    }
+
+    #[test]
+    fn headers_tell_what_a_whole_picture_is() {
+        let of = |width, height, has_alpha, len| Some(WholeWebP { width, height, has_alpha, len });
+        assert_eq!(whole(LOSSY), of(16, 16, false, LOSSY.len()));
+        for n_bands in [3, 4] {
+            let stream = lossless(n_bands);
+            assert_eq!(whole(&stream), of(WIDTH, HEIGHT, n_bands == 4, stream.len()));
+            assert_eq!(whole(&[&stream[..], b"more"].concat()), whole(&stream));
+        }
+        // The same pictures with an extended header, which says what more there is.
+        let extended = |flags: u8, picture: &[u8], size: (u32, u32)| {
+            let mut file = b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0".to_vec();
+            file.extend([flags, 0, 0, 0]);
+            file.extend(&(size.0 - 1).to_le_bytes()[..3]);
+            file.extend(&(size.1 - 1).to_le_bytes()[..3]);
+            file.extend(&picture[12..]);
+            let len = (file.len() - 8) as u32;
+            file[4..8].copy_from_slice(&len.to_le_bytes());
+            file
+        };
+        let file = extended(0x10, LOSSY, (16, 16));
+        assert_eq!(whole(&file), of(16, 16, true, file.len()));
+        for flags in [0x02, 0x04, 0x08, 0x20] {
+            assert_eq!(whole(&extended(flags, LOSSY, (16, 16))), None, "{flags:#x}");
+        }
+        assert_eq!(whole(&extended(0, LOSSY, (16, 17))), None);
+        let with_alpha = [&LOSSY[..12], b"ALPH\x02\0\0\0\0\0", &LOSSY[12..]].concat();
+        assert_eq!(whole(&extended(0, &with_alpha, (16, 16))).map(|picture| picture.has_alpha), Some(true));
+    }
+
+    #[test]
+    fn what_breaks_off_or_is_damaged_is_not_whole() {
+        for stream in [lossless(3), LOSSY.to_vec()] {
+            for cut in 0..stream.len() {
+                assert_eq!(whole(&stream[..cut]), None, "{cut} of {} bytes", stream.len());
+            }
+            for i in 0..stream.len() {
+                for bit in 0..8 {
+                    let mut other = stream.clone();
+                    other[i] ^= 1 << bit;
+                    let _ = whole(&other);
+                }
+            }
+        }
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl Dataset {
 
     /// The block if it is in memory. A place that does not exist is never found.
     #[inline]
-    fn found(&self, at: BlockId, mode: Mode) -> Option<BlockRef<'_>> {
+    pub(super) fn found(&self, at: BlockId, mode: Mode) -> Option<BlockRef<'_>> {
         let cache = &self.core.cache;
         // The blocks of a mask are in the same cache.
         if !self.core.has(at) {
@@ -130,7 +130,7 @@ impl Dataset {
         Ok(BlockRef::cached(pin, cache))
     }
 
-    fn is_a_copy(&self, at: BlockId) -> bool {
+    pub(super) fn is_a_copy(&self, at: BlockId) -> bool {
         let Origin::Stored(level) = self.core.origins[at.level as usize] else { return false };
         // A source that panics says so when it reads.
         unharmed(|| Ok(self.core.source.is_a_copy(BlockId { level, ..at }))).unwrap_or(false)
@@ -143,7 +143,7 @@ impl Dataset {
 
     /// Puts the dataset's name before a message.
     #[cold]
-    fn named(&self, error: Error) -> Error {
+    pub(super) fn named(&self, error: Error) -> Error {
         error.context(&self.core.name)
     }
 
@@ -236,7 +236,7 @@ impl Dataset {
 }
 
 /// Runs what a source does. One that panics must not take the client down: its block failed, nothing else.
-fn unharmed<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) fn unharmed<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|panic| Err(Error::internal(format!("the source panicked: {}", panic_message(&*panic)))))
 }

@@ -9,6 +9,7 @@ mod mask;
 mod options;
 mod process;
 mod stats;
+mod stored;
 mod summary;
 mod window;
 

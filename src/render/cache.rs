@@ -44,7 +44,6 @@ pub(super) enum Made {
     /// Pixels were read, and styled or encoded.
     Rendered,
     /// The source stores just this file.
-    #[allow(dead_code, reason = "no source says so yet")]
     Passed,
 }
 

@@ -44,7 +44,7 @@ impl TileKey {
             pair(request.frame, request.level),
             pair(request.col, request.row),
             pair(request.size.0, request.size.1),
-            pair(request.edge as u32, 0),
+            pair(request.edge as u32, u32::from(request.pass_through)),
             u64::from_le_bytes(request.encoding.key_bytes()),
             look,
             last[0],

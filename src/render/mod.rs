@@ -3,6 +3,7 @@
 mod bytes;
 mod cache;
 mod key;
+mod passed;
 mod plans;
 mod store;
 mod styled;

@@ -9,7 +9,7 @@ use crate::sample::SampleType;
 use crate::style::{Area, Samples, StylePlan};
 
 use super::bytes::TileBytes;
-use super::tile::{Edge, MAX_BYTES, Tile, TileRequest};
+use super::tile::{MAX_BYTES, Tile, TileRequest};
 
 /// Samples are read in so many bytes at a time, if they make one row.
 const PART_BYTES: usize = 8 << 20;
@@ -18,10 +18,7 @@ const PART_BYTES: usize = 8 << 20;
 /// transparent, and black where there is no opacity.
 pub(super) fn read(dataset: &Dataset, request: &TileRequest, visible: &Window, plan: &StylePlan) -> Result<Tile> {
     request.encoding.check()?;
-    let (width, height) = match request.edge {
-        Edge::Crop => (visible.width as u32, visible.height as u32),
-        Edge::Pad => request.size,
-    };
+    let (width, height) = request.pixels_of(visible);
     let of_plan = |bytes: TileBytes| Tile { bytes, width, height, n_bands: plan.n_channels(), sample: plan.sample() };
     let is_whole = (u64::from(width), u64::from(height)) == (visible.width, visible.height);
     if is_whole

@@ -14,7 +14,7 @@ use super::bytes::TileBytes;
 use super::cache::{Made, TileCache, Wanted};
 use super::key::TileKey;
 use super::plans::{Plans, TileStyle};
-use super::styled;
+use super::{passed, styled};
 
 /// Sides beyond this are refused: a tile is something to show, and its memory is not bounded by the file.
 const MAX_SIDE: u32 = 16_384;
@@ -51,6 +51,10 @@ pub struct TileRequest {
     pub style: Option<TileStyle>,
     /// What the read means for the blocks that it comes by.
     pub cache_use: CacheUse,
+    /// Whether a tile may be the file that the source stores of it, where there is one of the format asked for and nothing
+    /// is to be changed about its pixels: a block of a TIFF, or a whole PNG or JPEG. It costs no encoding, and no decoding
+    /// unless it is a progressive JPEG, and loses nothing on top of what the file lost; its quality, chroma and effort are then those of the file. `true` by default.
+    pub pass_through: bool,
 }
 
 /// What a tile that reaches over the edge of its level is.
@@ -95,7 +99,15 @@ impl TileRequest {
             range: None,
             style: None,
             cache_use: CacheUse::Normal,
+            pass_through: true,
         }
+    }
+
+    /// The same request, with stored files handed out as they are or not.
+    #[must_use]
+    pub fn pass_through(mut self, pass_through: bool) -> Self {
+        self.pass_through = pass_through;
+        self
     }
 
     /// The same request for another frame.
@@ -153,10 +165,19 @@ impl TileRequest {
         self.style = Some(style.into());
         self
     }
+
+    /// Pixels across and down the tile, `visible` of which lie in the level.
+    pub(super) fn pixels_of(&self, visible: &Window) -> (u32, u32) {
+        match self.edge {
+            Edge::Crop => (visible.width as u32, visible.height as u32),
+            Edge::Pad => self.size,
+        }
+    }
 }
 
 impl Dataset {
-    /// One tile, raw or encoded: from the cache of rendered tiles, or made now.
+    /// One tile, raw or encoded: from the cache of rendered tiles, or made now. One that the source stores as it was asked
+    /// for is handed out as it is, without a block being read ([`TileRequest::pass_through`]).
     ///
     /// Of all threads that ask for an absent tile one makes it. Raw tiles whose samples stay as they are are not in that
     /// cache: they are made of the blocks, which have one of their own.
@@ -166,14 +187,13 @@ impl Dataset {
     /// `invalid argument` when there is no such tile, band or size, when `range` is not two different finite numbers,
     /// or when the encoding has no such samples: PNG takes 8 and 16 bits unsigned, JPEG and WebP 8 bits, anything else
     /// needs a `range`. So are a style together with bands or a range, and what
-    /// [`Style::resolve`](crate::Style::resolve) finds wrong. Otherwise what reading a block met.
+    /// [`Style::resolve`](crate::Style::resolve) finds wrong. `unsupported` for an encoding that this build lacks.
+    /// Otherwise what reading a block met.
     pub fn read_tile(&self, request: &TileRequest) -> Result<Tile> {
         let (visible, look) = (self.tile_window(request)?, self.look(request)?);
         match self.wanted(request, &look) {
-            None => self.draw(request, &visible, &look),
-            Some(wanted) => {
-                TileCache::process().get_or_make(&wanted, || Ok((self.draw(request, &visible, &look)?, Made::Rendered)))
-            }
+            None => self.draw(request, &visible, &look).map(|(tile, _)| tile),
+            Some(wanted) => TileCache::process().get_or_make(&wanted, || self.draw(request, &visible, &look)),
         }
     }
 
@@ -194,11 +214,9 @@ impl Dataset {
             let (visible, look) = parts?;
             let draw = || self.draw(request, &visible, &look);
             match wanted {
-                None => draw(),
+                None => draw().map(|(tile, _)| tile),
                 // Nobody asks a second time for what was not there a moment ago.
-                Some(wanted) => {
-                    TileCache::process().get_or_fetch(&wanted, |_| fetched, || Ok((draw()?, Made::Rendered)))
-                }
+                Some(wanted) => TileCache::process().get_or_fetch(&wanted, |_| fetched, draw),
             }
         });
         tiles.collect()
@@ -233,11 +251,15 @@ impl Dataset {
     }
 
     /// Makes a tile.
-    fn draw(&self, request: &TileRequest, visible: &Window, look: &Look<'_>) -> Result<Tile> {
-        match look {
-            Look::Styled(plan) => styled::read(self, request, visible, plan),
-            Look::Plain(shown) => self.draw_plain(request, visible, shown),
-        }
+    fn draw(&self, request: &TileRequest, visible: &Window, look: &Look<'_>) -> Result<(Tile, Made)> {
+        let tile = match look {
+            Look::Styled(plan) => styled::read(self, request, visible, plan)?,
+            Look::Plain(shown) => match passed::tile(self, request, visible, shown) {
+                Some(tile) => return Ok((tile, Made::Passed)),
+                None => self.draw_plain(request, visible, shown)?,
+            },
+        };
+        Ok((tile, Made::Rendered))
     }
 
     fn draw_plain(&self, request: &TileRequest, visible: &Window, shown: &Shown<'_>) -> Result<Tile> {
@@ -247,20 +269,24 @@ impl Dataset {
         let read_as = if shown.range.is_some() { self.info().sample.part() } else { self.info().sample };
         window.sample = Some(read_as);
         let n_bands = shown.bands.as_ref().map_or(self.info().n_bands as usize, Vec::len);
-        let (width, height) = match request.edge {
-            Edge::Crop => (visible.width as u32, visible.height as u32),
-            Edge::Pad => request.size,
-        };
+        let (width, height) = request.pixels_of(&visible);
         let pixel = n_bands * read_as.bytes();
         let bytes = (width as usize).checked_mul(height as usize).and_then(|n| n.checked_mul(pixel));
         let bytes = bytes.filter(|bytes| *bytes <= MAX_BYTES);
         let bytes = bytes.ok_or_else(|| Error::limit(format!("a tile of {width}x{height} pixels, {n_bands} bands")))?;
         let mut pixels = zeroed(bytes)?;
-        if (u64::from(width), u64::from(height)) != (visible.width, visible.height) {
+        let is_whole = (u64::from(width), u64::from(height)) == (visible.width, visible.height);
+        if !is_whole {
             self.pad(&mut pixels, read_as, window.bands.as_deref());
         }
         window.layout = Layout::Strided { pixel, row: pixel * width as usize, band: read_as.bytes() };
-        self.read_window(&window, &mut pixels)?;
+        let is_native = read_as == self.info().sample && shown.has_all_bands(self.info().n_bands);
+        let is_read = is_whole
+            && is_native
+            && self.read_copy(request.frame, request.level, &visible, request.cache_use, &mut pixels)?;
+        if !is_read {
+            self.read_window(&window, &mut pixels)?;
+        }
 
         let (pixels, sample) = match shown.range {
             Some(range) => (to_eight_bits(&pixels, read_as, range), SampleType::U8),
@@ -380,11 +406,18 @@ pub(super) enum Look<'a> {
     Styled(Arc<StylePlan>),
 }
 
-/// Bands as they are, or stretched over a range.
+/// Bands as they are, or stretched over a range, and what an encoder makes of them.
 pub(super) struct Shown<'a> {
     pub(super) bands: Option<Vec<u32>>,
-    color: Color<'a>,
+    pub(super) color: Color<'a>,
     pub(super) range: Option<(f64, f64)>,
+}
+
+impl Shown<'_> {
+    /// Whether they are all bands of so many, in their order.
+    pub(super) fn has_all_bands(&self, n_bands: u32) -> bool {
+        self.bands.as_ref().is_none_or(|bands| bands.iter().copied().eq(0..n_bands))
+    }
 }
 
 impl Look<'_> {

@@ -2,10 +2,12 @@
 
 use std::thread;
 
+use crate::codec;
 use crate::error::{Error, ErrorKind, Result};
-use crate::grid::BlockId;
+use crate::grid::{BlockId, Window};
+use crate::sync::Arc;
 
-use super::{ReadContext, Siblings, SourceInfo, TileSource};
+use super::{Limits, PictureFormat, ReadContext, Siblings, SourceInfo, TileSource, open_reader};
 
 /// At most this many blocks of a level are read, spread evenly and always with the last one.
 const BLOCKS_PER_LEVEL: usize = 64;
@@ -38,6 +40,7 @@ pub fn check(source: &dyn TileSource) -> Result<()> {
     check_refusals(source, &blocks)?;
     check_threads(source, &blocks, &expected)?;
     check_loans(source, &blocks, &expected)?;
+    check_pictures(source, &blocks)?;
     check_offers(source, &blocks)
 }
 
@@ -107,6 +110,49 @@ fn check_loans(source: &dyn TileSource, blocks: &[BlockId], expected: &[Vec<u8>]
         }
         if source.lend(*at).is_none_or(|again| again.as_ptr() != lent.as_ptr()) {
             return Err(broken(format!("{at} was lent from one place and then not from there")));
+        }
+    }
+    Ok(())
+}
+
+fn check_pictures(source: &dyn TileSource, blocks: &[BlockId]) -> Result<()> {
+    let info = source.info();
+    let ask = |frame, level, window: &Window| source.stored_picture(frame, level, window, &mut ReadContext::default());
+    let (first, n_levels) = (info.levels[0].window(), info.levels.len() as u32);
+    let shifted = Window { x: first.width, ..first };
+    let far = Window::new(u64::MAX, u64::MAX, u64::MAX, u64::MAX);
+    let outside = [(info.n_frames, 0, first), (0, n_levels, first), (0, u32::MAX, first), (0, 0, shifted), (0, 0, far)];
+    for (frame, level, window) in outside {
+        if ask(frame, level, &window).is_some() {
+            return Err(broken(format!("{window} of level {level}, frame {frame}, does not exist and is a picture")));
+        }
+    }
+    let of_blocks = blocks
+        .iter()
+        .filter_map(|at| Some((at.frame, at.level, info.levels[at.level as usize].block_window(at.col, at.row)?)));
+    let of_levels = (0..n_levels).map(|level| (0, level, info.levels[level as usize].window()));
+    for (frame, level, window) in of_blocks.chain(of_levels) {
+        let Some(picture) = ask(frame, level, &window) else { continue };
+        let what = format!("the stored picture of {window} of level {level}");
+        let (width, height, n_bands) = match picture.format {
+            PictureFormat::WebP => {
+                let found = codec::webp::whole(&picture.file);
+                let found = found.ok_or_else(|| broken(format!("{what} is no whole WebP file")))?;
+                // Opacity may be left out where there is none.
+                let n_bands = if info.n_bands == 4 || found.has_alpha { 4 } else { 3 };
+                (u64::from(found.width), u64::from(found.height), n_bands)
+            }
+            format => {
+                let opened = open_reader(Arc::new(picture.file), Limits::default()).map_err(|e| e.context(&what))?;
+                let (found, name) = (opened.info(), if format == PictureFormat::Png { "png" } else { "jpeg" });
+                if found.format != name {
+                    return Err(broken(format!("{what} is said to be {name} and is {}", found.format)));
+                }
+                (found.levels[0].width, found.levels[0].height, found.n_bands)
+            }
+        };
+        if (width, height, n_bands) != (window.width, window.height, info.n_bands) {
+            return Err(broken(format!("{what} has {width}x{height} pixels of {n_bands} bands")));
         }
     }
     Ok(())

@@ -35,7 +35,7 @@ pub use open::{open_path, open_reader};
 
 use crate::block::BlockLayout;
 use crate::error::{Error, ErrorKind, Result};
-use crate::grid::BlockId;
+use crate::grid::{BlockId, Window};
 use crate::memory::LentBytes;
 use crate::sync::Arc;
 
@@ -66,6 +66,22 @@ pub trait TileSource: Send + Sync {
     /// `None` by default, for places outside the source, and for a block that must be read, which then says what is
     /// wrong with it.
     fn lend(&self, _at: BlockId) -> Option<LentBytes<'_>> {
+        None
+    }
+
+    /// The picture of exactly the pixels of `window`, as the source stores it: a file that shows in any viewer what
+    /// [`read_block`](Self::read_block) reads of all bands, without being decoded here.
+    ///
+    /// A dataset asks where a tile of such a file was asked for and nothing is to be changed about its pixels. Most windows
+    /// are no stored picture: `None` for those, for places outside the source, and for a picture that is not all there or
+    /// whose markers say more than its pixels (an orientation), which is then decoded. `None` by default.
+    fn stored_picture(
+        &self,
+        _frame: u32,
+        _level: u32,
+        _window: &Window,
+        _context: &mut ReadContext<'_>,
+    ) -> Option<StoredPicture> {
         None
     }
 
@@ -119,6 +135,27 @@ pub trait TileSource: Send + Sync {
     }
 }
 
+/// A picture as its source stores it; see [`TileSource::stored_picture`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredPicture {
+    /// What kind of file it is.
+    pub format: PictureFormat,
+    /// The file.
+    pub file: Vec<u8>,
+}
+
+/// A kind of file that viewers show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PictureFormat {
+    /// JPEG of one component, grey, or of three, which its markers say to be YCbCr or RGB. Baseline or progressive.
+    Jpeg,
+    /// PNG. One of indices has the colours of [`SourceInfo::color_table`].
+    Png,
+    /// WebP, lossy or lossless, of three bands, or of four where the fourth is opacity.
+    WebP,
+}
+
 fn no_such(what: &str, name: &str) -> Error {
     Error::new(ErrorKind::NotFound, format!("there is no {what} called {name:?}"))
 }
@@ -134,6 +171,16 @@ impl<S: TileSource + ?Sized> TileSource for Arc<S> {
 
     fn lend(&self, at: BlockId) -> Option<LentBytes<'_>> {
         (**self).lend(at)
+    }
+
+    fn stored_picture(
+        &self,
+        frame: u32,
+        level: u32,
+        window: &Window,
+        context: &mut ReadContext<'_>,
+    ) -> Option<StoredPicture> {
+        (**self).stored_picture(frame, level, window, context)
     }
 
     fn will_need(&self, at: BlockId) {
@@ -176,6 +223,16 @@ impl<S: TileSource + ?Sized> TileSource for Box<S> {
 
     fn lend(&self, at: BlockId) -> Option<LentBytes<'_>> {
         (**self).lend(at)
+    }
+
+    fn stored_picture(
+        &self,
+        frame: u32,
+        level: u32,
+        window: &Window,
+        context: &mut ReadContext<'_>,
+    ) -> Option<StoredPicture> {
+        (**self).stored_picture(frame, level, window, context)
     }
 
     fn will_need(&self, at: BlockId) {

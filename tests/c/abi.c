@@ -165,6 +165,12 @@ static void windows_and_tiles(void)
     CHECK(tilekeep_read_tile(dataset, 0, 0, 0, &options, &tile) == TILEKEEP_OK && tile.size == 128 * 128 * 3);
     CHECK(((const unsigned char *)tile.data)[1] == 1 && ((const unsigned char *)tile.data)[128 * 128] == 50);
     tilekeep_free_tile(&tile);
+    options.no_pass_through = 1;
+    CHECK(tilekeep_read_tile(dataset, 0, 0, 0, &options, &tile) == TILEKEEP_OK);
+    tilekeep_free_tile(&tile);
+    options.no_pass_through = 2;
+    FAILS(INVALID, tilekeep_read_tile(dataset, 0, 0, 0, &options, &tile));
+    options.no_pass_through = 0;
     options.interleave = 2;
     FAILS(INVALID, tilekeep_read_tile(dataset, 0, 0, 0, &options, &tile));
     options.interleave = 0;

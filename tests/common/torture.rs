@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tilekeep::{
-    BlockId, Dataset, ErrorKind, Limits, MemorySource, OpenOptions, Result, SampleType, TileRequest, Window,
+    BlockId, Dataset, Encoding, ErrorKind, Limits, MemorySource, OpenOptions, Result, SampleType, TileRequest, Window,
     WindowRequest, open_reader,
 };
 
@@ -181,6 +181,23 @@ pub fn read_everything(dataset: &Dataset, outcome: &mut Outcome) -> Rule<()> {
     }
     if dataset.info().n_bands < 64 {
         outcome.take(dataset.read_tile(&TileRequest::new(0, 0, 0)))?;
+    }
+    // What may be handed out as it is stored.
+    let first = dataset.levels()[0];
+    if first.block_width.max(first.block_height) <= 1024 && dataset.info().n_bands < 64 {
+        for encoding in [Encoding::Png, Encoding::jpeg(80), Encoding::WebPLossless] {
+            let request = TileRequest::new(0, 0, 0).size(first.block_width, first.block_height).encoding(encoding);
+            let read = dataset.read_tile(&request);
+            // The encoding has no such samples.
+            if read.as_ref().is_err_and(|error| error.kind() == ErrorKind::InvalidArgument) {
+                continue;
+            }
+            if let Some(tile) = outcome.take(read)?
+                && holds_other_pixels(&tile.bytes)
+            {
+                return Err(format!("a tile as {encoding:?} holds pixels of another picture"));
+            }
+        }
     }
     Ok(())
 }

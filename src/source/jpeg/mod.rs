@@ -5,7 +5,8 @@ mod pieces;
 use crate::codec::Scratch;
 use crate::codec::jpeg::{self, Colour, JpegInfo};
 use crate::error::{Error, ErrorKind, Result};
-use crate::grid::{BlockId, Level};
+use crate::grid::{BlockId, Level, Window};
+use crate::memory::LentBytes;
 use crate::sample::SampleType;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Ordering};
 
@@ -13,7 +14,8 @@ use super::jpeg_marks::Marks;
 use super::rows::Decoded;
 use super::scratch::ScratchPool;
 use super::{
-    AssociatedImage, Limits, MetadataItem, ReadAt, ReadContext, SourceInfo, TileSource, check_block, no_such, tiff,
+    AssociatedImage, Limits, MetadataItem, PictureFormat, ReadAt, ReadContext, SourceInfo, StoredPicture, TileSource,
+    check_block, no_such, tiff,
 };
 use pieces::Pieces;
 
@@ -155,6 +157,19 @@ impl JpegSource {
         })
     }
 
+    /// The stream where it is, or else read into `bytes`.
+    fn lend_or_read(&self, bytes: &mut Vec<u8>) -> Result<Option<LentBytes<'_>>> {
+        let len = self.stream_bytes();
+        let lent = self.reader.lend(0, len as usize);
+        if lent.is_none() {
+            bytes.clear();
+            bytes.resize(len as usize, 0);
+            self.reader.read_at(0, bytes)?;
+            self.reader.was_read(0, len);
+        }
+        Ok(lent)
+    }
+
     /// Decodes the whole picture for the block `at` and offers the others.
     fn read_whole(&self, at: BlockId, out: &mut [u8], context: &mut ReadContext<'_>) -> Result<()> {
         self.check_whole()?;
@@ -162,14 +177,7 @@ impl JpegSource {
         let components = self.info.n_bands as usize;
         self.scratch.with(|counted| {
             let Scratch { bytes, decoded, .. } = &mut counted.scratch;
-            let len = self.stream_bytes();
-            let lent = self.reader.lend(0, len as usize);
-            if lent.is_none() {
-                bytes.clear();
-                bytes.resize(len as usize, 0);
-                self.reader.read_at(0, bytes)?;
-                self.reader.was_read(0, len);
-            }
+            let lent = self.lend_or_read(bytes)?;
             let level = &self.info.levels[0];
             let in_one_block = level.rows() == 1 && level.cols() == 1;
             decoded.clear();
@@ -211,6 +219,27 @@ impl TileSource for JpegSource {
             }
             read => read,
         }
+    }
+
+    fn stored_picture(
+        &self,
+        frame: u32,
+        level: u32,
+        window: &Window,
+        _context: &mut ReadContext<'_>,
+    ) -> Option<StoredPicture> {
+        if (frame, level) != (0, 0) || *window != self.info.levels[0].window() {
+            return None;
+        }
+        self.check_whole().ok()?;
+        self.scratch.with(|counted| {
+            let Scratch { bytes, contexts, .. } = &mut counted.scratch;
+            let lent = self.lend_or_read(bytes).ok()?;
+            let picture = jpeg::whole(contexts, None, lent.as_deref().unwrap_or(bytes), Colour::Auto)?;
+            let of_header = (self.header.width, self.header.height, self.header.components);
+            let is_same = (picture.width, picture.height, picture.n_components) == of_header;
+            is_same.then_some(StoredPicture { format: PictureFormat::Jpeg, file: picture.file })
+        })
     }
 
     fn may_keep(&self, bytes: u64) -> u64 {

@@ -4,19 +4,20 @@ mod describe;
 mod idat;
 mod passes;
 mod rows;
+mod whole;
 
 use std::io::{Read, Seek, SeekFrom};
 
 use crate::codec;
 use crate::error::{Error, Result};
-use crate::grid::BlockId;
+use crate::grid::{BlockId, Window};
 use crate::memory::{Charge, Class, Ledger, zeroed};
 use crate::sample::SampleType;
 use crate::sync::{Arc, Mutex};
 
 use super::restarts::Restarts;
 use super::rows::{self as bands, Cursor, Decoded};
-use super::{Limits, ReadAt, ReadContext, SourceInfo, TileSource, check_block, no_such};
+use super::{Limits, PictureFormat, ReadAt, ReadContext, SourceInfo, StoredPicture, TileSource, check_block, no_such};
 use describe::describe;
 use idat::Place;
 use passes::Pass;
@@ -37,6 +38,8 @@ pub(super) struct PngSource {
     reader: Arc<dyn ReadAt>,
     limits: Limits,
     bits: u32,
+    /// Whether one colour, of pixels that are no indices, is clear.
+    has_clear_color: bool,
     passes: Vec<Pass>,
     /// Where the image data start.
     start: Place,
@@ -84,12 +87,13 @@ impl PngSource {
         "deflate".clone_into(&mut info.compression);
         info.n_bits = (bits < 8).then_some(bits);
         describe(&mut info, header);
+        let has_clear_color = header.trns.is_some() && header.color_type != png::ColorType::Indexed;
         let passes = Pass::all(header.width, header.height, pixel_bits, header.interlaced);
         let stream_bytes = passes.last().map_or(0, |last| last.position(last.n_rows));
         let point_bytes = Restart::max_bytes(passes.iter().map(|pass| pass.row_bytes).max().unwrap_or(0));
         let start = Place::before_chunk(first_image_data(&reader)?);
         let restarts = Restarts::new(stream_bytes, point_bytes, limits.max_index_bytes);
-        Ok(Self { info, reader, limits, bits, passes, start, restarts, kept: Mutex::default() })
+        Ok(Self { info, reader, limits, bits, has_clear_color, passes, start, restarts, kept: Mutex::default() })
     }
 
     /// The kept decoder from which the band is nearest, or a new one.
@@ -274,6 +278,24 @@ impl TileSource for PngSource {
         // Not under the lock.
         drop(too_many);
         Ok(())
+    }
+
+    fn stored_picture(
+        &self,
+        frame: u32,
+        level: u32,
+        window: &Window,
+        _context: &mut ReadContext<'_>,
+    ) -> Option<StoredPicture> {
+        // What is clear in the file is a colour like any other in the samples.
+        if (frame, level) != (0, 0) || *window != self.info.levels[0].window() || self.has_clear_color {
+            return None;
+        }
+        // Deflate makes few more bytes of what it cannot compress; a palette and the other chunks are small.
+        let samples = (window.width + 1).checked_mul(window.height)?.checked_mul(u64::from(self.info.n_bands) * 2)?;
+        let max_bytes = samples.checked_mul(2)?.checked_add(64 << 10)?;
+        let file = whole::file(&self.reader, max_bytes)?;
+        Some(StoredPicture { format: PictureFormat::Png, file })
     }
 
     fn may_keep(&self, bytes: u64) -> u64 {

@@ -1,10 +1,10 @@
 //! A source, and the levels and the mask that lie in files beside it, as one source.
 
 use crate::error::Result;
-use crate::grid::BlockId;
+use crate::grid::{BlockId, Window};
 use crate::memory::LentBytes;
 use crate::source::tiff::TiffSource;
-use crate::source::{ReadContext, SourceInfo, TileSource};
+use crate::source::{ReadContext, SourceInfo, StoredPicture, TileSource};
 use crate::sync::Arc;
 
 /// The levels of `base`, then those of `overviews`.
@@ -58,6 +58,21 @@ impl TileSource for Joined {
     fn lend(&self, at: BlockId) -> Option<LentBytes<'_>> {
         let (owner, there) = self.owner(at);
         owner.lend(there)
+    }
+
+    fn stored_picture(
+        &self,
+        frame: u32,
+        level: u32,
+        window: &Window,
+        context: &mut ReadContext<'_>,
+    ) -> Option<StoredPicture> {
+        // The colours of indices may be those of a file beside it.
+        if self.info.color_table != self.base.info().color_table {
+            return None;
+        }
+        let (owner, there) = self.owner(BlockId::new(level, 0, 0));
+        owner.stored_picture(frame, there.level, window, context)
     }
 
     fn will_need(&self, at: BlockId) {

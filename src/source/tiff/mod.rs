@@ -16,18 +16,22 @@ mod offsets;
 mod pieces;
 mod slides;
 mod tags;
+mod whole;
 mod words;
 mod woven;
 
 use crate::block::{BlockLayout, Interleave};
 use crate::error::{Error, Result};
-use crate::grid::BlockId;
+use crate::grid::{BlockId, Window};
 use crate::memory::{Charge, Class, Ledger, LentBytes};
 use crate::sample::SampleType;
 use crate::sync::{Arc, Mutex};
 
 use super::scratch::ScratchPool;
-use super::{ColorInterpretation, Limits, Nodata, ReadAt, ReadContext, SourceInfo, TileSource, check_block, no_such};
+use super::{
+    ColorInterpretation, Limits, Nodata, ReadAt, ReadContext, SourceInfo, StoredPicture, TileSource, check_block,
+    no_such,
+};
 use directory::Parser;
 pub(super) use exif::thumbnail;
 use family::Family;
@@ -271,6 +275,16 @@ impl TileSource for TiffSource {
             }
             _ => None,
         }
+    }
+
+    fn stored_picture(
+        &self,
+        frame: u32,
+        level: u32,
+        window: &Window,
+        _context: &mut ReadContext<'_>,
+    ) -> Option<StoredPicture> {
+        self.whole_block(frame, level, window)
     }
 
     fn is_a_copy(&self, at: BlockId) -> bool {

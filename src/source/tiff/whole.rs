@@ -1,0 +1,73 @@
+//! Blocks that are pictures, as files.
+
+use crate::block::Interleave;
+use crate::codec;
+use crate::codec::jpeg::Colour;
+use crate::grid::{BlockId, EdgeBlocks, Window};
+use crate::memory::zeroed;
+use crate::source::{PictureFormat, StoredPicture};
+
+use super::TiffSource;
+use super::image::Stored;
+use super::tags::Compression;
+
+impl TiffSource {
+    /// The block of exactly these pixels as a file, if it is one of JPEG or WebP.
+    pub(super) fn whole_block(&self, frame: u32, number: u32, window: &Window) -> Option<StoredPicture> {
+        let level = self.frames.get(frame as usize)?.get(number as usize)?;
+        let (image, grid) = (&level.image, &level.image.level);
+        let compression = image.storage.compression;
+        if !matches!(compression, Compression::Jpeg | Compression::WebP) || self.is_mask {
+            return None;
+        }
+        if image.interleave == Interleave::Band {
+            return None;
+        }
+        let col = u32::try_from(window.x / u64::from(grid.block_width)).ok()?;
+        let row = u32::try_from(window.y / u64::from(grid.block_height)).ok()?;
+        let is_stored_whole = match grid.edge_blocks {
+            EdgeBlocks::Cropped => true,
+            EdgeBlocks::Padded => (window.width, window.height) == (grid.block_width.into(), grid.block_height.into()),
+        };
+        if grid.block_window(col, row) != Some(*window) || !is_stored_whole {
+            return None;
+        }
+        let at = BlockId::new(number, col, row).with_frame(frame);
+        let Stored::At { offset, len } = level.stored(at).ok()? else { return None };
+        let n_bands = image.n_bands;
+        let decoded = window.width.checked_mul(window.height)?.checked_mul(n_bands.into())?;
+        let len = level.len_to_read(offset, len, decoded).ok()?;
+        let lent = level.reader.lend(offset, len);
+        let mut read = Vec::new();
+        let stored: &[u8] = match &lent {
+            Some(lent) => lent,
+            None => {
+                read = zeroed(len).ok()?;
+                level.read(offset, &mut read).ok()?;
+                &read
+            }
+        };
+        let size = |width: u32, height: u32| (u64::from(width), u64::from(height)) == (window.width, window.height);
+        if compression == Compression::Jpeg {
+            let colour = if image.storage.jpeg_ycbcr { Colour::YcbcrToRgb } else { Colour::AsStored };
+            let tables = image.storage.jpeg_tables.as_deref();
+            let picture = self.scratch.with(|c| codec::jpeg::whole(&mut c.scratch.contexts, tables, stored, colour))?;
+            let fits = size(picture.width, picture.height) && u32::from(picture.n_components) == n_bands;
+            return fits.then_some(StoredPicture { format: PictureFormat::Jpeg, file: picture.file });
+        }
+        let picture = codec::webp::whole(stored)?;
+        // What is opaque may come without opacity, but not the other way round: it would not be shown.
+        let fits = size(picture.width, picture.height) && (n_bands == 4 || n_bands == 3 && !picture.has_alpha);
+        if !fits {
+            return None;
+        }
+        let file = match lent {
+            Some(lent) => lent[..picture.len].to_vec(),
+            None => {
+                read.truncate(picture.len);
+                read
+            }
+        };
+        Some(StoredPicture { format: PictureFormat::WebP, file })
+    }
+}
