@@ -107,7 +107,7 @@ mod sync;
 
 pub use cache::{CacheBudget, CacheClass, CachePolicy};
 pub use dataset::{
-    Advice, BlockRef, CacheUse, Dataset, Layout, OpenOptions, ProcessStats, SharedBlock, Stats, TrimLevel,
+    Advice, BlockRef, CacheUse, Dataset, Histogram, Layout, OpenOptions, ProcessStats, SharedBlock, Stats, TrimLevel,
     WindowRequest, process_stats, set_total_max, total_max, trim,
 };
 

@@ -2,6 +2,7 @@
 
 mod advise;
 mod blocks;
+mod histogram;
 mod layouts;
 mod levels;
 mod loan;
@@ -29,6 +30,7 @@ use crate::sync::{Arc, AtomicU64, Ordering};
 
 pub use advise::Advice;
 use advise::Advised;
+pub use histogram::Histogram;
 use layouts::Layouts;
 use levels::Origin;
 pub use loan::{BlockRef, SharedBlock};

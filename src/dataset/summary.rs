@@ -132,7 +132,7 @@ impl Dataset {
 
     /// The finest level of at most 1024 x 1024 pixels, whole; or, where making it would mean to read too much, places
     /// spread over the coarsest stored level.
-    fn looked_at(&self) -> (u32, Vec<Window>) {
+    pub(super) fn looked_at(&self) -> (u32, Vec<Window>) {
         let levels = self.levels();
         let fits = levels.iter().position(|level| level.width <= SIDE && level.height <= SIDE);
         let number = fits.unwrap_or(levels.len() - 1);
