@@ -41,28 +41,56 @@ impl Landscape {
 }
 
 impl Landscape {
+    /// Heights of `side` x `side` pixels, each of which measures `step` pixels of full resolution; `x, y` is the first. Sea
+    /// level is 0, the highest peaks are about 0.7. `side` is a multiple of four; the ground is computed at every fourth
+    /// pixel.
+    pub(super) fn heights(&self, step: f64, x: u64, y: u64, side: u32) -> Vec<f32> {
+        let ground = Ground::new(self, step, x, y, side as usize);
+        let places = (0..side as usize).flat_map(|row| (0..side as usize).map(move |col| (col, row)));
+        places.map(|(col, row)| ground.height(col, row)).collect()
+    }
+
     /// Elevations of `side` x `side` pixels in decimetres above 1000 m below the sea, 16 bits in native order, with the
     /// noise of a sensor. `side` is a multiple of four; the ground is computed at every fourth pixel.
     pub(super) fn elevations(&self, x: u64, y: u64, side: u32) -> Vec<u8> {
-        const STEP: usize = 4;
+        let ground = Ground::new(self, 1.0, x, y, side as usize);
         let side = side as usize;
-        let pixel = STEP as f64 / self.scale;
-        let first = |at: u64| at as f64 / STEP as f64 * pixel;
-        let patch = Patch { x: first(x), y: first(y), pixel, side: side / STEP + 1 };
-        let (heights, _) = relief(&patch);
         let mut out = Vec::with_capacity(side * side * 2);
         for row in 0..side {
             for col in 0..side {
-                let at = row / STEP * patch.side + col / STEP;
-                let (across, down) = ((col % STEP) as f32 / STEP as f32, (row % STEP) as f32 / STEP as f32);
-                let (upper, lower) = (&heights[at..], &heights[at + patch.side..]);
-                let height = mix(mix(upper[0], upper[1], across), mix(lower[0], lower[1], across), down);
+                let height = ground.height(col, row);
                 let noise = hash((x as usize + col) as i32, (y as usize + row) as i32, 7) >> 28;
                 let sample = (10_000.0 + 40_000.0 * height).clamp(0.0, 60_000.0) as u16 + noise as u16;
                 out.extend(sample.to_ne_bytes());
             }
         }
         out
+    }
+}
+
+/// Heights that are computed at every fourth pixel, and between these.
+struct Ground {
+    heights: Vec<f32>,
+    side: usize,
+}
+
+impl Ground {
+    const STEP: usize = 4;
+
+    /// The ground below `side` x `side` pixels of `step` pixels of full resolution, from pixel `x, y` on.
+    fn new(land: &Landscape, step: f64, x: u64, y: u64, side: usize) -> Self {
+        let pixel = step * Self::STEP as f64 / land.scale;
+        // The middle of a coarse pixel is that of the pixels of full resolution below it.
+        let first = |at: u64| at as f64 / Self::STEP as f64 * pixel + (step - 1.0) / 2.0 / land.scale;
+        let patch = Patch { x: first(x), y: first(y), pixel, side: side / Self::STEP + 1 };
+        Self { heights: relief(&patch).0, side: patch.side }
+    }
+
+    fn height(&self, col: usize, row: usize) -> f32 {
+        let part = |at: usize| (at % Self::STEP) as f32 / Self::STEP as f32;
+        let upper = &self.heights[row / Self::STEP * self.side + col / Self::STEP..];
+        let lower = &upper[self.side..];
+        mix(mix(upper[0], upper[1], part(col)), mix(lower[0], lower[1], part(col)), part(row))
     }
 }
 

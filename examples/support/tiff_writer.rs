@@ -13,13 +13,13 @@
 
 mod encode;
 mod landscape;
+mod samples;
 
-use std::fs::File;
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::io::{self, Seek, SeekFrom, Write};
 
 use encode::encode;
-use landscape::Landscape;
+#[allow(unused_imports, reason = "every program uses another part")]
+pub use samples::{Scene, sample_elevations, sample_pyramid, sample_tiles};
 
 /// What is the same for all of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -519,93 +519,4 @@ fn geo_entries(keys: &[(u16, Geo)]) -> Vec<(u16, Values)> {
         entries.push((34737, Values::Ascii(text)));
     }
     entries
-}
-
-/// Writes a made-up landscape to `path`: RGB in tiles of 256 x 256, Deflate with predictor 2, georeferenced in
-/// EPSG:32632 with 10 m a pixel, with overviews down to 256 pixels. The same size gives the same file.
-///
-/// The picture is computed tile by tile, overviews too: memory stays small at any size. Beyond 3 GiB of pixels the
-/// file is a BigTIFF.
-pub fn sample_pyramid(path: impl AsRef<Path>, width: u32, height: u32) -> io::Result<()> {
-    const TILE: u32 = 256;
-    let big = u64::from(width) * u64::from(height) * 4 > 3 << 30;
-    let mut writer =
-        TiffWriter::new(BufWriter::with_capacity(1 << 20, File::create(path)?), Format { big, order: Order::Little })?;
-    let base = Image {
-        blocks: Blocks::Tiles(TILE, TILE),
-        n_bands: 3,
-        compression: Compression::Deflate,
-        predictor: 2,
-        pixel_scale: Some([10.0, 10.0, 0.0]),
-        tiepoints: vec![[0.0, 0.0, 0.0, 480_000.0, 5_260_000.0, 0.0]],
-        geo_keys: vec![
-            (1024, Geo::Short(1)),
-            (1025, Geo::Short(1)),
-            (1026, Geo::Ascii("WGS 84 / UTM zone 32N".to_owned())),
-            (3072, Geo::Short(32632)),
-            (3076, Geo::Short(9001)),
-        ],
-        ..Image::new(width, height)
-    };
-    let land = Landscape::new(width, height);
-    let mut factor = 1;
-    loop {
-        let image = if factor == 1 { base.clone() } else { base.reduced(factor) };
-        writer.image(&image, |_, col, row| {
-            Some(land.tile(f64::from(factor), u64::from(col * TILE), u64::from(row * TILE), TILE))
-        })?;
-        if image.width <= TILE && image.height <= TILE {
-            break;
-        }
-        factor *= 2;
-    }
-    writer.finish()?.flush()
-}
-
-/// What a sample file shows of the made-up landscape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scene {
-    /// RGB with the noise of a sensor.
-    Photo,
-    /// Elevations of 16 bits.
-    Elevations,
-    /// The same in metres, as floats of 32 bits.
-    ElevationsInMetres,
-}
-
-/// Writes a made-up landscape to `path` in square tiles of this side, without overviews. The same arguments give the same
-/// file.
-pub fn sample_tiles(
-    path: impl AsRef<Path>,
-    scene: Scene,
-    (width, height): (u32, u32),
-    side: u32,
-    (compression, predictor): (Compression, u16),
-) -> io::Result<()> {
-    let out = BufWriter::with_capacity(1 << 20, File::create(path)?);
-    let mut writer = TiffWriter::new(out, Format::default())?;
-    let (n_bands, kind) = match scene {
-        Scene::Photo => (3, Kind::U8),
-        Scene::Elevations => (1, Kind::U16),
-        Scene::ElevationsInMetres => (1, Kind::F32),
-    };
-    let photometric = matches!(compression, Compression::Jpeg(_)).then_some(6);
-    let blocks = Blocks::Tiles(side, side);
-    let image = Image { blocks, n_bands, kind, compression, predictor, photometric, ..Image::new(width, height) };
-    writer.image(&image, |_, col, row| Some(sample_tile(&Landscape::new(width, height), scene, (col, row), side)))?;
-    writer.finish()?.flush()
-}
-
-/// One tile of a scene, as the writer takes it.
-fn sample_tile(land: &Landscape, scene: Scene, (col, row): (u32, u32), side: u32) -> Vec<u8> {
-    let (x, y) = (u64::from(col * side), u64::from(row * side));
-    match scene {
-        Scene::Photo => land.photo(x, y, side),
-        Scene::Elevations => land.elevations(x, y, side),
-        Scene::ElevationsInMetres => {
-            let decimetres = land.elevations(x, y, side);
-            let metres = |d: &[u8; 2]| (f32::from(u16::from_ne_bytes(*d)) - 10_000.0) / 10.0;
-            decimetres.as_chunks().0.iter().flat_map(|d| metres(d).to_ne_bytes()).collect()
-        }
-    }
 }
