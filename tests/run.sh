@@ -10,6 +10,7 @@ need c++ g++
 need gdal_translate gdal-bin
 need strace strace
 need valgrind valgrind
+need chromium chromium
 if [ "${#missing[@]}" -gt 0 ]; then
     sudo=()
     [ "$(id -u)" -eq 0 ] || sudo=(sudo)

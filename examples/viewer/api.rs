@@ -1,0 +1,157 @@
+//! What the page asks for beside pictures, as JSON.
+//!
+//! | URL | what it is |
+//! | --- | --- |
+//! | `/api/datasets` | the rasters and what is known of them |
+//! | `/api/stats` | what the caches did and hold |
+//! | `/api/datasets/ID/histogram?band=1&bins=256` | how the samples of a band are spread; bands count from 1, as in styles |
+//! | `/api/datasets/ID/curve` | the hit ratios that other budgets are predicted to have |
+//! | `/api/datasets/ID/budget` | `POST {"bytes": N}` changes the budget, `null` makes it a share of the total |
+
+use hyper::StatusCode;
+use serde_json::{Value, json};
+use tilekeep::{CacheBudget, ColorInterpretation, Stats, process_stats, total_max};
+
+use crate::catalog::{Catalog, Shown};
+use crate::message::{Ask, Reply, escaped};
+use crate::routes::{asked_number, shown};
+
+/// Budgets that the curve is asked for.
+const POINTS: u32 = 64;
+/// The share of hits for which a budget is suggested.
+const GOAL: f64 = 0.95;
+
+pub(crate) fn answer(catalog: &Catalog, ask: &Ask, path: &[&str]) -> Result<Reply, Reply> {
+    let is_get = matches!(ask.method.as_str(), "GET" | "HEAD");
+    match path {
+        ["datasets", id, "budget"] => {
+            let shown = shown(catalog, id)?;
+            if ask.method != "POST" { Err(Reply::not_allowed("POST")) } else { set_budget(shown, ask) }
+        }
+        _ if !is_get => Err(Reply::not_allowed("GET, HEAD")),
+        ["datasets"] => Ok(Reply::json(&catalog.iter().map(described).collect())),
+        ["stats"] => Ok(Reply::json(&stats(catalog))),
+        ["datasets", id, "histogram"] => histogram(shown(catalog, id)?, ask),
+        ["datasets", id, "curve"] => Ok(Reply::json(&curve(shown(catalog, id)?))),
+        _ => Err(Reply::not_found(&format!("/api/{}", path.join("/")))),
+    }
+}
+
+fn described(shown: &Shown) -> Value {
+    let (dataset, info, grid) = (&shown.dataset, shown.dataset.info(), shown.grid());
+    let level =
+        |level: &tilekeep::Level| json!({ "width": level.width, "height": level.height, "stored": level.native });
+    let band = |(band, color): (usize, &ColorInterpretation)| {
+        let known = &info.bands[band];
+        json!({
+            "number": band + 1,
+            "color": format!("{color:?}").to_lowercase(),
+            "description": known.description,
+            "unit": known.unit,
+        })
+    };
+    let id = escaped(&shown.id);
+    json!({
+        "id": shown.id,
+        "name": shown.name,
+        "version": format!("{:032x}", shown.version),
+        "format": info.format,
+        "compression": info.compression,
+        "sample": info.sample.name(),
+        "width": grid.width,
+        "height": grid.height,
+        "max_zoom": grid.max_zoom(),
+        "levels": dataset.levels().iter().map(level).collect::<Vec<_>>(),
+        "bands": info.colors.iter().enumerate().map(band).collect::<Vec<_>>(),
+        "frames": info.n_frames,
+        "nodata": info.nodata.map(|nodata| nodata.as_f64().to_string()),
+        "color_table": info.color_table.is_some(),
+        "epsg": info.epsg(),
+        "geotransform": dataset.geotransform(0).map(|transform| transform.0),
+        "tiles": format!("/{id}/xyz/{{z}}/{{x}}/{{y}}"),
+        "dzi": format!("/{id}.dzi"),
+        "iiif": format!("/iiif/{id}/info.json"),
+    })
+}
+
+fn stats(catalog: &Catalog) -> Value {
+    let process = process_stats();
+    let datasets: serde_json::Map<_, _> =
+        catalog.iter().map(|shown| (shown.id.clone(), counts(&shown.dataset.stats()))).collect();
+    json!({
+        "process": {
+            "used_bytes": process.used_bytes,
+            "max_bytes": total_max(),
+            "held_bytes": process.held_bytes(),
+            "loading_bytes": process.datasets.loading_bytes,
+        },
+        "datasets": datasets,
+    })
+}
+
+fn counts(stats: &Stats) -> Value {
+    json!({
+        "hits": stats.hits,
+        "misses": stats.misses,
+        "loads": stats.loads,
+        "failed_loads": stats.failed_loads,
+        "redundant_loads": stats.redundant_loads,
+        "coalesced": stats.coalesced,
+        "evictions": stats.evictions,
+        "uncached": stats.uncached,
+        "load_ms": stats.load_time.as_secs_f64() * 1000.0,
+        "blocks": stats.entries,
+        "bytes": stats.bytes,
+        "max_bytes": stats.max_bytes,
+        "loading_bytes": stats.loading_bytes,
+    })
+}
+
+fn histogram(shown: &Shown, ask: &Ask) -> Result<Reply, Reply> {
+    let band: u32 = asked_number(ask, "band", 1)?;
+    let band = band.checked_sub(1).ok_or_else(|| Reply::refused(StatusCode::BAD_REQUEST, "band: they count from 1"))?;
+    let (frame, n_bins) = (asked_number(ask, "frame", 0)?, asked_number(ask, "bins", 256)?);
+    let histogram = shown.dataset.histogram(frame, band, n_bins)?;
+    let value = histogram.map(|of| json!({ "low": of.low, "high": of.high, "counts": of.counts }));
+    Ok(Reply::json(&value.unwrap_or(Value::Null)))
+}
+
+/// The least and the greatest budget that make sense: a few blocks, and all pixels of all levels.
+fn budgets(shown: &Shown) -> (u64, u64) {
+    let info = shown.dataset.info();
+    let pixels: u64 = shown
+        .dataset
+        .levels()
+        .iter()
+        .fold(0, |sum, level| sum.saturating_add(level.width.saturating_mul(level.height)));
+    let pixel = u64::from(info.n_bands) * info.sample.bytes() as u64;
+    let all = pixels.saturating_mul(pixel).saturating_mul(u64::from(info.n_frames));
+    (1 << 20, all.clamp(16 << 20, 8 << 30).next_power_of_two())
+}
+
+fn curve(shown: &Shown) -> Value {
+    let (least, most) = budgets(shown);
+    let step = (most as f64 / least as f64).powf(1.0 / f64::from(POINTS - 1));
+    let bytes: Vec<u64> = (0..POINTS).map(|i| (least as f64 * step.powi(i as i32)).round() as u64).collect();
+    let ratios = shown.dataset.cache_curve(&bytes);
+    json!({
+        "points": bytes.into_iter().zip(ratios).collect::<Vec<_>>(),
+        "goal": GOAL,
+        "suggested_bytes": shown.dataset.suggest_cache_max(GOAL),
+        "max_bytes": shown.dataset.cache_max(),
+    })
+}
+
+fn set_budget(shown: &Shown, ask: &Ask) -> Result<Reply, Reply> {
+    let refused = |message: &str| Reply::refused(StatusCode::BAD_REQUEST, message);
+    let body: Value = serde_json::from_slice(&ask.body).map_err(|error| refused(&format!("no JSON: {error}")))?;
+    match body.get("bytes") {
+        Some(Value::Null) => shown.dataset.set_cache_budget(CacheBudget::default()),
+        Some(bytes) => {
+            let bytes = bytes.as_u64().ok_or_else(|| refused(&format!("bytes: {bytes} is no number of bytes")))?;
+            shown.dataset.set_cache_max(bytes);
+        }
+        None => return Err(refused("the body is {\"bytes\": N}, or null for a share of the total")),
+    }
+    Ok(Reply::json(&json!({ "max_bytes": shown.dataset.cache_max() })))
+}

@@ -1,0 +1,159 @@
+//! Which URL is answered by what.
+//!
+//! | URL | what it is |
+//! | --- | --- |
+//! | `/`, `/web/FILE` | the page |
+//! | `/api/…` | what the page asks for, see `api` |
+//! | `/DATASET/xyz/Z/X/Y.png` | tiles of 256 pixels: zoom 0 is one tile, the last zoom full resolution |
+//! | `/DATASET.dzi`, `/DATASET_files/LEVEL/COL_ROW.png` | DeepZoom |
+//! | `/iiif/DATASET/info.json`, `/iiif/DATASET/REGION/SIZE/0/default.jpg` | IIIF Image API 3, level 0 |
+//!
+//! The grid of XYZ is the raster's own, not that of a map of the world: nothing is reprojected. Pictures are `png` or
+//! `jpg`; `?style=` is a style as JSON, without which a raster is shown as it describes itself, `?quality=` that of
+//! JPEG, `?frame=` the page of a file that has several.
+
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use serde_json::json;
+use tilekeep::{Encoding, Style};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::catalog::{Catalog, Shown};
+use crate::grid::{Area, TILE, number};
+use crate::message::{Ask, Reply, escaped, etag, is_known};
+use crate::picture::{self, Look};
+use crate::{api, page};
+
+const GET: &str = "GET, HEAD";
+const IIIF: &str = "http://iiif.io/api/image/3/context.json";
+
+/// The answer to a request, or why there is none.
+pub(crate) fn answer(catalog: &Catalog, ask: &Ask) -> Reply {
+    routed(catalog, ask).unwrap_or_else(|refusal| refusal)
+}
+
+fn routed(catalog: &Catalog, ask: &Ask) -> Result<Reply, Reply> {
+    let parts: Vec<&str> = ask.path.iter().map(String::as_str).collect();
+    if let ["api", rest @ ..] = &parts[..] {
+        return api::answer(catalog, ask, rest);
+    }
+    if !matches!(ask.method.as_str(), "GET" | "HEAD") {
+        return Err(Reply::not_allowed(GET));
+    }
+    let nowhere = || Reply::not_found(&format!("/{}", parts.join("/")));
+    match &parts[..] {
+        [""] => page::file("index.html", ask),
+        ["web", name] => page::file(name, ask),
+        ["iiif", id] => {
+            let to = format!("/iiif/{}/info.json", escaped(&shown(catalog, id)?.id));
+            Ok(Reply { status: StatusCode::SEE_OTHER, ..Reply::new("text/plain", "") }.with("location", to))
+        }
+        ["iiif", id, "info.json"] => Ok(iiif_info(shown(catalog, id)?, ask)),
+        ["iiif", id, region, size, "0", name] => {
+            let shown = shown(catalog, id)?;
+            let encoding = named(name, |name| (name == "default").then_some(()), ask)?.1;
+            let area = shown.grid().iiif(region, size).ok_or_else(|| {
+                let message = format!("region {region} at size {size} is none that info.json lists");
+                Reply::refused(StatusCode::BAD_REQUEST, message)
+            })?;
+            picture(shown, area, encoding, ask)
+        }
+        ["iiif", _, _, _, rotation, _] => {
+            Err(Reply::refused(StatusCode::BAD_REQUEST, format!("rotation {rotation}; there is only 0")))
+        }
+        [id, "xyz", z, x, y] => {
+            let shown = shown(catalog, id)?;
+            let (y, encoding) = named(y, number, ask)?;
+            let area = number(z).zip(number(x)).and_then(|(z, x)| shown.grid().xyz(z, x, y));
+            picture(shown, area.ok_or_else(nowhere)?, encoding, ask)
+        }
+        [name] if name.ends_with(".dzi") => Ok(deep_zoom_info(shown(catalog, &name[..name.len() - 4])?, ask)),
+        [name, level, tile] if name.ends_with("_files") => {
+            let shown = shown(catalog, &name[..name.len() - "_files".len()])?;
+            let place = |place: &str| place.split_once('_').and_then(|(col, row)| Some((number(col)?, number(row)?)));
+            let ((col, row), encoding) = named(tile, place, ask)?;
+            let area = number(level).and_then(|level| shown.grid().deep_zoom(level, col, row));
+            picture(shown, area.ok_or_else(nowhere)?, encoding, ask)
+        }
+        _ => Err(nowhere()),
+    }
+}
+
+pub(crate) fn shown<'a>(catalog: &'a Catalog, id: &str) -> Result<&'a Shown, Reply> {
+    catalog.get(id).ok_or_else(|| Reply::not_found(&format!("dataset {id}")))
+}
+
+/// A file's name as what `stem` makes of its first part, and the encoding that its ending says.
+fn named<T>(name: &str, stem: impl Fn(&str) -> Option<T>, ask: &Ask) -> Result<(T, Encoding), Reply> {
+    let parts = name.rsplit_once('.').and_then(|(first, ending)| Some((stem(first)?, ending)));
+    let (first, ending) = parts.ok_or_else(|| Reply::not_found(name))?;
+    let encoding = match ending {
+        "png" => Encoding::Png,
+        "jpg" | "jpeg" => Encoding::Jpeg { quality: asked_number(ask, "quality", 85)? },
+        _ => return Err(Reply::refused(StatusCode::BAD_REQUEST, format!("{ending}: pictures are png or jpg"))),
+    };
+    Ok((first, encoding))
+}
+
+/// A number of the query, or what it is by default.
+pub(crate) fn asked_number<T: std::str::FromStr>(ask: &Ask, key: &str, default: T) -> Result<T, Reply> {
+    let Some(text) = ask.value(key) else { return Ok(default) };
+    number(text).ok_or_else(|| Reply::refused(StatusCode::BAD_REQUEST, format!("{key}: {text} is no such number")))
+}
+
+/// The picture of an area, unless the client has it.
+fn picture(shown: &Shown, area: Area, encoding: Encoding, ask: &Ask) -> Result<Reply, Reply> {
+    let style = ask.value("style").filter(|style| !style.is_empty());
+    let style = style.map_or_else(|| Ok(Style::default()), Style::parse)?;
+    let look = Look { frame: asked_number(ask, "frame", 0)?, style, encoding };
+
+    // Everything that the bytes depend on: it is known before they are made.
+    let plan = look.style.resolve(&shown.dataset, look.frame)?.hash();
+    let of = (env!("CARGO_PKG_VERSION"), shown.version, area, look.frame, plan, encoding);
+    let tag = etag(xxh3_128(format!("{of:?}").as_bytes()));
+    // What is asked for by version never changes; anything else has to be asked for again.
+    let version = format!("{:032x}", shown.version);
+    let fixed = ask.value("v") == Some(version.as_str());
+    let keep = if fixed { "private, max-age=31536000, immutable" } else { "private, no-cache" };
+    let reply = if is_known(ask.has.as_deref(), &tag) {
+        Reply::unchanged()
+    } else {
+        let bytes = Bytes::from_owner(picture::file(&shown.dataset, area, &look)?);
+        Reply::new(if encoding == Encoding::Png { "image/png" } else { "image/jpeg" }, bytes)
+    };
+    Ok(reply.with("etag", tag).with("cache-control", keep))
+}
+
+fn deep_zoom_info(shown: &Shown, ask: &Ask) -> Reply {
+    let grid = shown.grid();
+    let format = if ask.value("format") == Some("jpg") { "jpg" } else { "png" };
+    let (width, height) = (grid.width, grid.height);
+    let xml = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Image xmlns=\"http://schemas.microsoft.com/deepzoom/2008\" \
+         Format=\"{format}\" Overlap=\"0\" TileSize=\"{TILE}\"><Size Width=\"{width}\" Height=\"{height}\"/></Image>\n"
+    );
+    Reply::new("application/xml", xml).with("cache-control", "private, no-cache")
+}
+
+fn iiif_info(shown: &Shown, ask: &Ask) -> Reply {
+    let grid = shown.grid();
+    let size = |(width, height): (u64, u64)| json!({ "width": width, "height": height });
+    let (max_width, max_height) = grid.max_size();
+    let info = json!({
+        "@context": IIIF,
+        "id": format!("http://{}/iiif/{}", ask.host, escaped(&shown.id)),
+        "type": "ImageService3",
+        "protocol": "http://iiif.io/api/image",
+        "profile": "level0",
+        "width": grid.width,
+        "height": grid.height,
+        "maxWidth": max_width,
+        "maxHeight": max_height,
+        "sizes": grid.whole_sizes().into_iter().map(size).collect::<Vec<_>>(),
+        "tiles": [{ "width": TILE, "height": TILE, "scaleFactors": grid.scale_factors() }],
+        "extraFormats": ["png"],
+        "preferredFormats": ["jpg"],
+    });
+    let content_type = format!("application/ld+json;profile=\"{IIIF}\"");
+    Reply::new(&content_type, info.to_string()).with("cache-control", "private, no-cache")
+}

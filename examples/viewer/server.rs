@@ -1,0 +1,195 @@
+//! HTTP on the loopback interface, with bounds on everything that a client can make it hold.
+//!
+//! One thread reads and writes; a few others make the answers, so that pictures take turns. Work for a client that went
+//! away is dropped while it waits for its turn.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::TcpListener;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, IF_NONE_MATCH};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use crate::catalog::Catalog;
+use crate::message::{Ask, Reply};
+use crate::routes;
+
+const MAX_CONNECTIONS: usize = 256;
+/// Bytes of a request line and headers together, from which on no more are read; a style in the query may be long.
+const MAX_HEAD: usize = 64 << 10;
+const MAX_BODY: usize = 64 << 10;
+/// Threads that make answers.
+const MAX_WORKERS: usize = 8;
+/// To send a request, or between two of them.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// To finish what was begun when the server stops.
+const LAST_ORDERS: Duration = Duration::from_secs(5);
+
+/// Serves until the process is asked to stop, by Ctrl-C or SIGTERM.
+pub(crate) fn run(listener: TcpListener, catalog: Catalog) -> io::Result<()> {
+    let n_workers = std::thread::available_parallelism().map_or(2, |n| n.get()).clamp(2, MAX_WORKERS);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(n_workers).build()?;
+    let served = runtime.block_on(serve(listener, Arc::new(catalog)));
+    runtime.shutdown_timeout(LAST_ORDERS);
+    served
+}
+
+async fn serve(listener: TcpListener, catalog: Arc<Catalog>) -> io::Result<()> {
+    let stop = stop_asked()?;
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let graceful = GracefulShutdown::new();
+    {
+        let (mut stop, mut accepting) = (pin!(stop), pin!(accept(listener, catalog, &graceful)));
+        poll_fn(|cx| match stop.as_mut().poll(cx) {
+            Poll::Pending => accepting.as_mut().poll(cx),
+            stopped => stopped,
+        })
+        .await;
+    }
+    // Connections that wait are closed, answers under way are finished.
+    let _ = timeout(LAST_ORDERS, graceful.shutdown()).await;
+    Ok(())
+}
+
+async fn accept(listener: tokio::net::TcpListener, catalog: Arc<Catalog>, graceful: &GracefulShutdown) {
+    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    while let Ok(place) = Arc::clone(&room).acquire_owned().await {
+        let Ok((stream, _)) = listener.accept().await else {
+            // No file descriptor is free, or the client went: what there is can still be served.
+            sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let _ = stream.set_nodelay(true);
+        let catalog = Arc::clone(&catalog);
+        let service = service_fn(move |request| respond(Arc::clone(&catalog), request));
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(MAX_HEAD);
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            // A client that breaks off is none of our failures.
+            let _ = connection.await;
+            drop(place);
+        });
+    }
+}
+
+#[cfg(unix)]
+fn stop_asked() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        poll_fn(|cx| {
+            // Both are asked, so that either wakes.
+            let (first, second) = (interrupt.poll_recv(cx), terminate.poll_recv(cx));
+            if first.is_ready() { first } else { second }
+        })
+        .await;
+    })
+}
+
+#[cfg(not(unix))]
+fn stop_asked() -> io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}
+
+/// An answer under way, taken back when nobody waits for it any more.
+struct Job(JoinHandle<Reply>);
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn respond(catalog: Arc<Catalog>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let is_head = request.method() == Method::HEAD;
+    let reply = match asked(request).await {
+        Ok(ask) => {
+            let mut job = Job(tokio::task::spawn_blocking(move || routes::answer(&catalog, &ask)));
+            (&mut job.0).await.unwrap_or_else(|_| {
+                Reply::refused(StatusCode::INTERNAL_SERVER_ERROR, "internal error: the answer was given up")
+            })
+        }
+        Err(refusal) => refusal,
+    };
+    let length = reply.body.len();
+    let mut response = Response::new(Full::new(reply.body));
+    *response.status_mut() = reply.status;
+    let headers = response.headers_mut();
+    for (name, value) in &reply.headers {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    if is_head {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        *response.body_mut() = Full::default();
+    }
+    Ok(response)
+}
+
+/// The request as the routes take it.
+async fn asked(request: Request<Incoming>) -> Result<Ask, Reply> {
+    let refused = |status: StatusCode, message: &str| Reply::refused(status, message);
+    let header = |name: HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let host = header(HOST).unwrap_or_default().to_owned();
+    // A page from elsewhere whose name was made to point here must not read local rasters.
+    if !is_loopback(&host) {
+        return Err(refused(StatusCode::MISDIRECTED_REQUEST, "this server goes by localhost and 127.0.0.1 only"));
+    }
+    // Nor may a form on such a page change anything: browsers ask before they send JSON elsewhere, and get no leave.
+    if request.method() == Method::POST && header(CONTENT_TYPE) != Some("application/json") {
+        return Err(refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body has to be application/json"));
+    }
+    let has = header(IF_NONE_MATCH).map(str::to_owned);
+    let ask = Ask::new(request.method().as_str(), request.uri().path(), request.uri().query());
+    let ask = ask.ok_or_else(|| refused(StatusCode::BAD_REQUEST, "the URL is no text in UTF-8"))?;
+    let body = match timeout(PATIENCE, Limited::new(request.into_body(), MAX_BODY).collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(_)) => return Err(refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long, or broke off")),
+        Err(_) => return Err(refused(StatusCode::REQUEST_TIMEOUT, "the body took too long")),
+    };
+    Ok(Ask { host, has, body, ..ask })
+}
+
+/// Whether the value of the header Host, which may have a port, is a name of this machine for itself.
+fn is_loopback(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    ["localhost", "127.0.0.1", "[::1]"].iter().any(|own| name.eq_ignore_ascii_case(own))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_the_machine_for_itself_are_served() {
+        assert!(
+            ["localhost", "LOCALHOST:80", "127.0.0.1:8080", "[::1]:1", "[::1]"].iter().all(|host| is_loopback(host))
+        );
+        let others =
+            ["", "evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.nip.io", "localhost:x"];
+        assert!(others.iter().all(|host| !is_loopback(host)));
+    }
+}

@@ -1,0 +1,121 @@
+// A histogram with two handles, which are the range.
+
+import { fitted } from "./canvas.js";
+
+/** Pixels around a handle that take hold of it. */
+const REACH = 24;
+
+export class Range {
+  constructor(canvas, min, max, auto, onChange) {
+    Object.assign(this, { canvas, min, max, onChange, histogram: null, range: [null, null], held: null });
+    const typed = () => {
+      const number = (input) => {
+        const value = input.value.trim() === "" ? null : Number(input.value.replace(",", "."));
+        input.setAttribute("aria-invalid", Number.isNaN(value));
+        return value;
+      };
+      const range = [number(min), number(max)];
+      if (range.every((value) => value === null || Number.isFinite(value))) this.set(range, true);
+    };
+    min.addEventListener("change", typed);
+    max.addEventListener("change", typed);
+    auto.addEventListener("click", () => this.set([null, null], true));
+    canvas.addEventListener("pointerdown", (event) => this.hold(event));
+    canvas.addEventListener("pointermove", (event) => this.held !== null && this.drag(event));
+    const release = () => {
+      if (this.held === null) return;
+      this.held = null;
+      this.onChange(this.range);
+    };
+    canvas.addEventListener("pointerup", release);
+    canvas.addEventListener("pointercancel", release);
+    new ResizeObserver(() => this.draw()).observe(canvas);
+  }
+
+  /** Another histogram: low and high edge, and counts; `null` when there is none. */
+  load(histogram) {
+    this.histogram = histogram;
+    this.draw();
+  }
+
+  set(range, tell) {
+    this.range = range;
+    [this.min.value, this.max.value] = range.map((value) => (value === null ? "" : short(value)));
+    this.draw();
+    if (tell) this.onChange(range);
+  }
+
+  get edges() {
+    const { low, high } = this.histogram;
+    return [low, high > low ? high : low + 1];
+  }
+
+  value(event) {
+    const box = this.canvas.getBoundingClientRect();
+    const part = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
+    const [low, high] = this.edges;
+    const value = low + part * (high - low);
+    // No more digits than the width of a pixel is worth.
+    const digits = Math.max(0, 1 - Math.floor(Math.log10((high - low) / box.width)));
+    return Number(value.toFixed(Math.min(20, digits)));
+  }
+
+  hold(event) {
+    if (!this.histogram) return;
+    this.canvas.setPointerCapture(event.pointerId);
+    const [low, high] = this.edges;
+    const ends = [this.range[0] ?? low, this.range[1] ?? high];
+    const at = this.value(event);
+    const far = ends.map((end) => Math.abs(end - at));
+    this.held = far[0] === far[1] ? Number(at > ends[0]) : Number(far[1] < far[0]);
+    const pixel = (high - low) / this.canvas.clientWidth;
+    if (far[this.held] > REACH * pixel) this.drag(event);
+  }
+
+  drag(event) {
+    const range = [...this.range];
+    range[this.held] = this.value(event);
+    this.set(range, false);
+  }
+
+  draw() {
+    const { context, width, height } = fitted(this.canvas);
+    context.clearRect(0, 0, width, height);
+    const { histogram } = this;
+    if (!histogram) {
+      context.fillStyle = "#a3a9b1";
+      context.font = "12px system-ui, sans-serif";
+      context.textAlign = "center";
+      context.fillText("no samples", width / 2, height / 2);
+      return;
+    }
+    const { counts } = histogram;
+    const [low, high] = this.edges;
+    const x = (value) => ((value - low) / (high - low)) * width;
+    const [from, to] = [this.range[0] ?? low, this.range[1] ?? high].map((value) => Math.min(width, Math.max(0, x(value))));
+    context.fillStyle = "#22384f";
+    context.fillRect(Math.min(from, to), 0, Math.abs(to - from), height);
+    // Roots, so that a few very common values do not flatten all others.
+    const most = Math.sqrt(counts.reduce((a, b) => Math.max(a, b), 1));
+    context.fillStyle = "#8b939d";
+    counts.forEach((count, i) => {
+      const [start, end] = [i, i + 1].map((edge) => Math.round((edge / counts.length) * width));
+      const tall = (Math.sqrt(count) / most) * (height - 22);
+      context.fillRect(start, height - 16 - tall, Math.max(1, end - start - (end - start > 4 ? 1 : 0)), tall);
+    });
+    context.fillStyle = "#6cb2ff";
+    for (const end of [from, to]) context.fillRect(Math.min(width - 2, Math.max(0, end - 1)), 0, 2, height - 14);
+    context.fillStyle = "#a3a9b1";
+    context.font = "11px system-ui, sans-serif";
+    context.textBaseline = "alphabetic";
+    context.textAlign = "left";
+    context.fillText(short(low), 4, height - 4);
+    context.textAlign = "right";
+    context.fillText(short(high), width - 4, height - 4);
+  }
+}
+
+/** A number as people write it: up to six digits that count. */
+export function short(value) {
+  return String(Number(value.toPrecision(6)));
+}

@@ -1,0 +1,145 @@
+// Tiles of one raster in one look: asked for as they are wanted, kept as long as there is room.
+
+/** Requests under way at a time: what browsers open to one server anyway. */
+const AT_ONCE = 6;
+/** Tiles that a layer keeps; a megabyte holds four. */
+const MOST = 600;
+
+/** Limits what all layers together ask for. */
+let underWay = 0;
+const waiting = new Set();
+
+function next() {
+  for (const layer of waiting) {
+    while (underWay < AT_ONCE && layer.start());
+    if (underWay >= AT_ONCE) return;
+    waiting.delete(layer);
+  }
+}
+
+/** Tiles of `dataset` with these `options` in the query; `ending` is the picture's format. */
+export class Layer {
+  constructor(dataset, ending, options, onChange, onError) {
+    Object.assign(this, { dataset, ending, onChange, onError });
+    this.query = new URLSearchParams(options).toString();
+    this.tiles = new Map();
+    this.loads = new Map();
+    this.wanted = [];
+    this.keep = true;
+    this.closed = false;
+    /** The server does not make such pictures: what was shown before stays. */
+    this.refused = false;
+  }
+
+  static key(z, x, y) {
+    return `${z}/${x}/${y}`;
+  }
+
+  /** Columns and rows of a zoom, and the pixels of full resolution that one of its pixels measures. */
+  grid(z) {
+    const step = 2 ** (this.dataset.max_zoom - z);
+    const side = (pixels) => Math.ceil(Math.ceil(pixels / step) / 256);
+    return { step, cols: side(this.dataset.width), rows: side(this.dataset.height) };
+  }
+
+  /** The picture of a tile, when it is there. */
+  get(z, x, y) {
+    const key = Layer.key(z, x, y);
+    const tile = this.tiles.get(key);
+    if (tile) {
+      // The end of a map is what was used last.
+      this.tiles.delete(key);
+      this.tiles.set(key, tile);
+    }
+    return tile?.picture;
+  }
+
+  /** Says which tiles are wanted now, the most urgent first: others are not waited for any longer. */
+  want(places) {
+    if (this.refused) return;
+    const keys = new Set(places.map((place) => Layer.key(...place)));
+    for (const [key, load] of this.loads) {
+      if (!keys.has(key)) load.abort();
+    }
+    if (!this.keep) {
+      for (const key of [...this.tiles.keys()]) if (!keys.has(key)) this.drop(key);
+    }
+    this.wanted = places.filter((place) => {
+      const key = Layer.key(...place);
+      return !this.tiles.has(key) && !this.loads.has(key);
+    });
+    if (this.wanted.length) {
+      waiting.add(this);
+      next();
+    }
+  }
+
+  /** Asks for nothing more; what is there stays. */
+  rest() {
+    this.wanted = [];
+    for (const load of this.loads.values()) load.abort();
+  }
+
+  /** Whether nothing is wanted or under way. */
+  get settled() {
+    return this.wanted.length === 0 && this.loads.size === 0;
+  }
+
+  start() {
+    const place = this.wanted.shift();
+    if (!place) return false;
+    const key = Layer.key(...place);
+    const stop = new AbortController();
+    this.loads.set(key, stop);
+    underWay += 1;
+    this.load(key, place, stop.signal).finally(() => {
+      underWay -= 1;
+      this.loads.delete(key);
+      next();
+      if (!this.closed) this.onChange();
+    });
+    return true;
+  }
+
+  async load(key, [z, x, y], signal) {
+    try {
+      const path = this.dataset.tiles.replace("{z}", z).replace("{x}", x).replace("{y}", y);
+      const reply = await fetch(`${path}.${this.ending}?${this.query}`, { signal, cache: this.keep ? "default" : "no-store" });
+      if (!reply.ok) {
+        const { error } = await reply.json().catch(() => ({ error: reply.statusText }));
+        if (reply.status === 400 && !this.refused && !this.closed) {
+          this.refused = true;
+          this.rest();
+          this.onError(error);
+          return;
+        }
+        throw new Error(error);
+      }
+      const picture = await createImageBitmap(await reply.blob());
+      if (this.closed || signal.aborted) return picture.close();
+      this.tiles.set(key, { picture });
+      for (const oldest of this.tiles.keys()) {
+        if (this.tiles.size <= MOST) break;
+        // The coarsest tile is what there is to show when nothing else is there.
+        if (oldest !== "0/0/0") this.drop(oldest);
+        else this.get(0, 0, 0);
+      }
+    } catch (error) {
+      if (error.name === "AbortError" || this.closed || this.refused) return;
+      // It is not asked for again until the look changes.
+      this.tiles.set(key, { picture: null });
+      this.onError(error.message);
+    }
+  }
+
+  drop(key) {
+    this.tiles.get(key)?.picture?.close();
+    this.tiles.delete(key);
+  }
+
+  close() {
+    this.closed = true;
+    this.rest();
+    for (const key of [...this.tiles.keys()]) this.drop(key);
+  }
+}
