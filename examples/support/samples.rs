@@ -30,7 +30,10 @@ pub fn sample_pyramid(path: impl AsRef<Path>, width: u32, height: u32) -> io::Re
 pub fn sample_elevations(path: impl AsRef<Path>, width: u32, height: u32) -> io::Result<()> {
     let land = Landscape::new(width, height);
     let nodata = Some("-9999".to_owned());
-    let image = Image { kind: Kind::F32, predictor: 3, nodata, ..on_the_ground(width, height) };
+    let item = |role: &str, text: &str| format!("<Item name=\"\" sample=\"0\" role=\"{role}\">{text}</Item>");
+    let xml = [item("description", "height"), item("unittype", "m")].concat();
+    let gdal_metadata = Some(format!("<GDALMetadata>{xml}</GDALMetadata>"));
+    let image = Image { kind: Kind::F32, predictor: 3, nodata, gdal_metadata, ..on_the_ground(width, height) };
     pyramid(path.as_ref(), &image, |step, x, y| {
         // To an eighth of a metre, as measured.
         let metres = land.heights(step, x, y, TILE).into_iter().map(|height| (height * 32_000.0).round() / 8.0);

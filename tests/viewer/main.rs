@@ -337,6 +337,30 @@ fn many_clients_at_once_get_their_tiles_and_each_block_is_loaded_once() {
 }
 
 #[test]
+fn what_nobody_waits_for_any_more_is_not_made() {
+    const N: u64 = 200;
+    let files = files();
+    let server = Server::start(&[&files.picture]);
+    let reads = || {
+        let counts = server.json("/api/stats")["datasets"]["a-picture"].clone();
+        counts["hits"].as_u64().unwrap() + counts["misses"].as_u64().unwrap()
+    };
+    // Nothing has to be looked up for these ranges, so that reads are those of the picture.
+    let path = |n: u64| {
+        let style = format!(r#"{{"bands": [{{"band": 1, "min": 0, "max": {}}}]}}"#, 100 + n);
+        format!("/iiif/a-picture/full/max/0/default.png?style={}", escaped(&style))
+    };
+    assert_eq!(server.get(&path(N)).status, 200);
+    let one = reads();
+    // Clients that go away at once: all of them come before the first few have got theirs.
+    let clients: Vec<_> = (0..N).map(|n| server.begin(&path(n))).collect();
+    drop(clients);
+    let made = (reads() - one) / one;
+    assert!(made < N / 2, "{made} pictures were made for nobody");
+    assert_eq!(server.get(&path(0)).status, 200);
+}
+
+#[test]
 fn the_server_stops_when_it_is_asked_to() {
     let files = files();
     let server = Server::start(&[&files.picture]);

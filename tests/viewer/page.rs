@@ -156,7 +156,7 @@ fn the_page_shows_the_pixels_that_the_library_makes_and_its_controls_act() {
         let counts = &server.json("/api/stats")["datasets"]["a-picture"];
         counts["hits"].as_u64().unwrap() + counts["misses"].as_u64().unwrap()
     };
-    let mut there_and_back = |browser: &mut Browser| {
+    let there_and_back = |browser: &mut Browser| {
         for key in ["-", "-", "-", "-", "0"] {
             press(browser, key);
             browser.wait(SETTLED);

@@ -81,6 +81,13 @@ impl Server {
         Reply::parse(&answer, method == "HEAD")
     }
 
+    /// A request whose answer is not read yet.
+    pub(crate) fn begin(&self, path: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).unwrap();
+        stream
+    }
+
     /// Asks the program to stop; gives whether it ended well.
     pub(crate) fn stop(mut self) -> bool {
         let kill = format!("kill -TERM {}", self.child.id());

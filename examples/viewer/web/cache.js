@@ -116,7 +116,10 @@ export class CachePanel {
     find("measured").textContent = percent(this.measured);
     const suggested = curve.suggested_bytes;
     find("suggest").disabled = suggested === null;
-    find("suggest").textContent = suggested === null ? `No budget gives ${percent(curve.goal)} yet` : `${bytes(suggested)} for ${Math.round(curve.goal * 100)} %`;
+    const goal = `${Math.round(curve.goal * 100)} %`;
+    find("suggest").textContent = suggested === null ? `${goal}: none yet` : `${goal}: ${bytes(suggested)}`;
+    find("suggest").title = suggested === null ? `Too much was read for the first time: no budget would have had ${goal} hits`
+      : `The budget that would have had ${goal} hits`;
     terms(find("counts"), [
       ["hits", counts.hits.toLocaleString("en")],
       ["misses", counts.misses.toLocaleString("en")],

@@ -180,7 +180,7 @@ async function load_histogram() {
   const reply = await fetch(url);
   const histogram = await reply.json();
   if (histogram_of !== url) return;
-  range.load(reply.ok ? histogram : null);
+  range.load(reply.ok ? histogram : null, !/f/.test(dataset.sample));
   if (!reply.ok) message(histogram.error);
 }
 

@@ -32,9 +32,9 @@ export class Range {
     new ResizeObserver(() => this.draw()).observe(canvas);
   }
 
-  /** Another histogram: low and high edge, and counts; `null` when there is none. */
-  load(histogram) {
-    this.histogram = histogram;
+  /** Another histogram: low and high edge, and counts; `null` when there is none. Of integers, the high edge is one more. */
+  load(histogram, integers) {
+    Object.assign(this, { histogram, integers });
     this.draw();
   }
 
@@ -111,7 +111,7 @@ export class Range {
     context.textAlign = "left";
     context.fillText(short(low), 4, height - 4);
     context.textAlign = "right";
-    context.fillText(short(high), width - 4, height - 4);
+    context.fillText(short(this.integers ? high - 1 : high), width - 4, height - 4);
   }
 }
 
