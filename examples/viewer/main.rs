@@ -1,7 +1,7 @@
 //! Shows rasters in a browser, and what their caches do meanwhile.
 //!
 //! ```text
-//! cargo run --release --example viewer [FILES…] [--port N]
+//! cargo run --release --example viewer [FILES…] [--port N] [--allow-origin ORIGIN]
 //! ```
 //!
 //! Without files it makes two large ones. The page is at `/`; other viewers find tiles as XYZ, DeepZoom and IIIF, see
@@ -24,6 +24,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use catalog::Catalog;
+use hyper::header::HeaderValue;
+use server::Site;
 
 #[path = "../support/tiff_writer.rs"]
 #[allow(dead_code)]
@@ -31,10 +33,11 @@ mod tiff_writer;
 
 /// Where the page is when nobody says otherwise and nobody else is there.
 const PORT: u16 = 8080;
-const USAGE: &str = "usage: viewer [FILES…] [--port N]
+const USAGE: &str = "usage: viewer [FILES…] [--port N] [--allow-origin ORIGIN]
 
 Shows rasters in a browser; without files, two that it makes. The server listens on 127.0.0.1 only. Without a port it
-takes 8080, or any that is free.";
+takes 8080, or any that is free. Pages of another origin, such as http://localhost:3000, may read tiles when it is named;
+* stands for all.";
 
 fn main() -> ExitCode {
     match run() {
@@ -71,7 +74,8 @@ fn run() -> Result<(), Box<dyn Error>> {
     }
     println!("http://{}/", listener.local_addr()?);
     io::stdout().flush()?;
-    server::run(listener, catalog)?;
+    let answer = Box::new(move |ask: &message::Ask| routes::answer(&catalog, ask));
+    server::run(listener, Site { answer, allowed_origin: options.allowed_origin })?;
     Ok(())
 }
 
@@ -92,12 +96,13 @@ fn listen(port: Option<u16>) -> io::Result<TcpListener> {
 struct Options {
     files: Vec<PathBuf>,
     port: Option<u16>,
+    allowed_origin: Option<HeaderValue>,
 }
 
 impl Options {
     /// `None` when help is wanted.
     fn read(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Option<Self>, String> {
-        let mut options = Self { files: Vec::new(), port: None };
+        let mut options = Self { files: Vec::new(), port: None, allowed_origin: None };
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
             match argument.to_str() {
@@ -106,6 +111,13 @@ impl Options {
                     let port = arguments.next().unwrap_or_default();
                     let number = port.to_str().and_then(|port| port.parse().ok());
                     options.port = Some(number.ok_or_else(|| format!("--port {}: no port", port.to_string_lossy()))?);
+                }
+                Some("--allow-origin") => {
+                    let origin = arguments.next().unwrap_or_default();
+                    let value = origin.to_str().filter(|origin| *origin == "*" || origin.contains("://"));
+                    let value = value.and_then(|origin| HeaderValue::from_str(origin).ok());
+                    let wrong = || format!("--allow-origin {}: no origin", origin.to_string_lossy());
+                    options.allowed_origin = Some(value.ok_or_else(wrong)?);
                 }
                 Some("--") => options.files.extend(arguments.by_ref().map(PathBuf::from)),
                 Some(option) if option.starts_with("--") => return Err(format!("{option}: no such option\n{USAGE}")),
@@ -123,12 +135,16 @@ mod tests {
     #[test]
     fn the_command_line_is_files_and_a_port() {
         let read = |words: &[&str]| Options::read(words.iter().map(|word| (*word).into()));
-        let options =
-            |files: &[&str], port| Ok(Some(Options { files: files.iter().map(PathBuf::from).collect(), port }));
+        let options = |files: &[&str], port| {
+            Ok(Some(Options { files: files.iter().map(PathBuf::from).collect(), port, allowed_origin: None }))
+        };
         assert_eq!(read(&[]), options(&[], None));
         assert_eq!(read(&["a.tif", "--port", "0", "b.png"]), options(&["a.tif", "b.png"], Some(0)));
         assert_eq!(read(&["--", "--port"]), options(&["--port"], None));
         assert_eq!(read(&["a.tif", "--help"]), Ok(None));
         assert!(read(&["--port"]).is_err() && read(&["--port", "70000"]).is_err() && read(&["--prot", "1"]).is_err());
+        let origin = |origin| read(&["--allow-origin", origin]).map(|options| options.unwrap().allowed_origin);
+        assert_eq!(origin("http://localhost:3000"), Ok(Some(HeaderValue::from_static("http://localhost:3000"))));
+        assert!(origin("*").is_ok() && origin("localhost").is_err() && origin("a://b\n").is_err());
     }
 }

@@ -24,9 +24,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::catalog::Catalog;
 use crate::message::{Ask, Reply};
-use crate::routes;
 
 const MAX_CONNECTIONS: usize = 256;
 /// Bytes of a request line and headers together, from which on no more are read; a style in the query may be long.
@@ -39,34 +37,51 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// To finish what was begun when the server stops.
 const LAST_ORDERS: Duration = Duration::from_secs(5);
 
+/// What is served.
+pub(crate) struct Site {
+    /// Makes an answer; called by several threads at once.
+    pub(crate) answer: Box<dyn Fn(&Ask) -> Reply + Send + Sync>,
+    /// Pages of this origin may read it, beside the server's own.
+    pub(crate) allowed_origin: Option<HeaderValue>,
+}
+
 /// Serves until the process is asked to stop, by Ctrl-C or SIGTERM.
-pub(crate) fn run(listener: TcpListener, catalog: Catalog) -> io::Result<()> {
+pub(crate) fn run(listener: TcpListener, site: Site) -> io::Result<()> {
     let n_workers = std::thread::available_parallelism().map_or(2, |n| n.get()).clamp(2, MAX_WORKERS);
+    run_until(listener, site, n_workers, async { stop_asked()?.await })
+}
+
+/// Serves until `stop` is there, or fails.
+fn run_until(
+    listener: TcpListener,
+    site: Site,
+    n_workers: usize,
+    stop: impl Future<Output = io::Result<()>>,
+) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(n_workers).build()?;
-    let served = runtime.block_on(serve(listener, Arc::new(catalog)));
+    let served = runtime.block_on(serve(listener, Arc::new(site), stop));
     runtime.shutdown_timeout(LAST_ORDERS);
     served
 }
 
-async fn serve(listener: TcpListener, catalog: Arc<Catalog>) -> io::Result<()> {
-    let stop = stop_asked()?;
+async fn serve(listener: TcpListener, site: Arc<Site>, stop: impl Future<Output = io::Result<()>>) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let graceful = GracefulShutdown::new();
-    {
-        let (mut stop, mut accepting) = (pin!(stop), pin!(accept(listener, catalog, &graceful)));
+    let stopped = {
+        let (mut stop, mut accepting) = (pin!(stop), pin!(accept(listener, site, &graceful)));
         poll_fn(|cx| match stop.as_mut().poll(cx) {
-            Poll::Pending => accepting.as_mut().poll(cx),
+            Poll::Pending => accepting.as_mut().poll(cx).map(|()| Ok(())),
             stopped => stopped,
         })
-        .await;
-    }
+        .await
+    };
     // Connections that wait are closed, answers under way are finished.
     let _ = timeout(LAST_ORDERS, graceful.shutdown()).await;
-    Ok(())
+    stopped
 }
 
-async fn accept(listener: tokio::net::TcpListener, catalog: Arc<Catalog>, graceful: &GracefulShutdown) {
+async fn accept(listener: tokio::net::TcpListener, site: Arc<Site>, graceful: &GracefulShutdown) {
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     while let Ok(place) = Arc::clone(&room).acquire_owned().await {
         let Ok((stream, _)) = listener.accept().await else {
@@ -75,8 +90,8 @@ async fn accept(listener: tokio::net::TcpListener, catalog: Arc<Catalog>, gracef
             continue;
         };
         let _ = stream.set_nodelay(true);
-        let catalog = Arc::clone(&catalog);
-        let service = service_fn(move |request| respond(Arc::clone(&catalog), request));
+        let site = Arc::clone(&site);
+        let service = service_fn(move |request| respond(Arc::clone(&site), request));
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(MAX_HEAD);
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
@@ -89,7 +104,7 @@ async fn accept(listener: tokio::net::TcpListener, catalog: Arc<Catalog>, gracef
 }
 
 #[cfg(unix)]
-fn stop_asked() -> io::Result<impl Future<Output = ()>> {
+fn stop_asked() -> io::Result<impl Future<Output = io::Result<()>>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     Ok(async move {
@@ -99,14 +114,13 @@ fn stop_asked() -> io::Result<impl Future<Output = ()>> {
             if first.is_ready() { first } else { second }
         })
         .await;
+        Ok(())
     })
 }
 
 #[cfg(not(unix))]
-fn stop_asked() -> io::Result<impl Future<Output = ()>> {
-    Ok(async {
-        let _ = tokio::signal::ctrl_c().await;
-    })
+fn stop_asked() -> io::Result<impl Future<Output = io::Result<()>>> {
+    Ok(tokio::signal::ctrl_c())
 }
 
 /// An answer under way, taken back when nobody waits for it any more.
@@ -118,11 +132,12 @@ impl Drop for Job {
     }
 }
 
-async fn respond(catalog: Arc<Catalog>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn respond(site: Arc<Site>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let is_head = request.method() == Method::HEAD;
+    let allowed_origin = site.allowed_origin.clone();
     let reply = match asked(request).await {
         Ok(ask) => {
-            let mut job = Job(tokio::task::spawn_blocking(move || routes::answer(&catalog, &ask)));
+            let mut job = Job(tokio::task::spawn_blocking(move || (site.answer)(&ask)));
             (&mut job.0).await.unwrap_or_else(|_| {
                 Reply::refused(StatusCode::INTERNAL_SERVER_ERROR, "internal error: the answer was given up")
             })
@@ -137,6 +152,9 @@ async fn respond(catalog: Arc<Catalog>, request: Request<Incoming>) -> Result<Re
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(HeaderName::from_static(name), value);
         }
+    }
+    if let Some(origin) = allowed_origin {
+        headers.insert("access-control-allow-origin", origin);
     }
     headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
     if is_head {
@@ -181,6 +199,11 @@ fn is_loopback(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpStream};
+    use std::sync::Mutex;
+    use std::sync::mpsc::channel;
+
     use super::*;
 
     #[test]
@@ -191,5 +214,57 @@ mod tests {
         let others =
             ["", "evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.nip.io", "localhost:x"];
         assert!(others.iter().all(|host| !is_loopback(host)));
+    }
+
+    fn ask(address: SocketAddr, host: &str, path: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
+    }
+
+    fn status(mut stream: TcpStream) -> String {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().to_owned()
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_not_made() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (starts, started) = channel();
+        let (go, gate) = channel::<()>();
+        let gate = Mutex::new(gate);
+        let made = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&made);
+        let answer = move |ask: &Ask| {
+            seen.lock().unwrap().push(ask.path[0].clone());
+            if ask.path[0] == "slow" {
+                starts.send(()).unwrap();
+                gate.lock().unwrap().recv().unwrap();
+            }
+            Reply::new("text/plain", "")
+        };
+        let site = Site { answer: Box::new(answer), allowed_origin: None };
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let until = async { stopped.await.map_err(io::Error::other) };
+        let server = std::thread::spawn(move || run_until(listener, site, 1, until));
+
+        // The only worker is busy, and others wait for it.
+        let slow = ask(address, "localhost", "/slow");
+        started.recv().unwrap();
+        // Refusals take no worker: an answer says that what came before was taken in.
+        let turn = || assert_eq!(status(ask(address, "elsewhere", "/")), "421");
+        let gone: Vec<_> = (0..20).map(|_| ask(address, "localhost", "/gone")).collect();
+        let stays = ask(address, "localhost", "/stays");
+        (0..3).for_each(|_| turn());
+        drop(gone);
+        (0..3).for_each(|_| turn());
+        go.send(()).unwrap();
+        assert_eq!((status(slow), status(stays)), ("200".to_owned(), "200".to_owned()));
+        stop.send(()).unwrap();
+        server.join().unwrap().unwrap();
+        assert_eq!(*made.lock().unwrap(), ["slow", "stays"]);
     }
 }

@@ -337,27 +337,21 @@ fn many_clients_at_once_get_their_tiles_and_each_block_is_loaded_once() {
 }
 
 #[test]
-fn what_nobody_waits_for_any_more_is_not_made() {
-    const N: u64 = 200;
+fn pages_of_another_origin_may_read_only_when_it_was_named() {
     let files = files();
-    let server = Server::start(&[&files.picture]);
-    let reads = || {
-        let counts = server.json("/api/stats")["datasets"]["a-picture"].clone();
-        counts["hits"].as_u64().unwrap() + counts["misses"].as_u64().unwrap()
+    let header = |server: &Server, path: &str| {
+        let reply = server.ask("GET", path, &[("origin", "http://localhost:3000")], b"");
+        reply.header("access-control-allow-origin").map(str::to_owned)
     };
-    // Nothing has to be looked up for these ranges, so that reads are those of the picture.
-    let path = |n: u64| {
-        let style = format!(r#"{{"bands": [{{"band": 1, "min": 0, "max": {}}}]}}"#, 100 + n);
-        format!("/iiif/a-picture/full/max/0/default.png?style={}", escaped(&style))
-    };
-    assert_eq!(server.get(&path(N)).status, 200);
-    let one = reads();
-    // Clients that go away at once: all of them come before the first few have got theirs.
-    let clients: Vec<_> = (0..N).map(|n| server.begin(&path(n))).collect();
-    drop(clients);
-    let made = (reads() - one) / one;
-    assert!(made < N / 2, "{made} pictures were made for nobody");
-    assert_eq!(server.get(&path(0)).status, 200);
+    let closed = Server::start(&[&files.picture]);
+    let named = ["--allow-origin".as_ref(), "http://localhost:3000".as_ref(), files.picture.as_os_str()];
+    let open = Server::start_with(named);
+    for path in ["/a-picture/xyz/0/0/0.png", "/iiif/a-picture/info.json", "/a-picture.dzi"] {
+        assert_eq!(header(&closed, path), None);
+        assert_eq!(header(&open, path).as_deref(), Some("http://localhost:3000"));
+    }
+    // What changes something takes a question that is not answered.
+    assert_eq!(open.ask("OPTIONS", "/api/datasets/a-picture/budget", &[], b"").status, 405);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The viewer as a program of its own, and a client that speaks just enough HTTP.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -45,8 +46,12 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(files: &[&Path]) -> Self {
-        let mut child =
-            Command::new(program()).args(files).args(["--port", "0"]).stdout(Stdio::piped()).spawn().unwrap();
+        Self::start_with(files.iter().map(|file| file.as_os_str()))
+    }
+
+    pub(crate) fn start_with(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        let mut command = Command::new(program());
+        let mut child = command.args(["--port", "0"]).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let port = lines
             .into_iter()
@@ -79,13 +84,6 @@ impl Server {
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
         Reply::parse(&answer, method == "HEAD")
-    }
-
-    /// A request whose answer is not read yet.
-    pub(crate) fn begin(&self, path: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).unwrap();
-        stream
     }
 
     /// Asks the program to stop; gives whether it ended well.
