@@ -57,7 +57,7 @@
 //! | `dataset` | one opened raster and its cache; levels that are not stored; windows |
 //! | `style` | a picture's description, resolved against a dataset; samples to colours |
 //! | `encode` | pixels to PNG, JPEG and WebP |
-//! | `render` | tiles, and the one cache of rendered tiles |
+//! | `render` | tiles, the one cache of rendered tiles, and stores that keep them beyond the process |
 //! | `ffi` | the same for C; nothing uses it |
 //!
 //! What holds at all times:
@@ -79,7 +79,8 @@
 //!    of ours.
 //! 7. Level 0 is full resolution. Coordinates are pixels of their own level; levels, columns and rows of blocks and
 //!    tiles count from the top left.
-//! 8. No thread starts, no file is written, no logger or panic hook is installed.
+//! 8. No thread starts, no file is written, but for a store of tiles that the client names; no logger or panic hook is
+//!    installed.
 //! 9. A hit makes no system call and no allocation, nor does lending a block of a mapped file. Opening a file costs
 //!    nothing per file beside it.
 //!

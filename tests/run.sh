@@ -8,6 +8,8 @@ need() { command -v "$1" >/dev/null 2>&1 || missing+=("$2"); }
 need cc gcc
 need c++ g++
 need gdal_translate gdal-bin
+need memcached memcached
+need redis-server redis-server
 need strace strace
 need valgrind valgrind
 need chromium chromium
@@ -25,8 +27,8 @@ cargo test
 cargo test --test real_files -- --nocapture --test-threads 1
 # The same without any C code.
 cargo test --no-default-features --lib --test tiff_variants --test tiff_predictors --test tiff_overviews --test threads
-# And with the codecs that are off by default.
-cargo test --features jpeg2000,jpegxl --lib --test tiff_pictures
+# And with the codecs and stores that are off by default.
+cargo test --features jpeg2000,jpegxl,redis --lib --test tiff_pictures --test stores --test stores_servers
 # The C program of the README, in an empty folder, by the README's own lines; and once more under valgrind.
 cargo build --release --example quickstart
 cargo build --release

@@ -218,3 +218,39 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(n: u128) -> TileKey {
+        TileKey { source: 0, tile: n }
+    }
+
+    #[test]
+    fn what_is_left_when_closing_took_too_long_is_given_up() {
+        let queue = Queue::new(1 << 20, Duration::ZERO);
+        for n in 0..5 {
+            queue.push(key(n), vec![0; 100]);
+        }
+        let job = queue.next(|| None).unwrap();
+        queue.close();
+        queue.push(key(9), vec![0; 100]);
+        queue.done(&job, false);
+        assert!(queue.next(|| None).is_none());
+        assert_eq!((queue.dropped(), queue.bytes()), (5, 0));
+        assert!((0..10).all(|n| queue.value(key(n)).is_none()));
+    }
+
+    #[test]
+    fn a_pause_is_kept_unless_somebody_waits_for_the_end() {
+        let queue = Queue::new(1 << 20, Duration::from_secs(60));
+        queue.push(key(1), vec![0; 100]);
+        let long = || Some(Instant::now() + Duration::from_secs(3600));
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| queue.next(long).map(|job| queue.done(&job, false)));
+            queue.drain();
+            assert!(writer.join().unwrap().is_some());
+        });
+    }
+}

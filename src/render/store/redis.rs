@@ -35,11 +35,15 @@ pub(super) struct Redis {
     prefix: String,
     timeout: Duration,
     ttl: u32,
+    /// What is asked over a new connection before anything else, and one. The client library waits for each of them
+    /// as long as it may wait to be connected.
+    n_greetings: u32,
 }
 
 impl Redis {
     pub(super) fn new(options: Options) -> Result<Self> {
-        let mut settings = RedisConnectionInfo::default().set_db(i64::from(options.database));
+        let mut settings = RedisConnectionInfo::default().set_db(i64::from(options.database)).set_skip_set_lib_name();
+        let n_greetings = 1 + u32::from(options.password.is_some()) + u32::from(options.database != 0);
         if let Some(username) = options.username {
             settings = settings.set_username(username);
         }
@@ -51,7 +55,7 @@ impl Redis {
         let client = address.into_connection_info().and_then(|info| Client::open(info.set_redis_settings(settings)));
         let client = client.map_err(|e| Error::invalid(format!("{server}: {e}")))?;
         let pool = Pool::new(server, options.connections);
-        Ok(Self { client, pool, prefix: options.prefix, timeout: options.timeout, ttl: options.ttl })
+        Ok(Self { client, pool, prefix: options.prefix, timeout: options.timeout, ttl: options.ttl, n_greetings })
     }
 
     fn name(&self, key: TileKey) -> String {
@@ -63,7 +67,7 @@ impl Redis {
         let (server, end) = (self.pool.server(), Instant::now() + self.timeout);
         let connect = || {
             let left = left(end).map_err(|e| Failure::io(server, &e))?;
-            self.client.get_connection_with_timeout(left).map_err(|e| failure(server, &e))
+            self.client.get_connection_with_timeout(left / self.n_greetings).map_err(|e| failure(server, &e))
         };
         let answer = self.pool.with(end, connect, |connection| questions(&mut Asking { connection, server, end }));
         answer.map_err(Failure::into_error)

@@ -1,5 +1,9 @@
 //! Stores that misbehave, as the tile cache meets them.
 
+#[cfg(any(feature = "memcached", feature = "redis"))]
+#[path = "../../../tests/common/servers.rs"]
+mod servers;
+
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -358,4 +362,96 @@ fn what_waits_is_forgotten_with_its_raster() {
     gate.tier.clear().unwrap();
     assert!(gate.inner.values.lock().is_empty());
     assert_eq!(gate.tier.get(key(1)), None);
+}
+
+/// Asks and puts from four threads until `end`; returns how long one call took at most.
+#[cfg(any(feature = "memcached", feature = "redis"))]
+fn load(tier: &StoreTier, end: std::time::Instant) -> Duration {
+    let one = |thread: u32| {
+        let (mut longest, mut n) = (Duration::ZERO, thread);
+        while std::time::Instant::now() < end {
+            n = (n + 7) % 100;
+            let began = std::time::Instant::now();
+            match n % 3 {
+                0 => tier.put(key(n), sealed(n)),
+                1 => assert!(tier.get(key(n)).is_none_or(|found| found == stored(n))),
+                _ => {
+                    let found = tier.get_many(&[key(n), key(n + 1)]);
+                    assert!(found[0].as_ref().is_none_or(|found| *found == stored(n)));
+                }
+            }
+            longest = longest.max(began.elapsed());
+        }
+        longest
+    };
+    std::thread::scope(|scope| {
+        let threads = [0, 1, 2, 3].map(|thread| scope.spawn(move || one(thread)));
+        threads.map(|thread| thread.join().unwrap()).into_iter().max().unwrap()
+    })
+}
+
+#[cfg(any(feature = "memcached", feature = "redis"))]
+#[test]
+fn a_server_may_die_hang_and_come_back_and_costs_misses_alone() {
+    use std::time::Instant;
+
+    use self::servers::Server;
+
+    let start: [(bool, &str, fn() -> Option<Server>); 2] = [
+        (cfg!(feature = "memcached"), "memcached", || Server::memcached(&[])),
+        (cfg!(feature = "redis"), "redis", || Server::redis(&[])),
+    ];
+    for (built, scheme, start) in start {
+        let Some(mut server) = built.then(start).flatten() else { continue };
+        let store =
+            super::uri::open_store(&format!("{scheme}://{}?timeout_ms=300", server.address())).unwrap().unwrap();
+        let tier = StoreTier::new(store, StoreOptions::default()).unwrap();
+        let soon = |ms| Instant::now() + Duration::from_millis(ms);
+        // The timeout, and what a busy machine adds to it.
+        let bound = Duration::from_millis(300 + 1500);
+        let comes_back = |what: &str| {
+            let (before, end) = (tier.stats().hits, soon(10_000));
+            let mut n = 0;
+            while tier.stats().hits == before {
+                assert!(Instant::now() < end, "{scheme}: {what}: {:?}, {:?}", tier.stats(), tier.last_error());
+                tier.put(key(n % 100), sealed(n % 100));
+                std::thread::sleep(Duration::from_millis(20));
+                // One that waits would be found without the server.
+                if tier.stats().queued_bytes == 0 {
+                    tier.get(key(n % 100));
+                }
+                n += 1;
+            }
+        };
+        assert!(load(&tier, soon(300)) < bound);
+        assert!(tier.stats().hits > 0 && tier.stats().errors == 0, "{scheme}: {:?}", tier.last_error());
+
+        server.kill();
+        assert!(load(&tier, soon(1000)) < bound);
+        let stats = tier.stats();
+        assert!(stats.errors > 0 && stats.skipped > 10 * stats.errors, "{scheme}: {stats:?}");
+        server.restart();
+        comes_back("killed");
+
+        server.signal("STOP");
+        assert!(load(&tier, soon(1500)) < bound);
+        server.signal("CONT");
+        comes_back("stopped");
+
+        std::thread::scope(|scope| {
+            let loaded = scope.spawn(|| load(&tier, soon(2000)));
+            std::thread::sleep(Duration::from_millis(200));
+            server.restart();
+            assert!(loaded.join().unwrap() < bound);
+        });
+        comes_back("restarted in the middle");
+
+        // Closing does not wait for a server that hangs longer than for one answer.
+        server.signal("STOP");
+        tier.put(key(1), sealed(1));
+        let began = Instant::now();
+        drop(tier);
+        assert!(began.elapsed() < bound);
+        server.signal("CONT");
+    }
 }

@@ -124,7 +124,11 @@ mod tests {
         assert!(tiles(&dir.path().join("none")).unwrap().is_empty());
         let mut found = Vec::new();
         for source in [None, Some(1), Some(2)] {
-            folders(dir.path(), source, |path| Ok(found.push(path.to_owned()))).unwrap();
+            let each = |path: &Path| {
+                found.push(path.to_owned());
+                Ok(())
+            };
+            folders(dir.path(), source, each).unwrap();
         }
         assert_eq!(found, [file.parent().unwrap(); 2]);
     }

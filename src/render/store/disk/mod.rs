@@ -203,7 +203,6 @@ impl TileStore for DiskStore {
     }
 
     fn remove(&self, key: TileKey) -> Result<()> {
-        self.known.remove(key);
         let removed = || {
             let _sweep = lock(&self.root.join("sweep"), LOCK_WITHIN)?;
             let mut usage = self.usage.lock(LOCK_WITHIN)?;
@@ -216,7 +215,9 @@ impl TileStore for DiskStore {
             fs::remove_file(&path)?;
             usage.subtract(size)
         };
-        removed().map_err(|e| failed(&self.root, &e))
+        removed().map_err(|e| failed(&self.root, &e))?;
+        self.known.remove(key);
+        Ok(())
     }
 
     fn remove_source(&self, source: u128) -> Result<()> {

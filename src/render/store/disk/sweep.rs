@@ -10,6 +10,8 @@ use super::{DiskStore, LOCK_WITHIN};
 
 /// Removed files between two notes of what they counted.
 const BATCH: usize = 256;
+/// A file being written that is no older is left alone.
+const YOUNG: Duration = Duration::from_secs(1);
 /// A file being written is given up when it is so old, where locks do not tell.
 const ABANDONED: Duration = Duration::from_secs(600);
 
@@ -104,12 +106,13 @@ impl DiskStore {
         let Ok(entries) = fs::read_dir(self.root.join(TEMPORARY)) else { return };
         for entry in entries.flatten() {
             let path = entry.path();
-            // Of a living writer that did not come to lock it yet, it would be taken away: such ones are spared.
             let age =
                 entry.metadata().and_then(|metadata| metadata.modified()).map(|at| at.elapsed().unwrap_or_default());
-            let dead = match (File::open(&path).map(|file| file.try_lock()), age) {
-                (Ok(Ok(())), Ok(age)) => age > Duration::from_secs(1),
-                (Ok(Err(fs::TryLockError::Error(_))), Ok(age)) => age > ABANDONED,
+            // A young one may be of a writer that did not come to lock it yet.
+            let Some(age) = age.ok().filter(|age| *age > YOUNG) else { continue };
+            let dead = match File::open(&path).map(|file| file.try_lock()) {
+                Ok(Ok(())) => true,
+                Ok(Err(fs::TryLockError::Error(_))) => age > ABANDONED,
                 _ => false,
             };
             if dead {

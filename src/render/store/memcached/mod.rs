@@ -132,12 +132,10 @@ impl Memcached {
             return Ok(*known);
         }
         let keys = self.generation_keys(source);
-        let number = |item: &Option<(u32, Vec<u8>)>| {
-            let (_, text) = item.as_ref()?;
-            u64::from_str_radix(std::str::from_utf8(text).ok()?, 16).ok()
-        };
+        // Whatever is there counts.
+        let number = |item: &Option<(u32, Vec<u8>)>| item.as_ref().map(|(_, text)| xxh3_64(text));
         for _ in 0..2 {
-            let items = connection.get(&keys, 16)?;
+            let items = connection.get(&keys, 1024)?;
             if let [Some(all), Some(own)] = [number(&items[0]), number(&items[1])] {
                 let mut generations = server.generations.lock();
                 if generations.len() >= MAX_GENERATIONS {
