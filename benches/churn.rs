@@ -205,7 +205,7 @@ fn check(at: BlockId, bytes: &[u8]) {
 }
 
 fn read_png(path: &Path, resident: &Resident) -> Result<Dataset> {
-    let dataset = Dataset::open(path)?;
+    let dataset = Dataset::open_with(path, &OpenOptions::default().shared(false))?;
     let level = dataset.levels()[0];
     for row in 0..level.rows() {
         let block = dataset.block((0, 0, row))?;

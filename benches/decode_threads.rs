@@ -50,7 +50,7 @@ fn main() -> Result<()> {
 
 /// Reads every block of level 0 of a freshly opened dataset; returns the bytes of their pixels.
 fn read(file: &Path, threads: usize, budget: u64) -> Result<u64> {
-    let dataset = Dataset::open_with(file, &OpenOptions::default().cache_max_bytes(budget))?;
+    let dataset = Dataset::open_with(file, &OpenOptions::default().cache_max_bytes(budget).shared(false))?;
     let level = dataset.levels()[0];
     let next = AtomicU32::new(0);
     let total: Result<u64> = thread::scope(|scope| {

@@ -94,7 +94,8 @@ fn child(without_index: bool, file: &Path, places: &str) -> AnyResult<()> {
     }
     let mut pixels = vec![1; (WINDOW * WINDOW * 3) as usize];
     let before = resident_bytes("VmRSS")?;
-    let dataset = Dataset::open_with(file, &OpenOptions::default().cache_max_bytes(BUDGET).limits(limits))?;
+    let dataset =
+        Dataset::open_with(file, &OpenOptions::default().cache_max_bytes(BUDGET).limits(limits).shared(false))?;
     let (mut times, mut sum) = (Vec::new(), 0_u64);
     for place in places.split(';') {
         let (x, y) = place.split_once(',').ok_or("a place without a comma")?;

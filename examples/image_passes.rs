@@ -87,7 +87,7 @@ fn cell(file: &Path, map: bool, megabytes: &OsString) -> Result<()> {
 
 #[expect(unsafe_code, reason = "mapping a file takes a promise")]
 fn open(file: &Path, map: bool, budget: u64) -> Result<Dataset> {
-    let options = OpenOptions::default().cache_max_bytes(budget);
+    let options = OpenOptions::default().cache_max_bytes(budget).shared(false);
     // SAFETY: files that are measured are let alone meanwhile; whoever starts this program sees to it.
     let options = if map { unsafe { options.access_map() } } else { options };
     Dataset::open_with(file, &options)

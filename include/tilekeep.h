@@ -148,10 +148,10 @@
 // Give back what is free already.
 #define TILEKEEP_TRIM_FREE 0
 
-// Also the half of every dataset's blocks that would go first.
+// Also the half of every dataset's blocks that would go first, and of what is known of closed files.
 #define TILEKEEP_TRIM_HALF 1
 
-// Also every block that is not locked or in use.
+// Also every block that is not locked or in use, and all that is known of closed files.
 #define TILEKEEP_TRIM_ALL 2
 
 // No floor at all, in tilekeep_cache_budget.
@@ -340,8 +340,10 @@ typedef struct tilekeep_open_options {
     uint64_t max_index_bytes;
     // Whether files beside the raster are read, one of TILEKEEP_SIDECARS_. Of no matter to tilekeep_open_source.
     int32_t sidecars;
-    // Must be 0.
-    uint32_t reserved_2;
+    // 0: all who open the same file with equal options have one dataset, with one cache, until its budget or policy is
+    // changed; and what was parsed is kept when it is closed (tilekeep_set_catalog_max). 1: a dataset that nobody else has.
+    // Of no matter to tilekeep_open_source.
+    uint32_t own;
 } tilekeep_open_options;
 
 // What a dataset is. Texts belong to the dataset and are valid until it is closed.
@@ -423,6 +425,32 @@ typedef struct tilekeep_level {
     // Rows of blocks.
     uint32_t n_rows;
 } tilekeep_level;
+
+// What is known of files, open and closed.
+//
+// @since 0.1
+typedef struct tilekeep_catalog_stats {
+    // sizeof(tilekeep_catalog_stats), set by the caller.
+    uint32_t struct_size;
+    // 0.
+    uint32_t reserved;
+    // Files that are known: open ones, and those that were closed and are still known.
+    uint64_t n_entries;
+    // Of these, those that were closed.
+    uint64_t n_closed;
+    // Bytes of what is known of closed files.
+    uint64_t bytes;
+    // The most that these may be.
+    uint64_t max_bytes;
+    // Openings for which nothing was parsed.
+    uint64_t hits;
+    // Openings for which the file was parsed.
+    uint64_t misses;
+    // Closed files that were forgotten to make room.
+    uint64_t evictions;
+    // Files of which the process has a descriptor open for reading by position.
+    uint64_t n_open_files;
+} tilekeep_catalog_stats;
 
 // Which block of a place, and what for. Set struct_size to sizeof(tilekeep_block_options) and all else to 0 for the
 // defaults.
@@ -882,7 +910,8 @@ void tilekeep_set_last_error(const char *message);
 // @since 0.1
 const char *tilekeep_version(void);
 
-// Opens the raster file at path, with what the files beside it say. options may be NULL.
+// Opens the raster file at path, with what the files beside it say. options may be NULL. Every handle that this gives is
+// to be closed, also when several are of one dataset (see own in tilekeep_open_options).
 //
 // @since 0.1
 tilekeep_status tilekeep_open(const char *path,
@@ -954,6 +983,38 @@ tilekeep_status tilekeep_band_color(const struct tilekeep_dataset *dataset,
 tilekeep_status tilekeep_color_table(const struct tilekeep_dataset *dataset,
                                      uint32_t index,
                                      uint8_t *rgba_out);
+
+// Looks whether the file of a dataset, and those beside it that were read, are still those that were opened.
+// TILEKEEP_ERR_CHANGED when one of them is not: opening the path again gives what is there now. The same when it cannot be
+// told, because the file was written to less than 50 ms before it was opened (2.1 s where its time is in whole seconds).
+// A client's own source is not asked.
+//
+// @since 0.1
+tilekeep_status tilekeep_revalidate(const struct tilekeep_dataset *dataset);
+
+// Forgets what is known of the file at path: whoever opens it next gets what is there then, files beside it included.
+// Datasets that are open stay as they are.
+//
+// @since 0.1
+tilekeep_status tilekeep_forget(const char *path);
+
+// Changes how many bytes of what was parsed of closed files are kept. Those closed the longest ago go first; 0 keeps
+// nothing. 64 MiB until this is called. A file of which this much is known is opened again at the cost of one look at it.
+//
+// @since 0.1
+tilekeep_status tilekeep_set_catalog_max(uint64_t bytes);
+
+// Says what is known of files.
+//
+// @since 0.1
+tilekeep_status tilekeep_get_catalog_stats(struct tilekeep_catalog_stats *stats_out);
+
+// Changes how many files, of all datasets that read by position, stay open between reads: 64 until this is called. The
+// least recently read ones are closed and opened again when they are read; TILEKEEP_ERR_CHANGED when another file is there
+// then.
+//
+// @since 0.1
+tilekeep_status tilekeep_set_max_open_files(uint32_t n);
 
 // Copies the pixels of a block into buffer: rows from the top without padding, bands side by side, samples in native
 // byte order. options may be NULL. block_out, which may be NULL too, is told how the copy lies in memory; its data and

@@ -54,6 +54,7 @@
 //! | `codec` | stored bytes to samples; knows no file |
 //! | `source` | where bytes lie: TIFF, PNG, JPEG, memory; files read or mapped |
 //! | `resample` | pixels out of other pixels |
+//! | `catalog` | what was opened, shared and known afterwards; knows no raster |
 //! | `dataset` | one opened raster and its cache; levels that are not stored; windows |
 //! | `style` | a picture's description, resolved against a dataset; samples to colours |
 //! | `encode` | pixels to PNG, JPEG and WebP |
@@ -82,7 +83,10 @@
 //! 8. No thread starts, no file is written, but for a store of tiles that the client names; no logger or panic hook is
 //!    installed.
 //! 9. A hit makes no system call and no allocation, nor does lending a block of a mapped file. Opening a file costs
-//!    nothing per file beside it.
+//!    nothing per file beside it; opening one that is known costs one look at it, however many are known.
+//! 10. An [`Identity`] is never that of other content. A file that changed is noticed when it is opened, by
+//!     [`Dataset::revalidate`], and when it was closed meanwhile to have fewer files open; files beside it are looked at by
+//!     [`Dataset::revalidate`] only.
 //!
 //! Absent on purpose: one list of blocks for all datasets, a global list of drivers, an async runtime, warping between
 //! coordinate systems.
@@ -91,6 +95,7 @@
 
 mod block;
 mod cache;
+mod catalog;
 mod codec;
 mod dataset;
 mod encode;
@@ -109,8 +114,10 @@ mod sync;
 pub use cache::{CacheBudget, CacheClass, CachePolicy};
 pub use dataset::{
     Advice, BlockRef, CacheUse, Dataset, Histogram, Layout, OpenOptions, ProcessStats, SharedBlock, Stats, TrimLevel,
-    WindowRequest, process_stats, set_total_max, total_max, trim,
+    WindowRequest, catalog_max, catalog_stats, forget, process_stats, set_catalog_max, set_total_max, total_max, trim,
 };
+
+pub use catalog::CatalogStats;
 
 pub use render::{
     Chroma, Edge, Encoding, StoreStats, Tile, TileBytes, TileCacheStats, TileKey, TileRequest, TileStore, TileStyle,
@@ -131,7 +138,8 @@ pub use sample::SampleType;
 pub use source::{
     Access, AssociatedImage, BandInfo, ColorInterpretation, Gcp, GeoKey, GeoKeyValue, Identity, Limits, MaskKind,
     MemorySource, MetadataItem, Nodata, OsCache, PictureFormat, ReadAt, ReadContext, Siblings, Sidecars, SourceInfo,
-    Statistics, StoredPicture, TileSource, check_block, conformance, open_path, open_reader,
+    Statistics, StoredPicture, TileSource, check_block, conformance, max_open_files, open_path, open_reader,
+    set_max_open_files,
 };
 
 pub use error::{Error, ErrorKind, Result};

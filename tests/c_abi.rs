@@ -103,6 +103,9 @@ fn programs_run(more: &[&str]) {
     tiff_file(&tiff);
     let described = dir.path().join("described.tif");
     described_file(&described);
+    // Old enough to be told from what it may become, so that it is shared.
+    let before = std::time::SystemTime::now() - std::time::Duration::new(3600, 1);
+    std::fs::File::options().write(true).open(&tiff).unwrap().set_modified(before).unwrap();
     for (source, arguments) in [("tests/c/abi.c", vec![&png, &tiff, &described]), ("tests/c/abi.cpp", Vec::new())] {
         let program = dir.path().join("program");
         compile(source, &program, more);

@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 11] = [
     &["block"],
     &["cache", "codec"],
     &["source"],
-    &["resample"],
+    &["resample", "catalog"],
     &["dataset"],
     &["style", "encode"],
     &["render"],

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tiff_writer::{Blocks, Compression, Format, Image, Kind, TiffWriter};
 use tilekeep::{
     ColorInterpretation, Dataset, ErrorKind, Interleave, Layout, Limits, MaskKind, Nodata, OpenOptions, Resampling,
-    Sidecars, Window, WindowRequest,
+    Result, Sidecars, Window, WindowRequest,
 };
 
 #[path = "../examples/support/tiff_writer.rs"]
@@ -83,8 +83,13 @@ fn mask(dataset: &Dataset, band: u32, request: &WindowRequest) -> Vec<u8> {
 const WORLD: &str = "2\n0\n0\n-3\n101\n98.5\n";
 const WORLD_TRANSFORM: [f64; 6] = [100.0, 2.0, 0.0, 100.0, 0.0, -3.0];
 
+/// Opens a file as if nothing was known of it: files beside one that is known are not looked at.
+fn open(path: impl AsRef<Path>) -> Result<Dataset> {
+    Dataset::open_with(path, &OpenOptions::default().shared(false))
+}
+
 fn transform(path: &Path) -> Option<[f64; 6]> {
-    Dataset::open(path).unwrap().info().geotransform.map(|g| g.0)
+    open(path).unwrap().info().geotransform.map(|g| g.0)
 }
 
 #[test]
@@ -93,7 +98,8 @@ fn a_world_file_places_a_raster_that_says_nothing_of_its_place() {
         let (dir, path) = folder();
         fs::write(dir.path().join(name), WORLD).unwrap();
         assert_eq!(transform(&path), Some(WORLD_TRANSFORM), "{name}");
-        let ignored = Dataset::open_with(&path, &OpenOptions::default().sidecars(Sidecars::Ignore)).unwrap();
+        let ignored =
+            Dataset::open_with(&path, &OpenOptions::default().sidecars(Sidecars::Ignore).shared(false)).unwrap();
         assert_eq!(ignored.info().geotransform, None);
     }
     // What the file itself says comes first, but not tie points without a scale.
@@ -102,7 +108,7 @@ fn a_world_file_places_a_raster_that_says_nothing_of_its_place() {
     let ties = vec![[0.0, 0.0, 0.0, 5.0, 6.0, 0.0]];
     write(&path, &[(&Image { tiepoints: ties.clone(), ..rgb(300, 200) }, &sample)]);
     assert_eq!(transform(&path), Some(WORLD_TRANSFORM));
-    assert!(Dataset::open(&path).unwrap().info().gcps.is_empty());
+    assert!(open(&path).unwrap().info().gcps.is_empty());
     write(&path, &[(&Image { tiepoints: ties, pixel_scale: Some([1.0, 1.0, 0.0]), ..rgb(300, 200) }, &sample)]);
     assert_eq!(transform(&path), Some([5.0, 1.0, 0.0, 6.0, 0.0, -1.0]));
 }
@@ -128,7 +134,7 @@ fn metadata_beside_a_tiff_comes_before_its_own_but_for_what_its_bands_are() {
     };
     write(&path, &[(&image, &sample)]);
     beside(&path, ".aux.xml", PAM);
-    let dataset = Dataset::open(&path).unwrap();
+    let dataset = open(&path).unwrap();
     let info = dataset.info();
     assert_eq!(info.geotransform.unwrap().0, [1.0, 2.0, 0.0, 3.0, 0.0, -2.0]);
     assert_eq!(["A", "B", "NEW"].map(|key| info.metadata("", key)), [Some("pam"), Some("own"), Some("n")]);
@@ -162,7 +168,7 @@ fn points_beside_a_raster_take_the_place_of_where_a_tiff_says_it_is() {
     write(&path, &[(&Image { pixel_scale: Some([1.0; 3]), tiepoints: vec![[0.0; 6]], ..rgb(300, 200) }, &sample)]);
     beside(&path, ".aux.xml", points);
     fs::write(dir.path().join("picture.tfw"), WORLD).unwrap();
-    let dataset = Dataset::open(&path).unwrap();
+    let dataset = open(&path).unwrap();
     assert_eq!((dataset.info().geotransform, dataset.info().gcps.len()), (None, 1));
     assert_eq!((dataset.info().gcps[0].id.as_str(), dataset.info().gcps[0].z), ("a", 5.0));
 
@@ -171,7 +177,7 @@ fn points_beside_a_raster_take_the_place_of_where_a_tiff_says_it_is() {
     png(&path);
     beside(&path, ".aux.xml", points);
     fs::write(dir.path().join("other.pgw"), WORLD).unwrap();
-    let info = Dataset::open(&path).unwrap().info().clone();
+    let info = open(&path).unwrap().info().clone();
     assert_eq!((info.geotransform.map(|g| g.0), info.gcps.len()), (Some(WORLD_TRANSFORM), 1));
     beside(&path, ".aux.xml", PAM);
     assert_eq!(transform(&path), Some(WORLD_TRANSFORM));
@@ -182,13 +188,13 @@ fn points_beside_a_raster_take_the_place_of_where_a_tiff_says_it_is() {
 #[test]
 fn damaged_files_beside_a_raster_are_as_if_they_were_not_there() {
     let (dir, path) = folder();
-    let plain = Dataset::open(&path).unwrap();
+    let plain = open(&path).unwrap();
     beside(&path, ".aux.xml", "<PAMDataset><GeoTransform>1,2");
     beside(&path, ".ovr", "II*\0");
     beside(&path, ".msk", "no mask");
     fs::write(dir.path().join("picture.tfw"), "2\n0\n0\n").unwrap();
     fs::create_dir(dir.path().join("picture.TFW")).unwrap();
-    let dataset = Dataset::open(&path).unwrap();
+    let dataset = open(&path).unwrap();
     assert_eq!(format!("{:?}", dataset.info()), format!("{:?}", plain.info()));
     assert_eq!(level(&dataset, 0), level(&plain, 0));
     // An overview of another number of bands is none, and a mask of another size neither.
@@ -196,7 +202,7 @@ fn damaged_files_beside_a_raster_are_as_if_they_were_not_there() {
     let flags = "<GDALMetadata><Item name=\"INTERNAL_MASK_FLAGS_1\">2</Item></GDALMetadata>".to_owned();
     let small = Image { gdal_metadata: Some(flags), ..Image::new(299, 200) };
     write(&dir.path().join("picture.tif.msk"), &[(&small, &sample)]);
-    let dataset = Dataset::open(&path).unwrap();
+    let dataset = open(&path).unwrap();
     assert_eq!((dataset.info().levels.len(), dataset.mask_kind(0).unwrap()), (1, MaskKind::AllValid));
 }
 
@@ -217,7 +223,7 @@ fn overviews_beside_a_raster_are_levels_whatever_the_order_of_their_bands() {
             let ovr = PathBuf::from(format!("{}.ovr", path.display()));
             write(&ovr, &[(&half, &other), (&quarter, &other)]);
             tilekeep::conformance::check(&*tilekeep::open_path(&path, Limits::default()).unwrap().0).unwrap();
-            let dataset = Dataset::open(&path).unwrap();
+            let dataset = open(&path).unwrap();
             let levels: Vec<_> = dataset.levels().iter().map(|l| (l.width, l.height, l.native)).collect();
             assert_eq!(levels, [(300, 200, true), (150, 100, true), (75, 50, true)]);
             for (number, of) in [(0, &sample as Samples<'_>), (1, &other), (2, &other)] {
@@ -226,7 +232,8 @@ fn overviews_beside_a_raster_are_levels_whatever_the_order_of_their_bands() {
                 let known: Vec<u8> = whole.flat_map(|(x, y)| (0..3).map(move |band| of(x, y, band))).collect();
                 assert!(level(&dataset, number as u32) == known, "{planar_base} {planar} {is_png} {number}");
             }
-            let ignored = Dataset::open_with(&path, &OpenOptions::default().sidecars(Sidecars::Ignore)).unwrap();
+            let ignored =
+                Dataset::open_with(&path, &OpenOptions::default().sidecars(Sidecars::Ignore).shared(false)).unwrap();
             assert_eq!(ignored.info().levels.len(), 1);
         }
     }
@@ -272,7 +279,7 @@ fn a_mask_in_the_file_is_read_at_any_size_through_the_cache_of_the_dataset() {
     );
     let source = tilekeep::open_path(&path, Limits::default()).unwrap().0;
     tilekeep::conformance::check(&source.mask().unwrap()).unwrap();
-    let dataset = Dataset::open(&path).unwrap();
+    let dataset = open(&path).unwrap();
     assert_eq!((dataset.info().n_mask_bands, dataset.info().levels.len()), (1, 2));
     assert_eq!(dataset.mask_kind(2).unwrap(), MaskKind::Stored);
     let request = WindowRequest::new(0, Window::new(17, 33, 200, 100));
@@ -332,18 +339,19 @@ fn a_mask_beside_the_file_counts_when_it_says_what_for() {
         let image = Image { gdal_metadata: Some(item(flags)), planar: true, ..rgb(300, 200) };
         let msk = PathBuf::from(format!("{}.msk", path.display()));
         write(&msk, &[(&image, &valid)]);
-        let dataset = Dataset::open(&path).unwrap();
+        let dataset = open(&path).unwrap();
         assert_eq!(dataset.mask_kind(1).unwrap(), kind);
         let band = if kind == MaskKind::Stored { 0 } else { 1 };
         assert!(mask(&dataset, 1, &request) == known(band));
-        let ignored = Dataset::open_with(&path, &OpenOptions::default().sidecars(Sidecars::Ignore)).unwrap();
+        let ignored =
+            Dataset::open_with(&path, &OpenOptions::default().sidecars(Sidecars::Ignore).shared(false)).unwrap();
         assert_eq!(mask(&ignored, 1, &request), vec![255; 300 * 200]);
         // Overviews beside the mask are its levels.
         write(&msk.with_extension("msk.ovr"), &[(&Image { planar: true, ..rgb(150, 100) }, &|_, _, _| 7)]);
         let small = request.clone().size(150, 100);
-        assert_eq!(mask(&Dataset::open(&path).unwrap(), 1, &small), vec![7; 150 * 100]);
+        assert_eq!(mask(&open(&path).unwrap(), 1, &small), vec![7; 150 * 100]);
         write(&msk, &[(&Image { gdal_metadata: None, ..image }, &valid)]);
-        assert_eq!(Dataset::open(&path).unwrap().mask_kind(1).unwrap(), MaskKind::AllValid);
+        assert_eq!(open(&path).unwrap().mask_kind(1).unwrap(), MaskKind::AllValid);
     }
 }
 
@@ -354,7 +362,7 @@ fn threads_that_ask_for_a_mask_at_once_read_each_block_of_it_once() {
     let mask_image =
         Image { subfile_type: 4, blocks: tiles, compression: Compression::Deflate, ..Image::new(300, 200) };
     write(&path, &[(&rgb(300, 200), &sample), (&mask_image, &|x, y, _| byte(checked(x, y)))]);
-    let dataset = Dataset::open(&path).unwrap();
+    let dataset = open(&path).unwrap();
     let request = WindowRequest::new(0, Window::new(0, 0, 300, 200));
     let known: Vec<u8> = (0..200).flat_map(|y| (0..300).map(move |x| byte(checked(x, y)))).collect();
     std::thread::scope(|scope| {
@@ -371,7 +379,7 @@ fn alpha_and_nodata_make_masks() {
     let request = WindowRequest::new(0, Window::new(0, 0, 300, 200));
     let image = Image { n_bands: 4, extra_samples: vec![2], ..rgb(300, 200) };
     write(&path, &[(&image, &sample)]);
-    let dataset = Dataset::open(&path).unwrap();
+    let dataset = open(&path).unwrap();
     assert_eq!([0, 3].map(|band| dataset.mask_kind(band).unwrap()), [MaskKind::Alpha, MaskKind::AllValid]);
     let alpha: Vec<u8> = (0..200).flat_map(|y| (0..300).map(move |x| sample(x, y, 3))).collect();
     assert!(mask(&dataset, 1, &request) == alpha);
@@ -383,7 +391,7 @@ fn alpha_and_nodata_make_masks() {
     let samples = [9u16, 0, 9, 1, 9, 0x8000, 9, 65_535].iter().flat_map(|v| v.to_ne_bytes()).collect::<Vec<u8>>();
     writer.image(&image, |_, _, _| Some(samples.clone())).unwrap();
     writer.finish().unwrap();
-    let dataset = Dataset::open(&path).unwrap();
+    let dataset = open(&path).unwrap();
     assert_eq!(mask(&dataset, 0, &WindowRequest::new(0, Window::new(0, 0, 4, 1))), [0, 1, 127, 255]);
 
     // NaN is nodata where it is said to be.
@@ -393,14 +401,14 @@ fn alpha_and_nodata_make_masks() {
         let samples = [1.5f32, f32::NAN, 0.1, -1.0].iter().flat_map(|v| v.to_ne_bytes()).collect::<Vec<u8>>();
         writer.image(&image, |_, _, _| Some(samples.clone())).unwrap();
         writer.finish().unwrap();
-        let dataset = Dataset::open(&path).unwrap();
+        let dataset = open(&path).unwrap();
         assert_eq!(mask(&dataset, 0, &WindowRequest::new(0, Window::new(0, 0, 4, 1))), known, "{nodata}");
     }
 
     // Only all bands together are nothing, with one value for each.
     let values = "<GDALMetadata><Item name=\"NODATA_VALUES\">30 100 170</Item></GDALMetadata>".to_owned();
     write(&path, &[(&Image { gdal_metadata: Some(values), ..rgb(300, 200) }, &sample)]);
-    let dataset = Dataset::open(&path).unwrap();
+    let dataset = open(&path).unwrap();
     assert_eq!(dataset.mask_kind(0).unwrap(), MaskKind::NodataValues);
     let nothing = |x: u32, y: u32| [30, 100, 170].iter().zip(0..).all(|(value, band)| sample(x, y, band) == *value);
     let known: Vec<u8> = (0..200).flat_map(|y| (0..300).map(move |x| byte(!nothing(x, y)))).collect();
@@ -412,7 +420,7 @@ fn a_client_can_read_a_mask_in_parts_of_any_interleave() {
     let (_dir, path) = folder();
     let image = Image { nodata: Some("70".to_owned()), planar: true, ..rgb(300, 200) };
     write(&path, &[(&image, &sample)]);
-    let dataset = Dataset::open(&path).unwrap();
+    let dataset = open(&path).unwrap();
     let whole = mask(&dataset, 1, &WindowRequest::new(0, Window::new(0, 0, 300, 200)));
     let tight = Layout::Tight(Interleave::Band);
     for y in (0..200).step_by(70) {
@@ -432,9 +440,9 @@ const END: &str = "/tilekeep-test/end";
 fn opening_between_two_marks() {
     let Some(path) = std::env::var_os(CHILD) else { return };
     // Once before, for what is set up only once in a process.
-    drop(Dataset::open(&path).unwrap());
+    drop(open(&path).unwrap());
     assert!(fs::metadata(BEGIN).is_err());
-    let dataset = Dataset::open(&path).unwrap();
+    let dataset = open(&path).unwrap();
     let place = (dataset.info().geotransform, dataset.info().epsg(), dataset.info().gcps.len());
     assert!(fs::metadata(END).is_err());
     println!("{place:?}");

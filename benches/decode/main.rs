@@ -96,7 +96,7 @@ fn rate(seconds: &[f64], bytes: f64) -> f64 {
 }
 
 fn read(file: &Path) -> Result<f64> {
-    let dataset = Dataset::open_with(file, &OpenOptions::default().cache_max_bytes(0))?;
+    let dataset = Dataset::open_with(file, &OpenOptions::default().cache_max_bytes(0).shared(false))?;
     let level = dataset.levels()[0];
     let mut seconds = Vec::new();
     let mut bytes = 0;

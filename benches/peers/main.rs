@@ -127,7 +127,7 @@ fn read_and_report(file: &Path, threads: u32, what: &str) -> Result<()> {
             options = options.access_map();
         }
     }
-    let dataset = Dataset::open_with(file, &options)?;
+    let dataset = Dataset::open_with(file, &options.shared(false))?;
     let (next, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
     let work = || match what {
         "--read" => read_windows(&dataset, &next, &bytes),

@@ -19,7 +19,7 @@ pub(crate) struct Look {
 /// coarsest level and where levels are not halves of each other, it is made from the tiles of a finer level.
 pub(crate) fn file(dataset: &Dataset, area: Area, look: &Look) -> Result<Vec<u8>> {
     match tile(dataset, area) {
-        Some(request) => Ok(dataset.read_tile(&dressed(request, look))?.bytes),
+        Some(request) => Ok(dataset.read_tile(&dressed(request, look))?.bytes.to_vec()),
         None => made(dataset, area, look),
     }
 }
@@ -164,7 +164,7 @@ fn encoded(width: u32, height: u32, pixels: Vec<u8>, encoding: Encoding) -> Resu
     let mut source = MemorySource::new(width, height, 4, SampleType::U8, (width, height), pixels)?;
     source.info_mut().colors[3] = ColorInterpretation::Alpha;
     let picture = Dataset::from_source(source, &OpenOptions::default().cache_max_bytes(0))?;
-    Ok(picture.read_tile(&TileRequest::new(0, 0, 0).size(width, height).encoding(encoding))?.bytes)
+    Ok(picture.read_tile(&TileRequest::new(0, 0, 0).size(width, height).encoding(encoding))?.bytes.to_vec())
 }
 
 #[cfg(test)]
@@ -205,7 +205,7 @@ mod tests {
     fn jpeg_files_are_made_too() {
         let dataset = dataset(200, 100, |_, _| 90);
         let area = grid(&dataset).deep_zoom(3, 0, 0).unwrap();
-        let file = file(&dataset, area, &LOOK(Encoding::Jpeg { quality: 90 })).unwrap();
+        let file = file(&dataset, area, &LOOK(Encoding::jpeg(90))).unwrap();
         assert_eq!(file[..2], [0xFF, 0xD8]);
     }
 

@@ -89,7 +89,7 @@ fn named<T>(name: &str, stem: impl Fn(&str) -> Option<T>, ask: &Ask) -> Result<(
     let (first, ending) = parts.ok_or_else(|| Reply::not_found(name))?;
     let encoding = match ending {
         "png" => Encoding::Png,
-        "jpg" | "jpeg" => Encoding::Jpeg { quality: asked_number(ask, "quality", 85)? },
+        "jpg" | "jpeg" => Encoding::jpeg(asked_number(ask, "quality", 85)?),
         _ => return Err(Reply::refused(StatusCode::BAD_REQUEST, format!("{ending}: pictures are png or jpg"))),
     };
     Ok((first, encoding))

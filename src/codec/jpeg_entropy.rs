@@ -47,6 +47,13 @@ struct Component {
 }
 
 impl Coding {
+    /// Bytes held beside itself.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let tables = self.dc.iter().chain(&self.ac).flatten();
+        let tables: usize = tables.map(|table| size_of::<Huffman>() + table.symbols.capacity()).sum();
+        tables + self.components.capacity() * size_of::<Component>()
+    }
+
     /// That of the stream that starts with `head`, which goes up to its first scan at least. `None` for one that is not
     /// coded in a single baseline scan, or whose tables are elsewhere or wrong.
     pub(crate) fn of(head: &[u8], info: &JpegInfo) -> Option<Self> {

@@ -187,6 +187,11 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
+    /// Bytes held beside itself.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.tables.capacity() + self.frame.capacity() + self.scan.capacity()
+    }
+
     /// More bytes of tables are not taken along from part to part; all that can be of use have fewer.
     const MAX_TABLES: usize = 128 << 10;
 

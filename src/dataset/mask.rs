@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::grid::BlockId;
 use crate::memory::{LentBytes, zeroed};
 use crate::sample::{Sample, SampleType, with_sample};
-use crate::source::{MaskKind, Nodata, ReadContext, Siblings, Sidecars, SourceInfo, TileSource};
+use crate::source::{MaskKind, Nodata, ReadContext, Siblings, SourceInfo, TileSource};
 use crate::sync::Arc;
 
 use super::Dataset;
@@ -120,7 +120,7 @@ impl Dataset {
             return None;
         }
         let (name, cache) = (format!("the mask of {}", self.core.name), Arc::clone(&self.core.cache));
-        Self::over(name, (None, Sidecars::Ignore), Box::new(mask), self.core.max_block_bytes, cache, FIRST_PLANE).ok()
+        Self::over(name, None, Arc::new(mask), self.core.max_block_bytes, cache, FIRST_PLANE).ok()
     }
 
     /// Reads a part of `plan` after the other, tight, and writes a byte for every pixel where `result` says.

@@ -9,6 +9,7 @@ mod loan;
 mod mask;
 mod options;
 mod process;
+mod shared;
 mod stats;
 mod stored;
 mod summary;
@@ -21,11 +22,11 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::block::{BlockLayout, OwnedBlock};
 use crate::cache::{Account, Cache, CacheBudget, CachePolicy, Total};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{BlockId, Geotransform, Level, Window};
 use crate::memory::Ledger;
 use crate::resample::Resampling;
-use crate::source::{self, Identity, Limits, Sidecars, SourceInfo, TileSource};
+use crate::source::{self, Identity, Limits, RasterFile, SourceInfo, TileSource};
 use crate::sync::{Arc, AtomicU64, Ordering};
 
 pub use advise::Advice;
@@ -36,6 +37,7 @@ use levels::Origin;
 pub use loan::{BlockRef, SharedBlock};
 pub use options::{CacheUse, OpenOptions};
 pub use process::{ProcessStats, TrimLevel, process_stats, set_total_max, total_max, trim};
+pub use shared::{catalog_max, catalog_stats, forget, set_catalog_max};
 pub use stats::Stats;
 use stats::Tally;
 use summary::Summaries;
@@ -52,7 +54,8 @@ type BlockCache = Cache<BlockId, OwnedBlock>;
 
 /// One opened raster with a cache of its own for decoded blocks.
 ///
-/// A dataset is a handle: clones share the source and the cache, and every method may be called from any thread.
+/// A dataset is a handle: clones share the source and the cache, as do those who open the same file with equal options
+/// ([`OpenOptions::shared`]), and every method may be called from any thread.
 /// Coordinates are those of [`levels`](Self::levels).
 ///
 /// ```
@@ -79,10 +82,15 @@ struct Core {
     epoch: AtomicU64,
     /// What rendered tiles are kept under: the same for all who opened the same file alike.
     tile_source: u128,
+    /// Whether it is the same in other processes.
+    has_shareable_tiles: bool,
     /// What the dataset is called in messages: its path, or the source's format.
     name: String,
-    identity: Option<Identity>,
-    source: Box<dyn TileSource>,
+    /// Where the source comes from; `None` for a client's own, and for what belongs to another dataset.
+    file: Option<Arc<RasterFile>>,
+    /// What the catalog calls the dataset, if it knows it.
+    catalog_number: Option<u64>,
+    source: Arc<dyn TileSource>,
     levels: Vec<Level>,
     origins: Vec<Origin>,
     layouts: Layouts,
@@ -127,15 +135,25 @@ impl Dataset {
         Self::open_with(path, &OpenOptions::default())
     }
 
-    /// Opens the raster file at `path`.
+    /// Opens the raster file at `path`. If it is open with equal options already, this is the same dataset, unless the
+    /// options say otherwise ([`OpenOptions::shared`]).
     ///
     /// # Errors
     ///
     /// As [`open`](Self::open).
     pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
         let path = path.as_ref();
-        let (source, identity) = source::open_file(path, options.file_use(), options.sidecars, options.limits)?;
-        Self::build(path.display().to_string(), Some(identity), source, options)
+        if options.is_shared() {
+            return shared::open(path, options).map(|core| Self { core });
+        }
+        let file = source::open_file(path, options.file_use(), options.sidecars, options.limits)?;
+        Self::of_file(path, Arc::new(file), None, options)
+    }
+
+    /// A dataset over a file that was opened by the name of `path`, and what the catalog calls it.
+    fn of_file(path: &Path, file: Arc<RasterFile>, number: Option<u64>, options: &OpenOptions) -> Result<Self> {
+        let source = Arc::clone(&file.source);
+        Self::build(path.display().to_string(), Some((file, number)), source, options)
     }
 
     /// A dataset over a client's own source.
@@ -144,20 +162,20 @@ impl Dataset {
     ///
     /// `invalid argument` when the source's description contradicts itself.
     pub fn from_source(source: impl TileSource + 'static, options: &OpenOptions) -> Result<Self> {
-        Self::build(source.info().format.clone(), None, Box::new(source), options)
+        Self::build(source.info().format.clone(), None, Arc::new(source), options)
     }
 
     fn build(
         name: String,
-        identity: Option<Identity>,
-        source: Box<dyn TileSource>,
+        file: Option<(Arc<RasterFile>, Option<u64>)>,
+        source: Arc<dyn TileSource>,
         options: &OpenOptions,
     ) -> Result<Self> {
         let ledger = Ledger::child_of(Ledger::process());
         let account = Account::open(Total::process(), options.cache_budget);
         let cache = Arc::new(Cache::new(account, options.cache_policy, ledger));
         cache.share();
-        let dataset = Self::over(name, (identity, options.sidecars), source, options.limits.max_block_bytes, cache, 0)?;
+        let dataset = Self::over(name, file, source, options.limits.max_block_bytes, cache, 0)?;
         dataset.suggest_floor(0);
         dataset.share_budget();
         Ok(dataset)
@@ -166,8 +184,8 @@ impl Dataset {
     /// A dataset whose blocks are in `cache`, under planes from `first_plane` on.
     fn over(
         name: String,
-        (identity, sidecars): (Option<Identity>, Sidecars),
-        source: Box<dyn TileSource>,
+        file: Option<(Arc<RasterFile>, Option<u64>)>,
+        source: Arc<dyn TileSource>,
         max_block_bytes: usize,
         cache: Arc<BlockCache>,
         first_plane: u32,
@@ -178,15 +196,18 @@ impl Dataset {
         let scales = levels::scales(&levels, &origins);
         let layouts = Layouts::new(info, &levels);
         let level_resampling = levels::resampling(info);
+        let (file, catalog_number) = file.map_or((None, None), |(file, number)| (Some(file), number));
         let number = next_number();
-        let tile_source = tile_source(identity.as_ref(), sidecars, number);
+        let shared_tiles = file.as_ref().and_then(|file| file.tile_source());
         Ok(Self {
             core: Arc::new(Core {
                 number,
                 epoch: AtomicU64::new(0),
-                tile_source,
+                tile_source: shared_tiles.unwrap_or_else(|| xxh3_128(&number.to_le_bytes())),
+                has_shareable_tiles: shared_tiles.is_some(),
                 name,
-                identity,
+                file,
+                catalog_number,
                 source,
                 levels,
                 origins,
@@ -232,7 +253,24 @@ impl Dataset {
     /// What makes the file the same file; `None` for a client's own source.
     #[must_use]
     pub fn identity(&self) -> Option<&Identity> {
-        self.core.identity.as_ref()
+        self.core.file.as_ref().map(|file| &file.identity)
+    }
+
+    /// Looks whether the file, and those beside it that were read, are still those that were opened. A client's own source
+    /// is not asked.
+    ///
+    /// # Errors
+    ///
+    /// `changed` when one of them is not: the dataset is then not shared any more, and opening the path again gives what is
+    /// there now. The same when it cannot be told, because the file was opened so soon after it was written to that it has
+    /// an identity of its own ([`Identity`]). Otherwise what looking met.
+    pub fn revalidate(&self) -> Result<()> {
+        let Some(file) = &self.core.file else { return Ok(()) };
+        file.check().inspect_err(|error| {
+            if error.kind() == ErrorKind::Changed {
+                shared::forget_changed(&self.core, file);
+            }
+        })
     }
 
     /// Ground coordinates of the pixels of `level`. `None` when the source has none, or there is no such level.
@@ -253,7 +291,7 @@ impl Dataset {
     pub fn associated(&self, name: &str) -> Result<Self> {
         let source = self.core.source.open_associated(name).map_err(|error| error.context(&self.core.name))?;
         let limits = Limits { max_block_bytes: self.core.max_block_bytes, ..Limits::default() };
-        Self::build(format!("{}: {name}", self.core.name), None, source, &OpenOptions::default().limits(limits))
+        Self::build(format!("{}: {name}", self.core.name), None, source.into(), &OpenOptions::default().limits(limits))
     }
 
     /// The block of bytes of this name, one of [`SourceInfo::blobs`], as the file holds it. It is read now, and not kept.
@@ -302,13 +340,16 @@ impl Dataset {
     }
 
     /// Gives the dataset a budget of its own: this many bytes of decoded blocks are kept. What exceeds them goes at once,
-    /// locked blocks when they are unlocked. 0 keeps nothing.
+    /// locked blocks when they are unlocked. 0 keeps nothing. It is from then on not [shared](OpenOptions::shared) with those
+    /// who open the file later.
     pub fn set_cache_max(&self, bytes: u64) {
         self.set_cache_budget(CacheBudget::Own(bytes));
     }
 
-    /// Changes how many bytes of decoded blocks are kept, and how they are shared with other datasets.
+    /// Changes how many bytes of decoded blocks are kept, and how they are shared with other datasets. As
+    /// [`set_cache_max`](Self::set_cache_max) it leaves the dataset to those who have it.
     pub fn set_cache_budget(&self, budget: CacheBudget) {
+        shared::steered(&self.core);
         self.core.cache.set_budget(budget);
         self.suggest_floor(0);
         self.share_budget();
@@ -330,8 +371,10 @@ impl Dataset {
         self.core.cache.max_bytes()
     }
 
-    /// Changes which decoded blocks are forgotten first. Those that are kept stay.
+    /// Changes which decoded blocks are forgotten first. Those that are kept stay. As
+    /// [`set_cache_max`](Self::set_cache_max) it leaves the dataset to those who have it.
     pub fn set_cache_policy(&self, policy: CachePolicy) {
+        shared::steered(&self.core);
         self.core.cache.set_policy(policy);
     }
 
@@ -392,7 +435,7 @@ impl Dataset {
 
     /// Whether the tiles of the dataset may be kept where other processes find them.
     pub(crate) fn has_shareable_tiles(&self) -> bool {
-        self.core.identity.as_ref().is_some_and(Identity::is_shareable)
+        self.core.has_shareable_tiles
     }
 
     /// Forgets blocks and ranges, those too that are being read.
@@ -430,16 +473,6 @@ impl Dataset {
 fn next_number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
-}
-
-/// What the tiles of a file are kept under, or those of this one source when it is not a file. What the files beside it
-/// say is a part of it only where they are read.
-fn tile_source(identity: Option<&Identity>, sidecars: Sidecars, number: u64) -> u128 {
-    let of_file = identity.map_or(u128::from(number), Identity::hash).to_le_bytes();
-    let mut bytes = [0; 18];
-    bytes[..16].copy_from_slice(&of_file);
-    bytes[16..].copy_from_slice(&[u8::from(identity.is_some()), u8::from(sidecars == Sidecars::Ignore)]);
-    xxh3_128(&bytes)
 }
 
 fn no_frame(frame: u32, n_frames: u32) -> Error {

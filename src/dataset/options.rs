@@ -51,6 +51,8 @@ pub struct OpenOptions {
     pub sidecars: Sidecars,
     /// `Map` by way of [`access_map`](Self::access_map) only.
     access: Access,
+    /// Whether the dataset is not [shared](Self::shared).
+    is_apart: bool,
 }
 
 impl OpenOptions {
@@ -94,6 +96,32 @@ impl OpenOptions {
     pub const fn sidecars(mut self, sidecars: Sidecars) -> Self {
         self.sidecars = sidecars;
         self
+    }
+
+    /// The same options with another choice about who has the dataset.
+    ///
+    /// By default all who open the same file with equal options have one dataset: one source, one cache with its blocks,
+    /// budget and statistics; what one of them advises or evicts concerns all. When the last of them lets go of it, what was parsed is kept ([`set_catalog_max`]), so that
+    /// opening it again costs one look at the file. A dataset whose budget or policy was changed after it was opened is
+    /// left to those who have it; others then get another one. `false` gives a dataset that nobody else has, parsed now.
+    ///
+    /// [`set_catalog_max`]: crate::set_catalog_max
+    #[must_use]
+    pub const fn shared(mut self, shared: bool) -> Self {
+        self.is_apart = !shared;
+        self
+    }
+
+    /// Whether all who open the same file with these options have one dataset.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        !self.is_apart
+    }
+
+    /// Whether sources that are opened with these and with `other` options are alike.
+    pub(super) fn reads_as(&self, other: &Self) -> bool {
+        let of = |options: &Self| (options.limits, options.os_cache, options.sidecars, options.access);
+        of(self) == of(other)
     }
 
     /// The same options with files mapped into memory instead of read by position.

@@ -4,6 +4,7 @@ use crate::cache::Total;
 use crate::memory::{Class, Ledger, Pool};
 
 use super::Stats;
+use super::shared::catalog;
 
 /// Changes how many bytes of decoded blocks the caches of all datasets hold together. What exceeds them goes at once,
 /// locked blocks when they are unlocked.
@@ -27,9 +28,9 @@ pub fn total_max() -> u64 {
 pub enum TrimLevel {
     /// What is free already and kept for the next block. Costs nothing but taking it from the system again.
     Free = 0,
-    /// Also the half of every dataset's blocks that would go first.
+    /// Also the half of every dataset's blocks that would go first, and of what is known of closed files.
     Half = 1,
-    /// Also every block that is not locked or in use.
+    /// Also every block that is not locked or in use, and all that is known of closed files.
     All = 2,
 }
 
@@ -46,8 +47,14 @@ impl TrimLevel {
 pub fn trim(level: TrimLevel) {
     match level {
         TrimLevel::Free => {}
-        TrimLevel::Half => Total::process().give_up(1, 2),
-        TrimLevel::All => Total::process().give_up(1, 1),
+        TrimLevel::Half => {
+            Total::process().give_up(1, 2);
+            catalog().give_up(1, 2);
+        }
+        TrimLevel::All => {
+            Total::process().give_up(1, 1);
+            catalog().give_up(1, 1);
+        }
     }
     Pool::process().trim();
 }

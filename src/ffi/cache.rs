@@ -31,9 +31,9 @@ pub const TILEKEEP_ADVICE_RANDOM: i32 = 3;
 
 /// Give back what is free already.
 pub const TILEKEEP_TRIM_FREE: i32 = 0;
-/// Also the half of every dataset's blocks that would go first.
+/// Also the half of every dataset's blocks that would go first, and of what is known of closed files.
 pub const TILEKEEP_TRIM_HALF: i32 = 1;
-/// Also every block that is not locked or in use.
+/// Also every block that is not locked or in use, and all that is known of closed files.
 pub const TILEKEEP_TRIM_ALL: i32 = 2;
 
 /// No floor at all, in tilekeep_cache_budget.

@@ -74,8 +74,10 @@ pub struct tilekeep_open_options {
     pub max_index_bytes: u64,
     /// Whether files beside the raster are read, one of TILEKEEP_SIDECARS_. Of no matter to tilekeep_open_source.
     pub sidecars: i32,
-    /// Must be 0.
-    pub reserved_2: u32,
+    /// 0: all who open the same file with equal options have one dataset, with one cache, until its budget or policy is
+    /// changed; and what was parsed is kept when it is closed (tilekeep_set_catalog_max). 1: a dataset that nobody else has.
+    /// Of no matter to tilekeep_open_source.
+    pub own: u32,
 }
 
 // SAFETY: `repr(C)`, integers only, size first.
@@ -95,14 +97,14 @@ unsafe impl Growing for tilekeep_open_options {
             os_cache: TILEKEEP_OS_CACHE_KEEP,
             max_index_bytes: 0,
             sidecars: TILEKEEP_SIDECARS_READ,
-            reserved_2: 0,
+            own: 0,
         }
     }
 }
 
 impl tilekeep_open_options {
     pub(super) fn to_options(self) -> Result<OpenOptions> {
-        if self.reserved != 0 || self.reserved_2 != 0 {
+        if self.reserved != 0 {
             return Err(Error::invalid("tilekeep_open_options: reserved is not 0"));
         }
         let mut options = OpenOptions::default();
@@ -119,6 +121,11 @@ impl tilekeep_open_options {
             options = options.cache_max_bytes(self.cache_max_bytes);
         }
         let unknown = |name: &str, number: i32| Error::invalid(format!("tilekeep_open_options: {name} {number}"));
+        options = match self.own {
+            0 => options,
+            1 => options.shared(false),
+            other => return Err(Error::invalid(format!("tilekeep_open_options: own {other}"))),
+        };
         options.os_cache = OsCache::from_number(self.os_cache).ok_or_else(|| unknown("os_cache", self.os_cache))?;
         options.sidecars = Sidecars::from_number(self.sidecars).ok_or_else(|| unknown("sidecars", self.sidecars))?;
         Ok(match Access::from_number(self.access).ok_or_else(|| unknown("access", self.access))? {
@@ -300,7 +307,8 @@ pub(super) fn give(dataset: Dataset, dataset_out: &mut *mut tilekeep_dataset) {
     *dataset_out = Box::into_raw(Box::new(tilekeep_dataset { dataset, words }));
 }
 
-/// Opens the raster file at path, with what the files beside it say. options may be NULL.
+/// Opens the raster file at path, with what the files beside it say. options may be NULL. Every handle that this gives is
+/// to be closed, also when several are of one dataset (see own in tilekeep_open_options).
 ///
 /// @since 0.1
 #[unsafe(no_mangle)]
@@ -557,12 +565,14 @@ mod tests {
         assert_eq!(none().to_options().unwrap(), OpenOptions::default());
         let alone = tilekeep_open_options { sidecars: TILEKEEP_SIDECARS_IGNORE, ..none() };
         assert_eq!(alone.to_options().unwrap().sidecars, Sidecars::Ignore);
+        let own = tilekeep_open_options { own: 1, ..none() };
+        assert!(!own.to_options().unwrap().is_shared() && none().to_options().unwrap().is_shared());
         for (wrong, name) in [
             (tilekeep_open_options { access: 2, ..none() }, "access 2"),
             (tilekeep_open_options { os_cache: -1, ..none() }, "os_cache -1"),
             (tilekeep_open_options { sidecars: 2, ..none() }, "sidecars 2"),
             (tilekeep_open_options { reserved: 1, ..none() }, "reserved"),
-            (tilekeep_open_options { reserved_2: 1, ..none() }, "reserved"),
+            (tilekeep_open_options { own: 2, ..none() }, "own 2"),
         ] {
             let error = wrong.to_options().unwrap_err();
             assert!(error.kind() == ErrorKind::InvalidArgument && error.message().contains(name), "{error}");

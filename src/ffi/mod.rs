@@ -10,6 +10,7 @@
 
 pub mod blocks;
 pub mod cache;
+pub mod catalog;
 pub mod dataset;
 pub mod describe;
 mod pointers;

@@ -269,7 +269,7 @@ impl Dataset {
         let read_as = if shown.range.is_some() { self.info().sample.part() } else { self.info().sample };
         window.sample = Some(read_as);
         let n_bands = shown.bands.as_ref().map_or(self.info().n_bands as usize, Vec::len);
-        let (width, height) = request.pixels_of(&visible);
+        let (width, height) = request.pixels_of(visible);
         let pixel = n_bands * read_as.bytes();
         let bytes = (width as usize).checked_mul(height as usize).and_then(|n| n.checked_mul(pixel));
         let bytes = bytes.filter(|bytes| *bytes <= MAX_BYTES);
@@ -283,7 +283,7 @@ impl Dataset {
         let is_native = read_as == self.info().sample && shown.has_all_bands(self.info().n_bands);
         let is_read = is_whole
             && is_native
-            && self.read_copy(request.frame, request.level, &visible, request.cache_use, &mut pixels)?;
+            && self.read_copy(request.frame, request.level, visible, request.cache_use, &mut pixels)?;
         if !is_read {
             self.read_window(&window, &mut pixels)?;
         }

@@ -1,7 +1,7 @@
 //! Bytes by position, from a file or from memory.
 
 use std::fs::{File, Metadata};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -9,7 +9,8 @@ use crate::memory::LentBytes;
 use crate::sync::Arc;
 
 use super::access::{FileUse, OsCache};
-use super::identity::{Identity, Stamp};
+use super::handles::{Handle, open_with_room};
+use super::identity::{Identity, Seen, Stamp};
 use super::mapped::MappedFile;
 
 /// Bytes that any number of threads read by position, without a shared cursor and without a lock.
@@ -50,6 +51,10 @@ pub trait ReadAt: Send + Sync {
     fn is_kept_by_system(&self) -> bool {
         false
     }
+
+    /// Hears that nothing will be read for a while. A reader that can take up what it holds again, as an open file, lets go
+    /// of it. Nothing by default.
+    fn rest(&self) {}
 }
 
 impl<R: ReadAt + ?Sized> ReadAt for Arc<R> {
@@ -76,6 +81,10 @@ impl<R: ReadAt + ?Sized> ReadAt for Arc<R> {
     fn is_kept_by_system(&self) -> bool {
         (**self).is_kept_by_system()
     }
+
+    fn rest(&self) {
+        (**self).rest();
+    }
 }
 
 impl ReadAt for Vec<u8> {
@@ -98,37 +107,51 @@ pub(super) fn copy_at(bytes: &[u8], offset: u64, out: &mut [u8]) -> Result<()> {
     Ok(())
 }
 
-/// Opens a regular file, to be read by position or mapped.
-pub(super) fn open_file(path: &Path, file_use: FileUse) -> Result<(Arc<dyn ReadAt>, Identity)> {
+/// Opens a regular file, to be read by position or mapped, and says which one it is.
+pub(super) fn open_file(path: &Path, file_use: FileUse) -> Result<(Arc<dyn ReadAt>, Seen, Identity)> {
     // A time before the look, so that a change after it cannot seem older than it is.
     let now = SystemTime::now();
-    let (bytes, metadata) = open_regular(path, file_use)?;
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    Ok((bytes, Identity::new(path, &Stamp::of(&metadata), now)))
+    let (file, metadata) = open_checked(path)?;
+    let stamp = Stamp::of(&metadata);
+    let seen = Seen::new(path, stamp, now);
+    let canonical = path.canonicalize().unwrap_or_else(|_| seen.path.clone());
+    let reader = reader(file, stamp, canonical.clone(), file_use).map_err(|e| e.context(path.display()))?;
+    Ok((reader, seen, Identity::new(canonical, &stamp, now)))
 }
 
 /// Opens a regular file of whose identity nobody asks. One that does not exist costs one call of the system.
-pub(super) fn open_regular(path: &Path, file_use: FileUse) -> Result<(Arc<dyn ReadAt>, Metadata)> {
+pub(super) fn open_regular(path: &Path, file_use: FileUse) -> Result<(Arc<dyn ReadAt>, Seen)> {
+    let now = SystemTime::now();
+    let (file, metadata) = open_checked(path)?;
+    let stamp = Stamp::of(&metadata);
+    let seen = Seen::new(path, stamp, now);
+    let reader = reader(file, stamp, seen.path.clone(), file_use).map_err(|e| e.context(path.display()))?;
+    Ok((reader, seen))
+}
+
+fn reader(file: File, stamp: Stamp, path: PathBuf, file_use: FileUse) -> Result<Arc<dyn ReadAt>> {
+    Ok(match file_use {
+        FileUse::Read(os_cache) => Arc::new(DiskFile { handle: Handle::new(path, file, stamp), os_cache }),
+        FileUse::Map(promise) => Arc::new(MappedFile::new(&file, stamp.len, promise)?),
+    })
+}
+
+/// Opens a regular file, and looks at what was opened.
+pub(super) fn open_checked(path: &Path) -> Result<(File, Metadata)> {
     let context = |e: std::io::Error| Error::from(e).context(path.display());
     // Asked before it is opened: opening a pipe waits for somebody to write to it.
     if !std::fs::metadata(path).map_err(context)?.is_file() {
         return Err(Error::new(ErrorKind::Unsupported, format!("{}: not a regular file", path.display())));
     }
-    let file = File::open(path).map_err(context)?;
+    let file = open_with_room(|| File::open(path)).map_err(context)?;
     let metadata = file.metadata().map_err(context)?;
-    let len = metadata.len();
-    let bytes: Arc<dyn ReadAt> = match file_use {
-        FileUse::Read(os_cache) => Arc::new(DiskFile { file, len, os_cache }),
-        FileUse::Map(promise) => Arc::new(MappedFile::new(&file, len, promise).map_err(|e| e.context(path.display()))?),
-    };
-    Ok((bytes, metadata))
+    Ok((file, metadata))
 }
 
 /// A regular file read by position.
 #[derive(Debug)]
 struct DiskFile {
-    file: File,
-    len: u64,
+    handle: Handle,
     os_cache: OsCache,
 }
 
@@ -138,29 +161,38 @@ const OS_UNIT: u64 = 2 << 20;
 
 impl ReadAt for DiskFile {
     fn len(&self) -> u64 {
-        self.len
+        self.handle.stamp().len
     }
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
-        read_exact_at(&self.file, offset, out).map_err(|e| match e.kind() {
-            std::io::ErrorKind::UnexpectedEof => past_end(offset, out.len(), self.len),
+        read_exact_at(&*self.handle.file()?, offset, out).map_err(|e| match e.kind() {
+            std::io::ErrorKind::UnexpectedEof => past_end(offset, out.len(), self.len()),
             _ => Error::new(ErrorKind::Io, format!("reading {} bytes at {offset}: {e}", out.len())),
         })
     }
 
     fn will_need(&self, offset: u64, len: u64) {
-        advise(&self.file, offset, len, Advice::WillNeed);
+        // It was advice: what cannot be opened says so when it is read.
+        if let Ok(file) = self.handle.file() {
+            advise(&file, offset, len, Advice::WillNeed);
+        }
     }
 
     fn was_read(&self, offset: u64, len: u64) {
-        if self.os_cache == OsCache::Drop {
+        if self.os_cache == OsCache::Drop
+            && let Ok(file) = self.handle.file()
+        {
             let start = offset - offset % OS_UNIT;
-            advise(&self.file, start, len.saturating_add(offset - start), Advice::DontNeed);
+            advise(&file, start, len.saturating_add(offset - start), Advice::DontNeed);
         }
     }
 
     fn is_kept_by_system(&self) -> bool {
         self.os_cache == OsCache::Keep
+    }
+
+    fn rest(&self) {
+        self.handle.close();
     }
 }
 
@@ -230,12 +262,41 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_was_closed_is_opened_again_if_it_is_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ten");
+        std::fs::write(&path, b"0123456789").unwrap();
+        let file = open_regular(&path, FileUse::Read(OsCache::Keep)).unwrap().0;
+        let read = || {
+            file.rest();
+            let mut out = [0; 3];
+            file.read_at(4, &mut out).map(|()| out)
+        };
+        assert_eq!(read().unwrap(), *b"456");
+
+        let aside = dir.path().join("aside");
+        std::fs::rename(&path, &aside).unwrap();
+        std::fs::write(&path, b"9876543210").unwrap();
+        let error = read().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Changed);
+        assert!(error.message().contains("ten"), "{error}");
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(read().unwrap_err().kind(), ErrorKind::Changed);
+        std::fs::create_dir(&path).unwrap();
+        assert_eq!(read().unwrap_err().kind(), ErrorKind::Unsupported);
+        std::fs::remove_dir(&path).unwrap();
+        // The failures are not remembered.
+        std::fs::rename(&aside, &path).unwrap();
+        assert_eq!(read().unwrap(), *b"456");
+    }
+
+    #[test]
     fn a_file_is_read_by_position_and_named_when_missing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ten");
         std::fs::write(&path, b"0123456789").unwrap();
         let open = |path: &Path| open_file(path, FileUse::Read(OsCache::Drop));
-        let (file, identity) = open(&path).unwrap();
+        let (file, _, identity) = open(&path).unwrap();
         let mut out = [0; 3];
         file.read_at(4, &mut out).unwrap();
         assert_eq!((&out, file.len(), identity.len), (b"456", 10, 10));

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{AtomicU64, Ordering};
 
 /// A file that was written to less than this before it was looked at may be written to again without getting another time:
@@ -98,6 +99,64 @@ impl Stamp {
         let margin = if self.modified_ns % SECOND_NS == 0 { YOUNG_WHOLE_NS } else { YOUNG_NS };
         self.modified_ns > since_1970(now) - margin
     }
+}
+
+/// A file, and what it looked like when it was opened.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    /// Absolute.
+    pub(crate) path: PathBuf,
+    pub(crate) stamp: Stamp,
+    /// Whether it could have been changed since without looking otherwise.
+    is_young: bool,
+}
+
+impl Seen {
+    /// The file at `path`, which looked like `stamp` when the time was `now` or later.
+    pub(super) fn new(path: &Path, stamp: Stamp, now: SystemTime) -> Self {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Self { path, stamp, is_young: stamp.is_young(now) }
+    }
+
+    /// Whether it could have been changed since without looking otherwise.
+    pub(super) fn is_young(&self) -> bool {
+        self.is_young
+    }
+
+    /// Adds to `bytes` which file it is, and what it looked like.
+    pub(super) fn write(&self, bytes: &mut Vec<u8>) {
+        let Stamp { len, modified_ns, inode } = self.stamp;
+        let path = native_bytes(&self.path);
+        bytes.extend((path.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(path);
+        bytes.extend(modified_ns.to_le_bytes());
+        [len, inode.0, inode.1].into_iter().for_each(|number| bytes.extend(number.to_le_bytes()));
+    }
+
+    /// Looks again. See [`RasterFile::check`](super::RasterFile::check).
+    pub(super) fn check(&self) -> Result<()> {
+        let changed = |what: &str| Err(Error::new(ErrorKind::Changed, format!("{}: {what}", self.path.display())));
+        match look(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => changed("the file is gone"),
+            Err(error) => Err(error),
+            Ok(now) if now != self.stamp => changed("another file is there, or it was written to, since it was opened"),
+            Ok(_) if self.is_young => changed("it was opened too soon after it was written to for a change to be seen"),
+            Ok(_) => Ok(()),
+        }
+    }
+}
+
+/// Looks at the file at `path`, with one call of the system.
+///
+/// # Errors
+///
+/// What the system says, and `unsupported` for what is no regular file.
+pub(crate) fn look(path: &Path) -> Result<Stamp> {
+    let metadata = std::fs::metadata(path).map_err(|e| Error::from(e).context(path.display()))?;
+    if !metadata.is_file() {
+        return Err(Error::unsupported(format!("{}: not a regular file", path.display())));
+    }
+    Ok(Stamp::of(&metadata))
 }
 
 fn since_1970(time: SystemTime) -> i128 {

@@ -86,6 +86,37 @@ impl SourceInfo {
         }
     }
 
+    /// Bytes that the description holds beside itself.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        let text = String::capacity;
+        let points = self.gcps.iter().map(|point| size_of::<Gcp>() + text(&point.id) + text(&point.info));
+        let pictures = self.associated.iter().map(|picture| size_of::<AssociatedImage>() + text(&picture.name));
+        let blobs = self.blobs.iter().map(|name| size_of::<String>() + text(name));
+        let items = self
+            .metadata
+            .iter()
+            .map(|item| size_of::<MetadataItem>() + text(&item.domain) + text(&item.key) + text(&item.value));
+        let keys = self.geo_keys.iter().map(|key| {
+            size_of::<GeoKey>()
+                + match &key.value {
+                    GeoKeyValue::Short(_) => 0,
+                    GeoKeyValue::Shorts(codes) => size_of_val(&**codes),
+                    GeoKeyValue::Doubles(numbers) => size_of_val(&**numbers),
+                    GeoKeyValue::Ascii(value) => text(value),
+                }
+        });
+        let bands = self.bands.iter().map(|band| {
+            let names: usize = band.categories.iter().map(|name| size_of::<String>() + text(name)).sum();
+            size_of::<BandInfo>() + text(&band.description) + text(&band.unit) + names
+        });
+        let lists: usize = points.chain(pictures).chain(blobs).chain(items).chain(keys).chain(bands).sum();
+        let texts = text(&self.format) + text(&self.compression) + self.srs_wkt.as_ref().map_or(0, text);
+        let tables = size_of_val(&*self.levels)
+            + size_of_val(&*self.colors)
+            + self.color_table.as_ref().map_or(0, |table| size_of_val(&**table));
+        (lists + texts + tables) as u64
+    }
+
     /// Planes of blocks: one a band when the source is band-sequential, otherwise 1.
     #[must_use]
     pub fn n_planes(&self) -> u32 {

@@ -51,6 +51,11 @@ impl Marks {
         marks
     }
 
+    /// Bytes held beside itself.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.parts.capacity() * size_of::<Part>() + self.comment.as_ref().map_or(0, String::capacity)
+    }
+
     fn add(&mut self, marker: u8, body: &[u8], offset: u64) {
         let mut part = |name, number, skip: usize| {
             self.parts.push(Part { name, number, offset: offset + skip as u64, len: body.len() - skip });

@@ -4,6 +4,7 @@ mod access;
 mod bands;
 pub mod conformance;
 mod file;
+mod handles;
 mod identity;
 mod info;
 mod jpeg;
@@ -25,12 +26,15 @@ pub use access::{Access, OsCache, Sidecars};
 pub(crate) use access::{FileUse, MapPromise};
 pub use bands::{AssociatedImage, BandInfo, Gcp, MaskKind, Statistics};
 pub use file::ReadAt;
+pub(crate) use handles::open_files;
+pub use handles::{max_open_files, set_max_open_files};
 pub use identity::Identity;
+pub(crate) use identity::{Stamp, look, native_bytes};
 pub use info::{ColorInterpretation, GeoKey, GeoKeyValue, MetadataItem, Nodata, SourceInfo};
 pub(crate) use info::{check_info, layout_in};
 pub use limits::Limits;
 pub use memory::MemorySource;
-pub(crate) use open::open_file;
+pub(crate) use open::{RasterFile, open_file};
 pub use open::{open_path, open_reader};
 
 use crate::block::BlockLayout;
@@ -108,6 +112,15 @@ pub trait TileSource: Send + Sync {
     fn index_bytes(&self) -> u64 {
         0
     }
+
+    /// About how many bytes the source holds as long as nobody reads: its description, tables, offsets that were read.
+    fn metadata_bytes(&self) -> u64 {
+        self.info().memory_bytes()
+    }
+
+    /// Hears that nobody has it open, and that it is kept in case it is opened again. It gives up buffers, decoders, indices
+    /// and open files, which it makes again when it is read. Nothing by default.
+    fn rest(&self) {}
 
     /// The mask that the source stores, as a raster of bytes: 0 where there is nothing, 255 where a pixel is valid. Its
     /// level 0 has the size of the source's own, and its bands are the [`n_mask_bands`](SourceInfo::n_mask_bands) of the
@@ -199,6 +212,14 @@ impl<S: TileSource + ?Sized> TileSource for Arc<S> {
         (**self).index_bytes()
     }
 
+    fn metadata_bytes(&self) -> u64 {
+        (**self).metadata_bytes()
+    }
+
+    fn rest(&self) {
+        (**self).rest();
+    }
+
     fn mask(&self) -> Option<Arc<dyn TileSource>> {
         (**self).mask()
     }
@@ -249,6 +270,14 @@ impl<S: TileSource + ?Sized> TileSource for Box<S> {
 
     fn index_bytes(&self) -> u64 {
         (**self).index_bytes()
+    }
+
+    fn metadata_bytes(&self) -> u64 {
+        (**self).metadata_bytes()
+    }
+
+    fn rest(&self) {
+        (**self).rest();
     }
 
     fn mask(&self) -> Option<Arc<dyn TileSource>> {

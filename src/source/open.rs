@@ -2,12 +2,15 @@
 
 use std::path::Path;
 
+use xxhash_rust::xxh3::xxh3_128;
+
 use crate::error::{Error, Result};
+use crate::memory::{Charge, Class, Ledger};
 use crate::sync::Arc;
 
 use super::access::{FileUse, OsCache, Sidecars};
 use super::file;
-use super::identity::Identity;
+use super::identity::{Identity, Seen};
 use super::jpeg::JpegSource;
 use super::png::PngSource;
 use super::sidecar::{self, Beside};
@@ -21,23 +24,65 @@ use super::{Limits, ReadAt, TileSource};
 /// `not found` or `i/o error` from the system, `unsupported` when no source knows the format, or what the source
 /// finds wrong. All name the path.
 pub fn open_path(path: &Path, limits: Limits) -> Result<(Box<dyn TileSource>, Identity)> {
-    open_file(path, FileUse::Read(OsCache::Keep), Sidecars::Read, limits)
+    let opened = open_file(path, FileUse::Read(OsCache::Keep), Sidecars::Read, limits)?;
+    Ok((Box::new(opened.source), opened.identity))
+}
+
+/// A raster file that was opened.
+pub(crate) struct RasterFile {
+    pub(crate) source: Arc<dyn TileSource>,
+    pub(crate) identity: Identity,
+    /// The path that was asked for, made absolute, and what is there.
+    pub(crate) seen: Seen,
+    /// The files beside it that were read.
+    beside: Vec<Seen>,
+    charge: Charge,
 }
 
 /// As [`open_path`], with files used as `file_use` says.
-pub(crate) fn open_file(
-    path: &Path,
-    file_use: FileUse,
-    sidecars: Sidecars,
-    limits: Limits,
-) -> Result<(Box<dyn TileSource>, Identity)> {
-    let (reader, identity) = file::open_file(path, file_use)?;
+pub(crate) fn open_file(path: &Path, file_use: FileUse, sidecars: Sidecars, limits: Limits) -> Result<RasterFile> {
+    let (reader, seen, identity) = file::open_file(path, file_use)?;
     let source = open_reader(reader, limits).map_err(|e| e.context(path.display()))?;
-    let source = match sidecars {
-        Sidecars::Read => sidecar::add(source, &Beside { path, file_use, limits }),
-        Sidecars::Ignore => source,
+    let (source, beside) = match sidecars {
+        Sidecars::Read => {
+            let beside = Beside::new(path, file_use, limits);
+            (sidecar::add(source, &beside), beside.into_seen())
+        }
+        Sidecars::Ignore => (source, Vec::new()),
     };
-    Ok((source, identity))
+    let charge = Ledger::process().charge(Class::Metadata, 0);
+    let mut file = RasterFile { source: Arc::from(source), identity, seen, beside, charge };
+    file.charge.resize(file.metadata_bytes());
+    Ok(file)
+}
+
+impl RasterFile {
+    /// Looks whether the files are still those that were opened.
+    ///
+    /// # Errors
+    ///
+    /// `changed` when one is not, or when it was opened so soon after it was written to that this cannot be told.
+    pub(crate) fn check(&self) -> Result<()> {
+        [&self.seen].into_iter().chain(&self.beside).try_for_each(Seen::check)
+    }
+
+    /// What pictures of the raster are known by, in all processes of a machine: its identity, and the files beside it that
+    /// were read. `None` when one of them could change without that being seen.
+    pub(crate) fn tile_source(&self) -> Option<u128> {
+        let is_shareable = self.identity.is_shareable() && !self.beside.iter().any(Seen::is_young);
+        is_shareable.then(|| {
+            let mut bytes = self.identity.hash().to_le_bytes().to_vec();
+            self.beside.iter().for_each(|seen| seen.write(&mut bytes));
+            xxh3_128(&bytes)
+        })
+    }
+
+    /// Bytes that are held as long as nothing is read.
+    pub(crate) fn metadata_bytes(&self) -> u64 {
+        let paths = self.beside.iter().chain([&self.seen]).map(|seen| seen.path.capacity()).sum::<usize>();
+        let own = size_of::<Self>() + paths + self.identity.path.capacity() + size_of_val(&*self.beside);
+        own as u64 + self.source.metadata_bytes()
+    }
 }
 
 /// Opens a raster whose bytes a client delivers.

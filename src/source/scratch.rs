@@ -32,6 +32,12 @@ impl ScratchPool {
         Self { free: Mutex::default(), ledger: Arc::clone(ledger) }
     }
 
+    /// Gives up those that nobody uses.
+    pub(super) fn rest(&self) {
+        let free = std::mem::take(&mut *self.free.lock());
+        drop(free);
+    }
+
     /// Runs `work` with a scratch of its own. No lock is held meanwhile.
     ///
     /// What the scratch holds already counts while `work` runs; what it grows by, when `work` says so, at the latest
@@ -77,6 +83,9 @@ mod tests {
             start
         });
         assert_eq!(first, second);
+        assert_eq!(pool.with(|counted| counted.scratch.bytes.capacity()), 0);
+        pool.with(|counted| counted.scratch.bytes.resize(1000, 0));
+        pool.rest();
         assert_eq!(pool.with(|counted| counted.scratch.bytes.capacity()), 0);
     }
 

@@ -544,6 +544,44 @@ static void mapped_files_lend_their_blocks(const char *path)
     CHECK(strstr(tilekeep_last_error(), "access 77") != NULL && dataset == NULL);
 }
 
+static void files_are_shared(const char *path)
+{
+    tilekeep_open_options options = {.struct_size = sizeof options, .own = 1};
+    tilekeep_dataset *first = NULL, *second = NULL, *own = NULL, *later = NULL;
+    tilekeep_cache_stats stats = {.struct_size = sizeof stats};
+    tilekeep_catalog_stats known = {.struct_size = sizeof known};
+    uint16_t copy[32 * 32];
+    uint64_t n_hits;
+
+    CHECK(tilekeep_set_catalog_max(1 << 20) == TILEKEEP_OK && tilekeep_set_max_open_files(8) == TILEKEEP_OK);
+    CHECK(tilekeep_forget(path) == TILEKEEP_OK);
+    CHECK(tilekeep_get_catalog_stats(&known) == TILEKEEP_OK && known.max_bytes == 1 << 20);
+    n_hits = known.hits;
+    CHECK(tilekeep_open(path, NULL, &first) == TILEKEEP_OK && tilekeep_open(path, NULL, &second) == TILEKEEP_OK);
+    CHECK(tilekeep_open(path, &options, &own) == TILEKEEP_OK && first != second);
+    CHECK(tilekeep_read_block(first, 0, 0, 0, NULL, copy, sizeof copy, NULL) == TILEKEEP_OK);
+    CHECK(tilekeep_stats(second, &stats) == TILEKEEP_OK && stats.loads == 1);
+    CHECK(tilekeep_stats(own, &stats) == TILEKEEP_OK && stats.loads == 0);
+    CHECK(tilekeep_get_catalog_stats(&known) == TILEKEEP_OK && known.hits == n_hits + 1);
+    CHECK(known.n_entries == known.n_closed + 1 && known.n_open_files >= 1 && known.n_open_files <= 8);
+    CHECK(tilekeep_revalidate(first) == TILEKEEP_OK && tilekeep_revalidate(own) == TILEKEEP_OK);
+
+    CHECK(tilekeep_set_cache_max(first, 1 << 20) == TILEKEEP_OK);
+    CHECK(tilekeep_open(path, NULL, &later) == TILEKEEP_OK);
+    CHECK(tilekeep_stats(later, &stats) == TILEKEEP_OK && stats.loads == 0 && stats.max_bytes > 1 << 20);
+    tilekeep_close(first);
+    CHECK(tilekeep_read_block(second, 0, 0, 0, NULL, copy, sizeof copy, NULL) == TILEKEEP_OK);
+    tilekeep_close(second);
+    tilekeep_close(own);
+    tilekeep_close(later);
+    CHECK(tilekeep_get_catalog_stats(&known) == TILEKEEP_OK && known.n_closed == known.n_entries && known.bytes > 0);
+    FAILS(INVALID, tilekeep_revalidate(NULL));
+    FAILS(INVALID, tilekeep_forget(NULL));
+    FAILS(INVALID, tilekeep_get_catalog_stats(NULL));
+    options.own = 2;
+    FAILS(INVALID, tilekeep_open(path, &options, &first));
+}
+
 static void files_say_more_than_pixels(const char *path)
 {
     tilekeep_open_options options = {.struct_size = sizeof options, .sidecars = TILEKEEP_SIDECARS_IGNORE};
@@ -637,6 +675,7 @@ int main(int argc, char **argv)
     frames_are_told_apart();
     files_are_opened(argv[1]);
     mapped_files_lend_their_blocks(argv[2]);
+    files_are_shared(argv[2]);
     files_say_more_than_pixels(argv[3]);
     puts("ok");
     return 0;

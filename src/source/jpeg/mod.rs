@@ -254,6 +254,19 @@ impl TileSource for JpegSource {
         self.pieces.as_ref().map_or(0, |pieces| pieces.index_bytes() as u64)
     }
 
+    fn metadata_bytes(&self) -> u64 {
+        let pieces = self.pieces.as_ref().map_or(0, Pieces::memory_bytes);
+        (size_of::<Self>() + pieces + self.marks.memory_bytes()) as u64 + self.info.memory_bytes()
+    }
+
+    fn rest(&self) {
+        self.scratch.rest();
+        if let Some(pieces) = &self.pieces {
+            pieces.set_max(0);
+        }
+        self.reader.rest();
+    }
+
     fn open_associated(&self, name: &str) -> Result<Box<dyn TileSource>> {
         let thumbnail = if name == THUMBNAIL { self.thumbnail(&self.reader) } else { None };
         Ok(Box::new(thumbnail.ok_or_else(|| no_such("picture", name))?))

@@ -70,6 +70,11 @@ impl Pieces {
         })
     }
 
+    /// Bytes that it holds beside itself.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.coding.memory_bytes() + self.parts.memory_bytes() + self.index_bytes()
+    }
+
     pub(super) fn index_bytes(&self) -> usize {
         self.index.lock().points.capacity() * size_of::<Place>()
     }

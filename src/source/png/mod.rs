@@ -308,6 +308,18 @@ impl TileSource for PngSource {
         self.restarts.bytes() as u64
     }
 
+    fn metadata_bytes(&self) -> u64 {
+        let own = size_of::<Self>() + self.passes.capacity() * size_of::<Pass>() + self.restarts.bytes();
+        own as u64 + self.info.memory_bytes()
+    }
+
+    fn rest(&self) {
+        let kept = std::mem::take(&mut *self.kept.lock());
+        drop(kept);
+        self.restarts.set_max(0);
+        self.reader.rest();
+    }
+
     fn read_blob(&self, name: &str) -> Result<Vec<u8>> {
         let png = read_header(&self.reader, self.limits)?;
         describe::blob(png.info(), name).ok_or_else(|| no_such("block of bytes", name))

@@ -1,22 +1,44 @@
 //! Files beside a raster, found by asking for each name that one may have. The folder is not listed.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::source::access::FileUse;
 use crate::source::file::open_regular;
+use crate::source::identity::Seen;
 use crate::source::{Limits, ReadAt};
 use crate::sync::Arc;
 
 /// Where a raster lies, for those who look beside it.
-#[derive(Clone, Copy)]
 pub(in crate::source) struct Beside<'a> {
-    pub(in crate::source) path: &'a Path,
-    pub(in crate::source) file_use: FileUse,
-    pub(in crate::source) limits: Limits,
+    pub(super) path: &'a Path,
+    file_use: FileUse,
+    pub(super) limits: Limits,
+    /// What was opened.
+    seen: RefCell<Vec<Seen>>,
 }
 
-impl Beside<'_> {
+impl<'a> Beside<'a> {
+    pub(in crate::source) fn new(path: &'a Path, file_use: FileUse, limits: Limits) -> Self {
+        Self { path, file_use, limits, seen: RefCell::default() }
+    }
+
+    /// The same for another file, whose neighbours are to be told of with [`add_seen`](Self::add_seen).
+    pub(super) fn of<'b>(&self, path: &'b Path) -> Beside<'b> {
+        Beside::new(path, self.file_use, self.limits)
+    }
+
+    /// What was opened beside another file counts here.
+    pub(super) fn add_seen(&self, other: Beside<'_>) {
+        self.seen.borrow_mut().extend(other.into_seen());
+    }
+
+    /// The files that were opened.
+    pub(in crate::source) fn into_seen(self) -> Vec<Seen> {
+        self.seen.into_inner()
+    }
+
     /// The name of the raster with `suffix` at its end.
     pub(super) fn with_suffix(&self, suffix: &str) -> PathBuf {
         let mut name = self.path.as_os_str().to_owned();
@@ -26,7 +48,9 @@ impl Beside<'_> {
 
     /// The file of that name, if there is one that can be read.
     pub(super) fn open(&self, path: &Path) -> Option<Arc<dyn ReadAt>> {
-        open_regular(path, self.file_use).ok().map(|(reader, _)| reader)
+        let (reader, seen) = open_regular(path, self.file_use).ok()?;
+        self.seen.borrow_mut().push(seen);
+        Some(reader)
     }
 
     /// The text of the file of that name, if it has `most` bytes or fewer. Bytes that are not UTF-8 are replaced.
@@ -64,8 +88,7 @@ mod tests {
     use crate::source::OsCache;
 
     fn names(path: &str) -> Vec<String> {
-        let file_use = FileUse::Read(OsCache::Keep);
-        let beside = Beside { path: Path::new(path), file_use, limits: Limits::default() };
+        let beside = Beside::new(Path::new(path), FileUse::Read(OsCache::Keep), Limits::default());
         beside.world_files().iter().map(|path| path.display().to_string()).collect()
     }
 

@@ -93,6 +93,18 @@ impl TileSource for Joined {
         self.base.index_bytes()
     }
 
+    fn metadata_bytes(&self) -> u64 {
+        let overviews = self.overviews.as_ref().map_or(0, TileSource::metadata_bytes);
+        let mask = self.mask.as_ref().map_or(0, TileSource::metadata_bytes);
+        size_of::<Self>() as u64 + self.info.memory_bytes() + self.base.metadata_bytes() + overviews + mask
+    }
+
+    fn rest(&self) {
+        self.base.rest();
+        self.overviews.iter().for_each(TileSource::rest);
+        self.mask.iter().for_each(TileSource::rest);
+    }
+
     fn mask(&self) -> Option<Arc<dyn TileSource>> {
         self.mask.clone().or_else(|| self.base.mask())
     }

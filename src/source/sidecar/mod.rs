@@ -77,9 +77,11 @@ fn mask(info: &SourceInfo, beside: &Beside<'_>) -> Option<(Arc<dyn TileSource>, 
         return None;
     }
     // A mask may have overviews of its own beside it, but no mask.
-    let beside_mask = Beside { path: &path, ..*beside };
+    let beside_mask = beside.of(&path);
     let mask_info = mask.info().clone();
-    Some(match overviews(&mask_info, &beside_mask) {
+    let coarser = overviews(&mask_info, &beside_mask);
+    beside.add_seen(beside_mask);
+    Some(match coarser {
         Some(found) => (Arc::new(Joined::new(Box::new(mask), mask_info, Some(found), None)), n_bands),
         None => (Arc::new(mask), n_bands),
     })

@@ -139,6 +139,14 @@ impl Image {
         self.offsets.memory_bytes() + self.byte_counts.as_ref().map_or(0, LazyArray::memory_bytes) + conversion
     }
 
+    /// Bytes that the image holds now beside itself.
+    pub(super) fn held_bytes(&self) -> u64 {
+        let conversion = if self.storage.ycbcr.is_some() { size_of::<Conversion>() } else { 0 };
+        let tables = self.storage.jpeg_tables.as_ref().map_or(0, Vec::capacity);
+        let arrays = self.offsets.held_bytes() + self.byte_counts.as_ref().map_or(0, LazyArray::held_bytes);
+        arrays + (conversion + tables) as u64
+    }
+
     /// Where the stored bytes of a block are; those of the whole strip, where a block is a piece of one.
     pub(super) fn stored(&self, reader: &dyn crate::source::ReadAt, plane: u32, col: u32, row: u32) -> Result<Stored> {
         let (per_row, per_plane) = self.n_blocks;

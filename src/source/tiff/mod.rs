@@ -294,6 +294,23 @@ impl TileSource for TiffSource {
         }
     }
 
+    fn metadata_bytes(&self) -> u64 {
+        let images: u64 = self.frames.iter().flatten().map(|level| level.image.held_bytes()).sum();
+        let levels: usize = self.frames.iter().map(|frame| frame.capacity() * size_of::<LevelImage>()).sum();
+        let frames = self.frames.capacity() * size_of::<Frame>() + self.associated.capacity() * size_of::<u64>();
+        let mask = self.mask.as_ref().map_or(0, |mask| mask.metadata_bytes());
+        (size_of::<Self>() + levels + frames) as u64 + images + self.info.memory_bytes() + mask
+    }
+
+    fn rest(&self) {
+        self.scratch.rest();
+        let strips = std::mem::take(&mut *self.strips.lock());
+        drop(strips);
+        // All images have the same one.
+        self.frames[0][0].reader.rest();
+        self.mask.iter().for_each(|mask| mask.rest());
+    }
+
     fn mask(&self) -> Option<Arc<dyn TileSource>> {
         self.mask.clone().map(|mask| mask as Arc<dyn TileSource>)
     }

@@ -37,6 +37,12 @@ impl LazyArray {
         self.entry.count * 8 + (self.pages.len() * size_of::<OnceLock<Box<[u64]>>>()) as u64
     }
 
+    /// Bytes held now.
+    pub(super) fn held_bytes(&self) -> u64 {
+        let read: usize = self.pages.iter().filter_map(|page| page.get()).map(|values| size_of_val(&**values)).sum();
+        (read + size_of_val(&*self.pages)) as u64
+    }
+
     /// The value at `index`.
     pub(super) fn get(&self, reader: &dyn ReadAt, index: u64) -> Result<u64> {
         if index >= self.entry.count {
@@ -101,6 +107,7 @@ mod tests {
             assert_eq!(array.get(&file, index).unwrap(), index);
         }
         assert_eq!(file.1.load(Ordering::Relaxed), PAGE * 4);
+        assert_eq!(array.held_bytes(), 977 * size_of::<OnceLock<Box<[u64]>>>() as u64 + PAGE * 8);
         assert_eq!(array.get(&file, 999_999).unwrap(), 999_999);
         assert!(array.get(&file, 1_000_000).unwrap_err().message().contains("324"));
     }
