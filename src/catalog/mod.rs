@@ -63,8 +63,13 @@ pub(crate) struct Wanted<'a, K: Kind> {
     pub(crate) look: &'a dyn Fn() -> Result<K::Stamp>,
     pub(crate) parse: &'a dyn Fn() -> Result<Parsed<K>>,
     /// Makes a dataset of a source. The number, if there is one, is what [`Catalog::closed`] is told when the dataset goes.
-    pub(crate) make: &'a dyn Fn(Arc<K::Source>, Option<u64>) -> Result<Arc<K::Dataset>>,
+    pub(crate) make: Make<'a, K>,
 }
+
+type Make<'a, K> = &'a dyn Fn(Arc<<K as Kind>::Source>, Option<u64>) -> Result<Arc<<K as Kind>::Dataset>>;
+
+/// A dataset, and what it looks like if others may share it.
+type Led<K> = (Arc<<K as Kind>::Dataset>, Option<<K as Kind>::Stamp>);
 
 /// What a catalog did and holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -159,14 +164,14 @@ impl<K: Kind> Catalog<K> {
         (wanted.make)((wanted.parse)()?.source, None)
     }
 
-    /// Opens what is wanted, and notes it if others may share it: then what it looks like is returned with it.
+    /// Opens what is wanted, and notes it if others may share it.
     fn lead(
         &self,
         wanted: &Wanted<'_, K>,
         flight: &Arc<Flight<K::Dataset>>,
         number: u64,
         at_rest: Option<Parsed<K>>,
-    ) -> Result<(Arc<K::Dataset>, Option<K::Stamp>)> {
+    ) -> Result<Led<K>> {
         let Parsed { source, stamp, identity } = match at_rest {
             Some(parsed) => parsed,
             None => (wanted.parse)()?,
