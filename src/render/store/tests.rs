@@ -397,7 +397,8 @@ fn a_server_may_die_hang_and_come_back_and_costs_misses_alone() {
 
     use self::servers::Server;
 
-    let start: [(bool, &str, fn() -> Option<Server>); 2] = [
+    type Start = fn() -> Option<Server>;
+    let start: [(bool, &str, Start); 2] = [
         (cfg!(feature = "memcached"), "memcached", || Server::memcached(&[])),
         (cfg!(feature = "redis"), "redis", || Server::redis(&[])),
     ];
