@@ -82,7 +82,7 @@ fn the_three_grids_give_the_tiles_that_the_library_gives() {
     ] {
         let request = TileRequest::new(level, col, row).style(Style::default());
         for (ending, content_type, encoding) in
-            [("png", "image/png", Encoding::Png), ("jpg", "image/jpeg", Encoding::Jpeg { quality: 85 })]
+            [("png", "image/png", Encoding::Png), ("jpg", "image/jpeg", Encoding::jpeg(85))]
         {
             let same = dataset.read_tile(&request.clone().encoding(encoding)).unwrap();
             for path in [

@@ -1,22 +1,18 @@
 //! Where rendered tiles are kept beyond this process's memory.
 
-#[allow(dead_code, reason = "the tile cache above uses it")]
 mod backoff;
 #[cfg(feature = "disk")]
 mod disk;
-#[allow(dead_code, reason = "the tile cache above uses it")]
 mod envelope;
 #[cfg(feature = "memcached")]
 mod memcached;
 #[cfg(any(feature = "memcached", feature = "redis"))]
 mod pool;
-#[allow(dead_code, reason = "the tile cache above uses it")]
 mod queue;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(test)]
 mod tests;
-#[allow(dead_code, reason = "the tile cache above uses it")]
 mod tier;
 mod uri;
 
@@ -26,7 +22,6 @@ use super::key::TileKey;
 
 pub use tier::StoreStats;
 pub use uri::open_store;
-#[allow(unused_imports, reason = "the tile cache above it uses them")]
 pub(crate) use {
     envelope::{StoredTile, TileHeader, seal},
     tier::{StoreOptions, StoreTier},
