@@ -308,6 +308,11 @@
 // @since 0.1
 typedef struct tilekeep_dataset tilekeep_dataset;
 
+// Where a store of the client's puts a value that was asked for: see tilekeep_store_value_set.
+//
+// @since 0.1
+typedef struct tilekeep_store_value tilekeep_store_value;
+
 // What a call that can fail returns: TILEKEEP_OK, or one of the negative TILEKEEP_ERR_ codes.
 //
 // @since 0.1
@@ -753,6 +758,26 @@ typedef struct tilekeep_tile_stats {
     uint64_t tile_bytes;
     // The budget, or the total of all caches where that is less.
     uint64_t max_bytes;
+    // Tiles found in the store; this and what follows since it was set, zeros without one.
+    uint64_t store_hits;
+    // Tiles that were not in the store.
+    uint64_t store_misses;
+    // Tiles that the store was not asked for, because it failed a moment ago.
+    uint64_t store_skipped;
+    // Questions to the store and writes to it that failed.
+    uint64_t store_errors;
+    // Values that came back damaged, and were removed.
+    uint64_t store_damaged;
+    // Tiles written to the store.
+    uint64_t store_written;
+    // Tiles that were not written: too many waited, or the write failed.
+    uint64_t store_dropped;
+    // Bytes of the values that came back.
+    uint64_t store_read_bytes;
+    // Bytes of the values written.
+    uint64_t store_written_bytes;
+    // Bytes that wait to be written now.
+    uint64_t store_queued_bytes;
 } tilekeep_tile_stats;
 
 // What is known of a band. Texts belong to the dataset and are valid until it is closed.
@@ -887,6 +912,50 @@ typedef struct tilekeep_source {
     // Pictures of this size and kind; 0: one.
     uint32_t n_frames;
 } tilekeep_source;
+
+// Looks a value up. The key is 65 characters: 32 hexadecimal digits that are the same for all tiles of a raster, a '-', and
+// 32 digits. Gives the value with tilekeep_store_value_set and returns TILEKEEP_OK; returns TILEKEEP_ERR_NOT_FOUND
+// when there is none, or another TILEKEEP_ERR_ code. Called from any thread, from several at once, never under a lock of
+// the library.
+//
+// @since 0.1
+typedef tilekeep_status (*tilekeep_store_get_fn)(void *user_data,
+                                                 const char *key,
+                                                 struct tilekeep_store_value *value);
+
+// Keeps a value under a key, in place of one that is there. Called from a thread of the library's.
+//
+// @since 0.1
+typedef tilekeep_status (*tilekeep_store_put_fn)(void *user_data,
+                                                 const char *key,
+                                                 const void *data,
+                                                 size_t size);
+
+// Forgets the values whose key begins with a text: all of the key, the 32 digits of one raster, or nothing, which is all
+// that tilekeep put there. That there are none is no failure.
+//
+// @since 0.1
+typedef tilekeep_status (*tilekeep_store_remove_fn)(void *user_data, const char *key_prefix);
+
+// A client's own store of rendered tiles. The struct is copied.
+//
+// @since 0.1
+typedef struct tilekeep_tile_store {
+    // sizeof(tilekeep_tile_store).
+    uint32_t struct_size;
+    // Must be 0.
+    uint32_t reserved;
+    // Given to the functions as their first argument.
+    void *user_data;
+    // May be NULL.
+    tilekeep_destroy_fn destroy;
+    // Looks a value up.
+    tilekeep_store_get_fn get;
+    // Keeps a value.
+    tilekeep_store_put_fn put;
+    // Forgets values.
+    tilekeep_store_remove_fn remove;
+} tilekeep_tile_store;
 
 #ifdef __cplusplus
 extern "C" {
@@ -1296,6 +1365,55 @@ tilekeep_status tilekeep_read_blob(const struct tilekeep_dataset *dataset,
 tilekeep_status tilekeep_open_source(const struct tilekeep_source *source,
                                      const struct tilekeep_open_options *options,
                                      struct tilekeep_dataset **dataset_out);
+
+// Keeps rendered tiles in a store too, beyond this process's memory, in place of the store that was set before. A tile
+// that is not in memory is looked for there before it is made, and written there afterwards, by a thread of the library's
+// own. A store that is slow, full or gone costs a miss and a count, never a tile. Only tiles of files are stored.
+//
+// The URI is one of
+//
+//     memory:                                                      no store
+//     disk:DIR?max=SIZE                                            files in a folder that processes may share
+//     memcached://HOST:PORT,.../PREFIX?timeout_ms=500              memcached servers
+//     redis://USER:PASSWORD@HOST:PORT/DB?prefix=P&timeout_ms=500   a Redis or Valkey server
+//
+// of which all but the scheme, the folder and the host may be left out. SIZE may end in K, M, G or T. A build without one
+// of them says TILEKEEP_ERR_UNSUPPORTED.
+//
+// @since 0.1
+tilekeep_status tilekeep_set_tile_store(const char *uri);
+
+// Keeps rendered tiles in a store of the client's, as tilekeep_set_tile_store does. destroy is called exactly once: when
+// another store was set and nobody uses this one any more, or before this returns a failure; not, though, when store is
+// NULL or its struct_size is wrong, for then it cannot be known. A store that is set when the program ends is not
+// destroyed.
+//
+// @since 0.1
+tilekeep_status tilekeep_set_client_tile_store(const struct tilekeep_tile_store *store);
+
+// Gives a value to the library, from within the function that looks it up; the bytes are copied. An earlier value is
+// replaced.
+//
+// @since 0.1
+tilekeep_status tilekeep_store_value_set(struct tilekeep_store_value *value,
+                                         const void *data,
+                                         size_t size);
+
+// Returns when the tiles made so far are in the store, or were dropped because it failed. Does nothing without one.
+//
+// @since 0.1
+tilekeep_status tilekeep_flush_tile_store(void);
+
+// Forgets what tilekeep has in the store, for all who share it. TILEKEEP_ERR_NOT_FOUND when no store is set.
+//
+// @since 0.1
+tilekeep_status tilekeep_clear_tile_store(void);
+
+// Returns what the store failed with last, however long ago, with its words in tilekeep_last_error; TILEKEEP_OK when it
+// did not, or none is set.
+//
+// @since 0.1
+tilekeep_status tilekeep_tile_store_error(void);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -18,4 +18,5 @@ pub mod read;
 pub mod source;
 pub mod status;
 pub mod tile_cache;
+pub mod tile_store;
 mod tokens;

@@ -34,6 +34,12 @@ pub(super) unsafe fn borrow<'a, T>(pointer: *const T, name: &str) -> Result<&'a 
     unsafe { pointer.as_ref() }.ok_or_else(|| null(name))
 }
 
+/// As [`borrow`], to be changed.
+pub(super) unsafe fn borrow_mut<'a, T>(pointer: *mut T, name: &str) -> Result<&'a mut T> {
+    // SAFETY: the caller gives NULL or a pointer that this library made, and uses it in one thread only.
+    unsafe { pointer.as_mut() }.ok_or_else(|| null(name))
+}
+
 /// The struct at `pointer`; what an older caller's lacks is filled in. NULL gives the defaults.
 pub(super) unsafe fn read_options<T: Growing>(pointer: *const T) -> Result<T> {
     if pointer.is_null() {
@@ -121,6 +127,12 @@ pub(super) unsafe fn buffer<'a>(pointer: *mut c_void, size: usize, name: &str) -
     }
     // SAFETY: not NULL, and the caller promises `size` bytes of its own that nobody else uses during the call.
     Ok(unsafe { std::slice::from_raw_parts_mut(pointer.cast::<u8>(), size) })
+}
+
+/// The caller's `size` bytes, to be read; they may be NULL when `size` is 0.
+pub(super) unsafe fn bytes<'a>(pointer: *const c_void, size: usize, name: &str) -> Result<&'a [u8]> {
+    // SAFETY: forwarded.
+    unsafe { array(pointer.cast::<u8>(), size, name) }
 }
 
 /// The caller's array of `n` values; it may be NULL when `n` is 0.

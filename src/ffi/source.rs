@@ -183,9 +183,9 @@ unsafe fn describe(source: &tilekeep_source) -> Result<SourceInfo> {
 }
 
 /// What the client wants back exactly once.
-struct Client {
-    user_data: *mut c_void,
-    destroy: tilekeep_destroy_fn,
+pub(super) struct Client {
+    pub(super) user_data: *mut c_void,
+    pub(super) destroy: tilekeep_destroy_fn,
 }
 
 // SAFETY: the header says that the functions are called from any thread, and the client agreed by giving them.

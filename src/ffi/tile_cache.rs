@@ -45,12 +45,32 @@ pub struct tilekeep_tile_stats {
     pub tile_bytes: u64,
     /// The budget, or the total of all caches where that is less.
     pub max_bytes: u64,
+    /// Tiles found in the store; this and what follows since it was set, zeros without one.
+    pub store_hits: u64,
+    /// Tiles that were not in the store.
+    pub store_misses: u64,
+    /// Tiles that the store was not asked for, because it failed a moment ago.
+    pub store_skipped: u64,
+    /// Questions to the store and writes to it that failed.
+    pub store_errors: u64,
+    /// Values that came back damaged, and were removed.
+    pub store_damaged: u64,
+    /// Tiles written to the store.
+    pub store_written: u64,
+    /// Tiles that were not written: too many waited, or the write failed.
+    pub store_dropped: u64,
+    /// Bytes of the values that came back.
+    pub store_read_bytes: u64,
+    /// Bytes of the values written.
+    pub store_written_bytes: u64,
+    /// Bytes that wait to be written now.
+    pub store_queued_bytes: u64,
 }
 
 // SAFETY: `repr(C)`, integers only, size first.
 unsafe impl Growing for tilekeep_tile_stats {
     const NAME: &'static str = "tilekeep_tile_stats";
-    const OLDEST: usize = end_of!(tilekeep_tile_stats, max_bytes);
+    const OLDEST: usize = end_of!(tilekeep_tile_stats, store_queued_bytes);
 
     fn defaults() -> Self {
         Self::default()
@@ -76,6 +96,16 @@ impl From<TileCacheStats> for tilekeep_tile_stats {
             loading_bytes: stats.loading_bytes,
             tile_bytes: stats.tile_bytes,
             max_bytes: stats.max_bytes,
+            store_hits: stats.store.hits,
+            store_misses: stats.store.misses,
+            store_skipped: stats.store.skipped,
+            store_errors: stats.store.errors,
+            store_damaged: stats.store.damaged,
+            store_written: stats.store.written,
+            store_dropped: stats.store.dropped,
+            store_read_bytes: stats.store.read_bytes,
+            store_written_bytes: stats.store.written_bytes,
+            store_queued_bytes: stats.store.queued_bytes,
         }
     }
 }

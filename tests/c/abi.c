@@ -244,6 +244,97 @@ static void tiles_are_kept_and_shared(void)
     CHECK(counting.n_destroyed == 1);
 }
 
+/* A store of one value: enough for one tile. */
+struct shelf {
+    char key[66];
+    unsigned char value[20000];
+    size_t size;
+    int n_destroyed, fails;
+};
+
+static tilekeep_status shelf_get(void *user_data, const char *key, tilekeep_store_value *value)
+{
+    struct shelf *shelf = user_data;
+    if (shelf->fails) {
+        tilekeep_set_last_error("the shelf fell over");
+        return TILEKEEP_ERR_IO;
+    }
+    if (shelf->size == 0 || strcmp(key, shelf->key) != 0)
+        return TILEKEEP_ERR_NOT_FOUND;
+    return tilekeep_store_value_set(value, shelf->value, shelf->size);
+}
+
+static tilekeep_status shelf_put(void *user_data, const char *key, const void *data, size_t size)
+{
+    struct shelf *shelf = user_data;
+    if (strlen(key) != 65 || size > sizeof shelf->value)
+        return TILEKEEP_ERR_LIMIT_EXCEEDED;
+    memcpy(shelf->key, key, 66);
+    memcpy(shelf->value, data, size);
+    shelf->size = size;
+    return TILEKEEP_OK;
+}
+
+static tilekeep_status shelf_remove(void *user_data, const char *key_prefix)
+{
+    struct shelf *shelf = user_data;
+    if (strncmp(shelf->key, key_prefix, strlen(key_prefix)) == 0)
+        shelf->size = 0;
+    return TILEKEEP_OK;
+}
+
+static void shelf_destroy(void *user_data) { ((struct shelf *)user_data)->n_destroyed++; }
+
+/* A client's own store gets what was rendered and gives it back; one that fails costs nothing but a message. */
+static void tiles_are_kept_in_a_store(const char *path)
+{
+    static struct shelf shelf;
+    tilekeep_tile_store store = {.struct_size = sizeof store, .user_data = &shelf, .destroy = shelf_destroy,
+                                 .get = shelf_get, .put = shelf_put, .remove = shelf_remove};
+    tilekeep_dataset *dataset = NULL;
+    tilekeep_tile_options options = {.struct_size = sizeof options, .width = 16, .height = 16,
+                                     .encoding = TILEKEEP_ENCODING_PNG};
+    tilekeep_tile tile = {.struct_size = sizeof tile}, again = {.struct_size = sizeof again};
+    tilekeep_tile_stats before = {.struct_size = sizeof before}, after = {.struct_size = sizeof after};
+
+    FAILS(INVALID, tilekeep_set_tile_store(NULL));
+    FAILS(INVALID, tilekeep_set_tile_store("disc:/tmp"));
+    FAILS(TILEKEEP_ERR_NOT_FOUND, tilekeep_clear_tile_store());
+    CHECK(tilekeep_set_tile_store("memory:") == TILEKEEP_OK);
+    FAILS(INVALID, tilekeep_set_client_tile_store(NULL));
+    store.get = NULL;
+    FAILS(INVALID, tilekeep_set_client_tile_store(&store));
+    CHECK(shelf.n_destroyed == 1);
+    store.get = shelf_get;
+    CHECK(tilekeep_set_client_tile_store(&store) == TILEKEEP_OK);
+
+    CHECK(tilekeep_open(path, NULL, &dataset) == TILEKEEP_OK);
+    CHECK(tilekeep_read_tile(dataset, 0, 0, 0, &options, &tile) == TILEKEEP_OK);
+    CHECK(tilekeep_flush_tile_store() == TILEKEEP_OK);
+    CHECK(shelf.size > tile.size);
+    CHECK(tilekeep_clear_tile_cache() == TILEKEEP_OK);
+    CHECK(tilekeep_tile_cache_stats(&before) == TILEKEEP_OK && before.store_written == 1);
+    CHECK(tilekeep_read_tile(dataset, 0, 0, 0, &options, &again) == TILEKEEP_OK);
+    CHECK(again.size == tile.size && memcmp(again.data, tile.data, tile.size) == 0);
+    CHECK(tilekeep_tile_cache_stats(&after) == TILEKEEP_OK);
+    CHECK(after.rendered == before.rendered && after.store_hits == before.store_hits + 1);
+    CHECK(tilekeep_tile_store_error() == TILEKEEP_OK);
+    tilekeep_free_tile(&again);
+
+    shelf.fails = 1;
+    CHECK(tilekeep_clear_tile_cache() == TILEKEEP_OK);
+    CHECK(tilekeep_read_tile(dataset, 0, 0, 0, &options, &again) == TILEKEEP_OK);
+    FAILS(TILEKEEP_ERR_STORE, tilekeep_tile_store_error());
+    CHECK(strstr(tilekeep_last_error(), "fell over") != NULL);
+    tilekeep_free_tile(&again);
+    tilekeep_free_tile(&tile);
+    CHECK(tilekeep_clear_tile_store() == TILEKEEP_OK && shelf.size == 0);
+    CHECK(tilekeep_set_tile_store("memory:") == TILEKEEP_OK);
+    CHECK(shelf.n_destroyed == 2);
+    FAILS(INVALID, tilekeep_store_value_set(NULL, NULL, 0));
+    tilekeep_close(dataset);
+}
+
 static void wrong_calls_are_errors(void)
 {
     struct counting counting;
@@ -676,6 +767,7 @@ int main(int argc, char **argv)
     files_are_opened(argv[1]);
     mapped_files_lend_their_blocks(argv[2]);
     files_are_shared(argv[2]);
+    tiles_are_kept_in_a_store(argv[2]);
     files_say_more_than_pixels(argv[3]);
     puts("ok");
     return 0;
