@@ -592,7 +592,8 @@ typedef struct tilekeep_memory_stats {
     uint32_t reserved;
     // The total.
     uint64_t total_max_bytes;
-    // Bytes that count against the total: blocks kept, and loads under way.
+    // Bytes that count against the total: blocks and rendered tiles kept, what is under way, and what sources keep to find
+    // their way in compressed streams.
     uint64_t used_bytes;
     // Datasets that are open, or of which a block is still lent.
     uint64_t n_datasets;

@@ -307,6 +307,12 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         self.apply_budget();
     }
 
+    /// Says how many bytes are held beside the cache now; other entries of the total go for them.
+    pub(crate) fn hold_beside(&self, bytes: u64) {
+        self.account.hold_beside(bytes);
+        self.account.total().shrink(false);
+    }
+
     /// What may be kept of values that nobody asked for, without pushing out too much of what somebody did.
     pub(crate) fn max_unasked_bytes(&self) -> u64 {
         self.account.max_unasked_bytes()

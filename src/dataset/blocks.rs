@@ -127,6 +127,7 @@ impl Dataset {
         // Before anything makes room for it.
         self.check_block_bytes(layout).map_err(&say)?;
         let pin = cache.get_or_load(at, weight(layout), mode, || self.load(at, layout)).map_err(say)?;
+        self.count_index();
         Ok(BlockRef::cached(pin, cache))
     }
 

@@ -106,6 +106,8 @@ struct Core {
     mapped: Tally,
     /// The budget that the source was told of.
     shared_max: AtomicU64,
+    /// What it keeps beside the blocks, as far as that was counted.
+    counted_index: AtomicU64,
     /// The number of the first plane of the blocks: 0, but for a mask, whose blocks share the cache of its raster.
     first_plane: u32,
     /// The mask that the source stores, from when it is first asked for.
@@ -219,6 +221,7 @@ impl Dataset {
                 cache,
                 mapped: Tally::default(),
                 shared_max: AtomicU64::new(u64::MAX),
+                counted_index: AtomicU64::new(0),
                 first_plane,
                 mask: OnceLock::new(),
                 summaries: Summaries::default(),
@@ -362,6 +365,18 @@ impl Dataset {
         if self.core.first_plane == 0 && self.core.shared_max.swap(max, Ordering::Relaxed) != max {
             let kept = self.core.source.may_keep(max / SOURCE_SHARE);
             self.core.cache.reserve(kept);
+            self.count_index();
+        }
+    }
+
+    /// Has what the source keeps beside the blocks counted against the total, if it changed.
+    fn count_index(&self) {
+        let core = &*self.core;
+        if core.first_plane == 0 {
+            let bytes = core.source.index_bytes();
+            if core.counted_index.swap(bytes, Ordering::Relaxed) != bytes {
+                core.cache.hold_beside(bytes);
+            }
         }
     }
 

@@ -67,7 +67,8 @@ pub struct ProcessStats {
     pub datasets: Stats,
     /// Datasets that are open, or of which a block is still lent.
     pub n_datasets: u64,
-    /// Bytes that count against the total: blocks kept, and loads under way.
+    /// Bytes that count against the total: blocks and rendered tiles kept, what is under way, and what sources keep to find
+    /// their way in compressed streams.
     pub used_bytes: u64,
     /// Read buffers and decoder state.
     pub scratch_bytes: u64,

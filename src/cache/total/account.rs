@@ -27,6 +27,8 @@ pub(crate) struct Account {
     pub(super) is_apart: bool,
     /// Bytes of the budget that the cache does not have, for they are held beside it.
     reserved: AtomicU64,
+    /// Bytes of the total that are held beside the cache.
+    beside: AtomicU64,
     /// When the entry that would go next was last used, as far as anybody looked.
     pub(super) oldest: AtomicU64,
     /// How much an entry's age counts less than its neighbours': the bits of an `f32`.
@@ -54,6 +56,7 @@ impl Account {
             asked: AtomicBool::new(false),
             ceiling: AtomicU64::new(0),
             reserved: AtomicU64::new(0),
+            beside: AtomicU64::new(0),
             is_batch: AtomicBool::new(false),
             is_apart,
             oldest: AtomicU64::new(u64::MAX),
@@ -79,6 +82,7 @@ impl Account {
     /// The account is closed: what it holds is free, and what its cache did is remembered. Nothing may be taken any more.
     pub(crate) fn close(&self, counts: &Counts) {
         self.give(self.used.load(Ordering::Relaxed));
+        self.hold_beside(0);
         let mut accounts = self.total.accounts.lock();
         *accounts.promised(self.asked.load(Ordering::Relaxed)) -= u128::from(self.floor.load(Ordering::Relaxed));
         self.total.follow(&accounts);
@@ -139,10 +143,21 @@ impl Account {
         self.total.shrink(true);
     }
 
-    /// Sets bytes of the budget apart for what is held beside the cache. They are not taken from the total: most of them may
-    /// never be used.
+    /// Sets bytes of the budget apart for what is held beside the cache. They are not taken from the total before they are
+    /// held ([`hold_beside`](Self::hold_beside)): most of them may never be.
     pub(crate) fn reserve(&self, bytes: u64) {
         self.reserved.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Says how many bytes are held beside the cache now. They are taken from the total whether they fit or not: blocks can
+    /// go, and these cannot.
+    pub(crate) fn hold_beside(&self, bytes: u64) {
+        let before = self.beside.swap(bytes, Ordering::Relaxed);
+        if bytes >= before {
+            self.total.used.fetch_add(bytes - before, Ordering::Relaxed);
+        } else {
+            self.total.used.fetch_sub(before - bytes, Ordering::Relaxed);
+        }
     }
 
     /// The most that the cache may hold.

@@ -54,6 +54,23 @@ fn what_was_not_used_for_longest_goes_first_wherever_it_is() {
 }
 
 #[test]
+fn what_is_held_beside_a_cache_counts_until_it_is_closed() {
+    let total = Total::new(10_000);
+    let [a, b] = [(); 2].map(|()| member(&total, pooled(0), CachePolicy::Lru));
+    read_all(&a, 0..10);
+    b.hold_beside(3500);
+    assert_eq!((total.used_bytes(), a.counts().entries, b.counts().entries), (9500, 6, 0));
+    // What was used last stayed.
+    assert!(a.get(&9, Mode::Passing).is_some() && a.get(&3, Mode::Passing).is_none());
+    b.hold_beside(500);
+    assert_eq!(total.used_bytes(), 6500);
+    read_all(&b, 0..3);
+    assert_eq!((total.used_bytes(), a.counts().entries), (9500, 6));
+    drop(b);
+    assert_eq!(total.used_bytes(), 6000);
+}
+
+#[test]
 fn a_budget_of_its_own_is_a_floor_and_a_ceiling() {
     let total = Total::new(10_000);
     let own = member(&total, CacheBudget::Own(3000), CachePolicy::Lru);
