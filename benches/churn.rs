@@ -12,13 +12,16 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use resident::Resident;
 use tilekeep::{
     BlockId, Dataset, Level, OpenOptions, ReadContext, Result, SampleType, SharedBlock, SourceInfo, TileSource,
     TrimLevel, check_block, process_stats, set_total_max, trim,
 };
+
+#[path = "support/resident.rs"]
+mod resident;
 
 const BUDGET: u64 = 256 << 20;
 const THREADS: u64 = 4;
@@ -67,45 +70,11 @@ impl TileSource for Made {
     }
 }
 
-/// The resident memory of the process, watched.
-struct Resident {
-    start: u64,
-    peak: AtomicU64,
-}
-
-impl Resident {
-    fn now() -> u64 {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        kib.unwrap_or(0) << 10
-    }
-
-    /// The share of the budget by which there is more than at the start.
-    fn share(&self, bytes: u64) -> f64 {
-        bytes.saturating_sub(self.start) as f64 / BUDGET as f64
-    }
-
-    fn sample(&self) -> u64 {
-        let now = Self::now();
-        self.peak.fetch_max(now, Ordering::Relaxed);
-        now
-    }
-
-    fn report(&self, what: &str, overall: &mut u64) {
-        let now = self.sample();
-        let peak = self.peak.swap(0, Ordering::Relaxed);
-        println!("{what:24} peak {:.3}, at the end {:.3}", self.share(peak), self.share(now));
-        *overall = peak.max(*overall);
-    }
-}
-
 fn main() -> Result<()> {
-    let resident = Resident { start: Resident::now(), peak: AtomicU64::new(0) };
-    if resident.start == 0 {
+    let Some(resident) = Resident::new(BUDGET) else {
         println!("resident memory is not known on this system");
         return Ok(());
-    }
+    };
     set_total_max(BUDGET);
     let png = made_png(6000)?;
     let mut overall = 0;

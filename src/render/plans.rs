@@ -10,12 +10,13 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::dataset::Dataset;
 use crate::error::Result;
+use crate::memory::{Charge, Class, Ledger};
 use crate::style::{Style, StylePlan};
 use crate::sync::{Arc, Mutex};
 
 /// Plans that are kept at most, and the bytes that their tables may come to.
 const MAX_PLANS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
-const MAX_BYTES: usize = 32 << 20;
+const MAX_BYTES: u64 = 32 << 20;
 
 /// A style in a request for a tile: cheap to clone, and found again without comparing all of it.
 ///
@@ -84,13 +85,34 @@ pub(super) struct Plans(Mutex<Kept>);
 
 struct Kept {
     plans: LruCache<PlanKey, Arc<StylePlan>>,
-    bytes: usize,
+    /// What they take, with the tables that they may get.
+    charge: Charge,
+}
+
+impl Kept {
+    fn new(ledger: &Arc<Ledger>) -> Self {
+        Self { plans: LruCache::new(MAX_PLANS), charge: ledger.charge(Class::Metadata, 0) }
+    }
+
+    /// Keeps a plan; returns those that went for it.
+    fn keep(&mut self, key: PlanKey, plan: Arc<StylePlan>) -> Vec<Arc<StylePlan>> {
+        let mut bytes = self.charge.bytes() + plan.memory_bytes();
+        let mut gone: Vec<_> = self.plans.push(key, plan).map(|(_, plan)| plan).into_iter().collect();
+        bytes -= gone.iter().map(|plan| plan.memory_bytes()).sum::<u64>();
+        while bytes > MAX_BYTES && self.plans.len() > 1 {
+            let Some((_, plan)) = self.plans.pop_lru() else { break };
+            bytes -= plan.memory_bytes();
+            gone.push(plan);
+        }
+        self.charge.resize(bytes);
+        gone
+    }
 }
 
 impl Plans {
     pub(super) fn process() -> &'static Self {
         static PROCESS: OnceLock<Plans> = OnceLock::new();
-        PROCESS.get_or_init(|| Self(Mutex::new(Kept { plans: LruCache::new(MAX_PLANS), bytes: 0 })))
+        PROCESS.get_or_init(|| Self(Mutex::new(Kept::new(Ledger::process()))))
     }
 
     /// What `style` comes to for a frame of a dataset; with `eight_bits`, as encoders want it.
@@ -108,17 +130,7 @@ impl Plans {
         // No lock is held while samples are looked at. Of two that are made at once the last is kept.
         let plan = style.resolve(dataset, frame)?;
         let plan = Arc::new(if eight_bits && !plan.is_unstyled() { plan.eight_bits() } else { plan });
-        let mut gone = Vec::new();
-        let mut kept = self.0.lock();
-        kept.bytes += plan.memory_bytes();
-        gone.extend(kept.plans.push(key, Arc::clone(&plan)).map(|(_, plan)| plan));
-        kept.bytes -= gone.iter().map(|plan| plan.memory_bytes()).sum::<usize>();
-        while kept.bytes > MAX_BYTES && kept.plans.len() > 1 {
-            let Some((_, plan)) = kept.plans.pop_lru() else { break };
-            kept.bytes -= plan.memory_bytes();
-            gone.push(plan);
-        }
-        drop(kept);
+        let gone = self.0.lock().keep(key, Arc::clone(&plan));
         drop(gone);
         Ok(plan)
     }
@@ -131,7 +143,8 @@ mod tests {
 
     #[test]
     fn a_style_is_resolved_once_and_plans_stay_within_their_bytes() {
-        let plans = Plans(Mutex::new(Kept { plans: LruCache::new(MAX_PLANS), bytes: 0 }));
+        let ledger = Arc::new(Ledger::default());
+        let plans = Plans(Mutex::new(Kept::new(&ledger)));
         let source = MemorySource::new(2, 1, 1, SampleType::U16, (2, 1), vec![0; 4]).unwrap();
         let dataset = Dataset::from_source(source, &OpenOptions::default()).unwrap();
         let style = |max: usize| TileStyle::from(Style::parse(&format!(r#"{{"min": 0, "max": {max}}}"#)).unwrap());
@@ -142,8 +155,9 @@ mod tests {
         for max in 2..400 {
             plans.plan(&dataset, 0, &style(max), true).unwrap();
             let kept = plans.0.lock();
-            assert_eq!(kept.bytes, kept.plans.iter().map(|(_, plan)| plan.memory_bytes()).sum::<usize>());
-            assert!(kept.bytes <= MAX_BYTES);
+            let bytes = ledger.bytes(Class::Metadata);
+            assert_eq!(bytes, kept.plans.iter().map(|(_, plan)| plan.memory_bytes()).sum::<u64>());
+            assert!(bytes <= MAX_BYTES);
         }
         assert!(!Arc::ptr_eq(&first, &plans.plan(&dataset, 0, &style(1), true).unwrap()));
     }

@@ -59,11 +59,10 @@ impl Plan {
     }
 
     /// Bytes that the plan takes, with the tables that it may get.
-    pub(crate) fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> u64 {
         let colors = self.layers.iter().map(Layer::memory_bytes).sum::<usize>();
-        size_of::<Self>()
-            + colors
-            + (self.layers.len() * table_entries(self.sample) * size_of::<Rgba>()).min(MAX_TABLES)
+        let tables = (self.layers.len() * table_entries(self.sample) * size_of::<Rgba>()).min(MAX_TABLES);
+        (size_of::<Self>() + colors + tables) as u64
     }
 
     /// Bytes of one pixel of the result.
