@@ -89,7 +89,11 @@ fn passed_tiles_of_real_files_have_the_pixels_of_their_blocks() {
         let mut n = 0;
         for request in requests(dataset.levels()) {
             let Ok((tile, 0)) = with_loads(&dataset, &request.clone().encoding(encoding)) else { continue };
-            let raw = dataset.read_tile(&request).unwrap_or_else(|e| panic!("{}: {e}", real.name));
+            // The codes of a damaged JPEG are not read on the way: it is handed out as it is.
+            let raw = match dataset.read_tile(&request) {
+                Err(error) if error.kind() == ErrorKind::Corrupt && codec.ends_with("jpeg") => continue,
+                raw => raw.unwrap_or_else(|e| panic!("{}: {e}", real.name)),
+            };
             assert_eq!((tile.width, tile.height, tile.n_bands), (raw.width, raw.height, raw.n_bands), "{}", real.name);
             assert!(decoded(&tile) == raw.bytes, "{}, {request:?}", real.name);
             n += 1;

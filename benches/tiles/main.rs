@@ -6,7 +6,7 @@
 //!
 //! Two files of 4096 x 4096 pixels, RGB in tiles of 256 x 256, JPEG and Deflate, are made where they are missing. The
 //! page cache is warm. "Cold" is every tile of the file once, nothing of it being in any cache; "warm" is 16 tiles again and
-//! again. JPEG is made at quality 90 without subsampling on both sides. The two take turns; medians of the rounds are
+//! again; "memcached" is the same with a memcached server as the only cache of tiles of either. JPEG is made at quality 90 without subsampling on both sides. The two take turns; medians of the rounds are
 //! printed; with `CASE`, those that have it in their name. `TILEKEEP_PYTHON` names a Python that has large_image and its TIFF source.
 
 use std::io::{BufRead, BufReader, Write};
@@ -16,8 +16,13 @@ use std::time::Instant;
 use std::{env, fs};
 
 use tiff_writer::{Compression, Scene};
-use tilekeep::{Dataset, Encoding, OpenOptions, Result, Style, TileRequest, clear_tile_cache};
+use tilekeep::{
+    Chroma, Dataset, Encoding, OpenOptions, Result, Style, TileRequest, clear_tile_cache, flush_tile_store, open_store,
+    set_tile_cache_max, set_tile_store, tile_cache_stats,
+};
 
+#[path = "../../tests/common/servers.rs"]
+mod servers;
 #[path = "../../examples/support/tiff_writer.rs"]
 #[allow(dead_code)]
 mod tiff_writer;
@@ -27,20 +32,55 @@ const SIDE: u32 = 4096;
 const PALETTE: &str =
     r##"{"band": 1, "min": 0, "max": 255, "palette": ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"]}"##;
 
-/// What is measured: a name, cold or warm, encoding, style; and whether the file is the one of JPEG only.
-const CASES: [(&str, &str, &str, &str); 6] = [
-    ("plain PNG", "cold", "PNG", "{}"),
-    ("palette PNG", "cold", "PNG", PALETTE),
-    ("plain JPEG", "cold", "JPEG", "{}"),
-    ("palette JPEG", "cold", "JPEG", PALETTE),
-    ("palette PNG", "warm", "PNG", PALETTE),
-    ("plain JPEG", "warm", "JPEG", "{}"),
+/// What is measured.
+#[derive(Clone, Copy)]
+struct Case {
+    name: &'static str,
+    kind: Kind,
+    encoding: Encoding,
+    style: &'static str,
+    /// Whether stored JPEGs may be handed out as they are. large_image decodes them and encodes them anew.
+    pass_through: bool,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    /// Every tile of the file once.
+    Cold,
+    /// Tiles in memory.
+    Warm,
+    /// Tiles in memcached.
+    Memcached,
+    /// The same, all of a viewport at once; by large_image one by one.
+    Viewport,
+}
+
+const JPEG: Encoding = Encoding::Jpeg { quality: 90, chroma: Chroma::Full };
+
+const fn case(name: &'static str, kind: Kind, encoding: Encoding, style: &'static str) -> Case {
+    Case { name, kind, encoding, style, pass_through: false }
+}
+
+const CASES: [Case; 11] = [
+    case("cold plain PNG", Kind::Cold, Encoding::Png, "{}"),
+    case("cold palette PNG", Kind::Cold, Encoding::Png, PALETTE),
+    case("cold palette JPEG", Kind::Cold, JPEG, PALETTE),
+    case("cold plain JPEG", Kind::Cold, JPEG, "{}"),
+    Case { pass_through: true, ..case("cold plain JPEG passed", Kind::Cold, JPEG, "{}") },
+    case("warm palette PNG", Kind::Warm, Encoding::Png, PALETTE),
+    case("warm plain JPEG", Kind::Warm, JPEG, "{}"),
+    case("memcached palette PNG", Kind::Memcached, Encoding::Png, PALETTE),
+    case("memcached plain JPEG", Kind::Memcached, JPEG, "{}"),
+    case("memcached, 16 palette PNG", Kind::Viewport, Encoding::Png, PALETTE),
+    case("memcached, 16 plain JPEG", Kind::Viewport, JPEG, "{}"),
 ];
 
 fn main() -> Result<()> {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let filter = env::args().skip(1).find(|argument| argument != "--bench").unwrap_or_default();
-    let mut peer = Peer::start();
+    let server = servers::Server::memcached(&["-m", "256"]);
+    let address = server.as_ref().map(|server| server.address());
+    let mut peers = [Peer::start(None), address.as_deref().and_then(|address| Peer::start(Some(address)))];
     for (name, compression) in [("jpeg", (Compression::Jpeg(85), 1)), ("deflate", (Compression::Deflate, 2))] {
         let file = folder.join(format!("tiles_{name}_{SIDE}.tif"));
         if !file.is_file() {
@@ -49,26 +89,32 @@ fn main() -> Result<()> {
             made.and_then(|()| fs::rename(&part, &file)).expect("the sample is written");
         }
         println!("{name}: microseconds a tile");
-        let wanted = |(name, kind, ..): &(&str, &str, &str, &str)| format!("{kind} {name}").contains(&filter);
-        for case in CASES.into_iter().filter(wanted) {
-            compare(&file, case, peer.as_mut())?;
+        for case in CASES.into_iter().filter(|case| case.name.contains(&filter)) {
+            let is_stored = matches!(case.kind, Kind::Memcached | Kind::Viewport);
+            match (is_stored, &address) {
+                (false, _) => compare(&file, case, peers[0].as_mut())?,
+                (true, None) => println!("  {}: left out, there is no memcached", case.name),
+                (true, Some(address)) => {
+                    set_tile_store(open_store(&format!("memcached://{address}/bench"))?)?;
+                    set_tile_cache_max(0);
+                    compare(&file, case, peers[1].as_mut())?;
+                    set_tile_cache_max(64 << 20);
+                    set_tile_store(None)?;
+                }
+            }
         }
     }
     Ok(())
 }
 
-fn compare(
-    file: &Path,
-    (name, kind, encoding, style): (&str, &str, &str, &str),
-    mut peer: Option<&mut Peer>,
-) -> Result<()> {
+fn compare(file: &Path, case: Case, mut peer: Option<&mut Peer>) -> Result<()> {
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        ours.push(seconds_a_tile(file, kind, encoding, style)?);
-        theirs.extend(peer.as_mut().and_then(|peer| peer.seconds_a_tile(file, kind, encoding, style)));
+        ours.push(seconds_a_tile(file, case)?);
+        theirs.extend(peer.as_mut().and_then(|peer| peer.seconds_a_tile(file, case)));
     }
     let ours = median(ours);
-    print!("  {kind} {name:<14} tilekeep {:>8.2}", ours * 1e6);
+    print!("  {:<25} tilekeep {:>8.2}", case.name, ours * 1e6);
     if theirs.len() == ROUNDS {
         let theirs = median(theirs);
         print!("   large_image {:>8.1}   x {:.1}", theirs * 1e6, theirs / ours);
@@ -82,18 +128,20 @@ fn median(mut seconds: Vec<f64>) -> f64 {
     seconds[seconds.len() / 2]
 }
 
-fn seconds_a_tile(file: &Path, kind: &str, encoding: &str, style: &str) -> Result<f64> {
+fn seconds_a_tile(file: &Path, case: Case) -> Result<f64> {
     clear_tile_cache();
-    let dataset = Dataset::open_with(file, &OpenOptions::default())?;
-    let encoding = if encoding == "PNG" { Encoding::Png } else { Encoding::jpeg(90) };
-    let base = TileRequest::new(0, 0, 0).encoding(encoding);
-    let base = if style == "{}" { base } else { base.style(Style::parse(style)?) };
+    let dataset = Dataset::open_with(file, &OpenOptions::default().shared(false))?;
+    let mut base = TileRequest::new(0, 0, 0).encoding(case.encoding);
+    base.pass_through = case.pass_through;
+    if case.style != "{}" {
+        base = base.style(Style::parse(case.style)?);
+    }
     let at = |i: u32, side: u32| {
         let mut request = base.clone();
         (request.col, request.row) = (i % side, i / side);
         request
     };
-    if kind == "cold" {
+    if case.kind == Kind::Cold {
         let side = SIDE / 256;
         let start = Instant::now();
         for i in 0..side * side {
@@ -105,13 +153,22 @@ fn seconds_a_tile(file: &Path, kind: &str, encoding: &str, style: &str) -> Resul
     for request in &requests {
         dataset.read_tile(request)?;
     }
-    let start = Instant::now();
-    for _ in 0..5000 {
+    flush_tile_store();
+    let n = if case.kind == Kind::Warm { 5000 } else { 50 };
+    let (before, start) = (tile_cache_stats(), Instant::now());
+    for _ in 0..n {
+        if case.kind == Kind::Viewport {
+            std::hint::black_box(dataset.read_tiles(&requests).into_iter().collect::<Result<Vec<_>>>()?);
+            continue;
+        }
         for request in &requests {
             std::hint::black_box(dataset.read_tile(request)?);
         }
     }
-    Ok(start.elapsed().as_secs_f64() / 80_000.0)
+    let seconds = start.elapsed().as_secs_f64() / f64::from(n * 16);
+    let stats = tile_cache_stats();
+    assert_eq!((stats.rendered, stats.passed), (before.rendered, before.passed), "a tile was not kept");
+    Ok(seconds)
 }
 
 /// large_image in a process of its own.
@@ -122,11 +179,12 @@ struct Peer {
 }
 
 impl Peer {
-    fn start() -> Option<Self> {
+    /// With its tiles in the memcached server at this address, or in its own memory.
+    fn start(memcached: Option<&str>) -> Option<Self> {
         let python = env::var_os("TILEKEEP_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from);
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/tiles/large_image_tiles.py");
         let mut command = Command::new(&python);
-        command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.arg(script).args(memcached).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().ok()?;
         let (questions, answers) = (process.stdin.take()?, BufReader::new(process.stdout.take()?));
         let mut peer = Self { process, questions, answers };
@@ -136,12 +194,14 @@ impl Peer {
             println!("left out: large_image: {} cannot import it", python.display());
             return None;
         }
-        print!("beside {version}");
+        print!("beside {}{version}", if memcached.is_some() { "memcached with " } else { "" });
         Some(peer)
     }
 
-    fn seconds_a_tile(&mut self, file: &Path, kind: &str, encoding: &str, style: &str) -> Option<f64> {
-        writeln!(self.questions, "{kind}\t{}\t{encoding}\t{style}", file.display()).ok()?;
+    fn seconds_a_tile(&mut self, file: &Path, case: Case) -> Option<f64> {
+        let kind = if case.kind == Kind::Cold { "cold" } else { "warm" };
+        let encoding = if case.encoding == JPEG { "JPEG" } else { "PNG" };
+        writeln!(self.questions, "{kind}\t{}\t{encoding}\t{}", file.display(), case.style).ok()?;
         let mut answer = String::new();
         self.answers.read_line(&mut answer).ok()?;
         answer.trim().parse().ok()

@@ -218,7 +218,7 @@ pub(super) fn entropy_len(scan: &[u8]) -> usize {
 
 /// Whether the decoder below puts chroma in its place: it does where luma has at most four samples for one of chroma,
 /// and at most two of them down. Beyond that it gives wrong pixels without an error.
-fn is_sampling_read(info: &JpegInfo) -> bool {
+pub(super) fn is_sampling_read(info: &JpegInfo) -> bool {
     let factors = &info.sampling[..usize::from(info.components)];
     let most = |of: fn(&(u8, u8)) -> u8| factors.iter().map(of).max().unwrap_or(1);
     let (across, down) = (most(|f| f.0), most(|f| f.1));

@@ -1,13 +1,10 @@
 //! Stored JPEG streams as files that any decoder shows in the right colours, without a decoder.
 
-use crate::error::Result;
 use crate::memory::zeroed;
 
 use super::Contexts;
-use super::inflate::Feed;
-use super::jpeg::{Colour, Stored, decode, entropy_len, stored_as};
-use super::jpeg_entropy::{Coding, Place, Scanner};
-use super::jpeg_scan::{DHT, DQT, DRI, EOI, SOI, SOS, Segment, Segments, info};
+use super::jpeg::{Colour, Stored, decode, entropy_len, is_sampling_read, stored_as};
+use super::jpeg_scan::{DHT, DQT, DRI, EOI, JpegInfo, SOI, SOS, Segment, Segments, info};
 
 /// A JPEG file made of a stored stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,10 +26,11 @@ const ADOBE_RGB: [u8; 16] = *b"\xff\xee\x00\x0eAdobe\0\x64\0\0\0\0\0";
 /// Makes a file of `tables`, TIFF's JPEGTables, and `stream`, whose components mean what `colour` says. What the markers of
 /// applications said in the stream is not in it: no orientation, no colour profile, no comment.
 ///
-/// `None` where a decoder may not show all of it: when tables are missing, when the scans do not make every pixel, when no
-/// end of image follows them, and for other than one or three components. The codes of a single baseline scan are passed
-/// without a transform, which takes a small part of the time of decoding. Progressive pictures, and those in several scans,
-/// are decoded to see whether they can be: what they are worth is that they lose nothing by being encoded again.
+/// `None` where a decoder may not show all of it: when tables are missing, when the codes of a single baseline scan are fewer
+/// than its pixels can do with, when restart markers are missing or out of order, when the end of image does not follow
+/// right behind, and for other than one or three components. Whether the codes themselves are sound is left to who shows
+/// them: reading them takes ten times as long as everything else here. Progressive pictures, and those in several scans, are
+/// decoded to see whether they can be: what they are worth is that they lose nothing by being encoded again.
 pub(crate) fn whole(
     contexts: &mut Contexts,
     tables: Option<&[u8]>,
@@ -68,17 +66,17 @@ pub(crate) fn whole(
     file.extend_from_slice(&scans[..image_len(scans)?]);
     // That of the file: a restart interval may come with the tables.
     let info = info(&file).ok()?;
-    if !has_tables(&file) {
+    if !has_tables(&file) || !is_sampling_read(&info) {
         return None;
     }
-    match Coding::of(&file, &info) {
-        Some(coding) if !has_every_mcu(&coding, &file, head_len) => return None,
-        Some(_) => {}
-        None => {
-            let n_components = usize::from(info.components);
-            let mut pixels = zeroed(info.width as usize * info.height as usize * n_components).ok()?;
-            decode(contexts, None, &file, Colour::Auto, &mut pixels, info.width, info.height, n_components).ok()?;
+    if is_one_scan(&file, &info) {
+        if !is_scan_plausible(&info, &file[head_len..]) {
+            return None;
         }
+    } else {
+        let n_components = usize::from(info.components);
+        let mut pixels = zeroed(info.width as usize * info.height as usize * n_components).ok()?;
+        decode(contexts, None, &file, Colour::Auto, &mut pixels, info.width, info.height, n_components).ok()?;
     }
     Some(WholeJpeg { file, width: info.width, height: info.height, n_components: info.components })
 }
@@ -103,57 +101,93 @@ fn image_len(scans: &[u8]) -> Option<usize> {
     }
 }
 
-/// Whether there is a Huffman table, and every quantisation table that a component needs.
+/// Whether there is every table that a component needs.
 fn has_tables(file: &[u8]) -> bool {
-    let (mut has_huffman, mut defined, mut needed) = (false, 0_u32, 0_u32);
+    // Quantisation tables by number; Huffman tables by class, the upper four bits, and number.
+    let (mut quantisation, mut huffman) = ((0_u32, 0_u32), (0_u32, 0_u32));
     let Ok(segments) = Segments::new(file) else { return false };
     for Segment { marker, body, .. } in segments {
+        let mut rest = body;
         match marker {
-            DHT => has_huffman = true,
+            DHT => {
+                while let Some((first, table)) = rest.split_first() {
+                    let n_codes = table.first_chunk::<16>().map(|n| n.iter().map(|n| usize::from(*n)).sum::<usize>());
+                    let Some(behind) = n_codes.and_then(|n| table.get(16 + n..)) else { return false };
+                    huffman.0 |= 1 << (first & 31);
+                    rest = behind;
+                }
+            }
             DQT => {
-                let mut rest = body;
                 while let Some((first, table)) = rest.split_first() {
                     // 64 numbers of 8 or 16 bits.
                     let len = if first >> 4 == 0 { 64 } else { 128 };
                     let Some(behind) = table.get(len..) else { return false };
-                    defined |= 1 << (first & 15);
+                    quantisation.0 |= 1 << (first & 15);
                     rest = behind;
                 }
             }
             0xc0..=0xc2 => {
                 let components = body.get(6..).unwrap_or_default().as_chunks::<3>().0;
-                needed = components.iter().fold(0, |needed, component| needed | 1 << (component[2] & 15));
+                quantisation.1 = components.iter().fold(0, |needed, component| needed | 1 << (component[2] & 15));
+            }
+            SOS => {
+                let selectors = body.get(1..).unwrap_or_default().as_chunks::<2>().0;
+                let n = usize::from(body.first().copied().unwrap_or(0)).min(selectors.len());
+                // A scan that refines needs one class only, and is decoded anyhow.
+                huffman.1 = selectors[..n]
+                    .iter()
+                    .fold(0, |needed, [_, tables]| needed | 1 << (tables >> 4 & 15) | 1 << (16 + (tables & 15)));
             }
             _ => {}
         }
     }
-    has_huffman && needed != 0 && needed & !defined == 0
+    let is_progressive = info(file).is_ok_and(|info| info.progressive);
+    let has_huffman = if is_progressive { huffman.0 != 0 } else { huffman.1 & !huffman.0 == 0 };
+    has_huffman && quantisation.1 != 0 && quantisation.1 & !quantisation.0 == 0
 }
 
-/// Whether the codes of the scan that starts at `head_len` make all MCUs, and the end of the image comes right behind them.
-fn has_every_mcu(coding: &Coding, file: &[u8], head_len: usize) -> bool {
-    let mut scanner = Scanner::new(coding, Bytes(&file[head_len..]), 0, &Place::start(head_len as u64));
-    for _ in 0..coding.n_mcus() {
-        if scanner.skip().is_err() {
-            return false;
+/// Whether one scan makes all components at once, from the first coefficient to the last.
+fn is_one_scan(file: &[u8], info: &JpegInfo) -> bool {
+    let Ok(segments) = Segments::new(file) else { return false };
+    let scan = segments.filter(|segment| segment.marker == SOS).last();
+    let n = usize::from(info.components);
+    let Some((count, rest)) = scan.and_then(|scan| scan.body.split_first()) else { return false };
+    let selectors = rest.get(..2 * n).unwrap_or_default().as_chunks::<2>().0;
+    let in_order = selectors.iter().zip(&info.component_ids).all(|([id, _], of_frame)| id == of_frame);
+    !info.progressive && usize::from(*count) == n && rest.get(2 * n..) == Some(&[0, 63, 0]) && in_order
+}
+
+/// Whether the codes in `scan` can be those of all pixels, by their number and by the restart markers among them, and the
+/// end of the image comes right behind them.
+fn is_scan_plausible(info: &JpegInfo, scan: &[u8]) -> bool {
+    let n = usize::from(info.components);
+    let most = |factor: fn(&(u8, u8)) -> u8| info.sampling[..n].iter().map(factor).max().unwrap_or(1);
+    // A scan of one component has one block after the other, whatever its factors are.
+    let (across, down) = if n == 1 { (1, 1) } else { (most(|f| f.0), most(|f| f.1)) };
+    let blocks_of = |(h, v): (u8, u8)| if n == 1 { 1 } else { u64::from(h) * u64::from(v) };
+    let n_mcus =
+        u64::from(info.width.div_ceil(8 * u32::from(across))) * u64::from(info.height.div_ceil(8 * u32::from(down)));
+    let n_blocks = n_mcus * info.sampling[..n].iter().map(|factors| blocks_of(*factors)).sum::<u64>();
+    let n_restarts = match u64::from(info.restart_interval) {
+        0 => 0,
+        interval => n_mcus.saturating_sub(1) / interval,
+    };
+    let len = entropy_len(scan);
+    let (mut at, mut restarts) = (0, 0_u64);
+    while let Some(next) = scan[at..len].iter().position(|byte| *byte == 0xff) {
+        let code = scan.get(at + next + 1).copied().unwrap_or(0);
+        if code != 0 {
+            if u64::from(code) != 0xd0 + restarts % 8 {
+                return false;
+            }
+            restarts += 1;
         }
+        at = (at + next + 2).min(len);
     }
-    let (offset, n_bits) = (scanner.place().offset() as usize, scanner.n_bits_left());
-    let behind = file.get(offset..).unwrap_or_default();
+    let behind = &scan[len..];
     let n_fill = behind.windows(2).take_while(|pair| *pair == [0xff, 0xff]).count();
-    n_bits < 8 && behind[n_fill..] == [0xff, EOI]
-}
-
-struct Bytes<'a>(&'a [u8]);
-
-impl Feed for Bytes<'_> {
-    fn bytes(&mut self) -> Result<&[u8]> {
-        Ok(self.0)
-    }
-
-    fn consume(&mut self, n: usize) {
-        self.0 = &self.0[n..];
-    }
+    // No block has less than a code for its mean and one for the end of the rest.
+    len as u64 * 8 >= n_blocks * 2 && restarts == n_restarts && behind[n_fill..] == [0xff, EOI]
 }
 
 #[cfg(test)]
@@ -259,22 +293,44 @@ mod tests {
                 let mut part = file[..cut].to_vec();
                 let what = format!("{cut} of {} bytes, progressive {progressive}, restart {restart}", file.len());
                 assert!(whole(None, &part, Colour::Auto).is_none(), "{what}");
-                if progressive {
-                    continue;
+                // An end marker does not make it good where a restart marker is missing, or nearly all of the codes.
+                if !progressive && (cut < file.len() * 9 / 10 && restart > 0 || cut < file.len() / 8) {
+                    part.extend_from_slice(&[0xff, EOI]);
+                    assert!(whole(None, &part, Colour::Auto).is_none(), "{what}, with an end");
                 }
-                // An end marker does not make it good.
-                part.extend_from_slice(&[0xff, EOI]);
-                assert!(whole(None, &part, Colour::Auto).is_none(), "{what}, with an end");
             }
         }
     }
 
     #[test]
-    fn more_codes_than_pixels_are_no_file() {
-        let mut file = encode(ColorType::Luma, |_| {});
-        let end = file.len() - 2;
-        file.splice(end..end, [0x12, 0x34, 0x56]);
-        assert!(whole(None, &file, Colour::Auto).is_none());
+    fn restart_markers_that_are_not_those_of_the_pixels_are_no_file() {
+        let file = encode(ColorType::Luma, |encoder| encoder.set_restart_interval(4));
+        assert!(whole(None, &file, Colour::Auto).is_some());
+        let markers: Vec<usize> =
+            (0..file.len() - 1).filter(|at| file[*at] == 0xff && matches!(file[at + 1], 0xd0..=0xd7)).collect();
+        assert_eq!(markers.len(), 7);
+        for at in markers {
+            let mut other = file.clone();
+            other[at + 1] ^= 1;
+            assert!(whole(None, &other, Colour::Auto).is_none());
+            let mut less = file.clone();
+            less.drain(at..at + 2);
+            assert!(whole(None, &less, Colour::Auto).is_none());
+            let mut more = file.clone();
+            more.splice(at..at, [0xff, file[at + 1]]);
+            assert!(whole(None, &more, Colour::Auto).is_none());
+        }
+    }
+
+    #[test]
+    fn tables_that_the_scan_names_must_be_there() {
+        let file = encode(ColorType::Luma, |_| {});
+        let scan = file.windows(2).position(|pair| pair == [0xff, SOS]).unwrap();
+        for tables in [0x01, 0x10, 0x22] {
+            let mut other = file.clone();
+            other[scan + 6] = tables;
+            assert!(whole(None, &other, Colour::Auto).is_none(), "{tables:02x}");
+        }
     }
 
     #[test]

@@ -29,13 +29,13 @@ impl TileKey {
             Look::Styled(plan) => (0, [plan.hash() as u64, (plan.hash() >> 64) as u64, 0]),
             Look::Plain(shown) => {
                 let bands = match &shown.bands {
-                    Some(bands) => bands.iter().flat_map(|band| band.to_le_bytes()).collect::<Vec<_>>(),
-                    None => (0..dataset.info().n_bands).flat_map(u32::to_le_bytes).collect(),
+                    Some(bands) => hash_of_bands(bands.iter().copied()),
+                    None => hash_of_bands(0..dataset.info().n_bands),
                 };
                 // There is one 0.
                 let [low, high] =
                     shown.range.map_or([0; 2], |(low, high)| [low, high].map(|end| (end + 0.0).to_bits()));
-                (1 + u64::from(shown.range.is_some()), [low, high, xxh3_64(&bands)])
+                (1 + u64::from(shown.range.is_some()), [low, high, bands])
             }
         };
         let words = [
@@ -57,6 +57,20 @@ impl TileKey {
     }
 }
 
+/// A number for bands in their order; those of most tiles take no memory to be hashed.
+fn hash_of_bands(bands: impl Iterator<Item = u32> + Clone) -> u64 {
+    let mut bytes = [0; 32];
+    let mut n = 0;
+    for band in bands.clone() {
+        let Some(place) = bytes.get_mut(n..n + 4) else {
+            return xxh3_64(&bands.flat_map(u32::to_le_bytes).collect::<Vec<_>>());
+        };
+        place.copy_from_slice(&band.to_le_bytes());
+        n += 4;
+    }
+    xxh3_64(&bytes[..n])
+}
+
 impl fmt::Display for TileKey {
     /// 65 characters that any store takes as a key: digits, `a` to `f` and one `-`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,6 +81,14 @@ impl fmt::Display for TileKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_bands_are_told_apart_as_few_are() {
+        let bytes = |n: u32| (0..n).flat_map(u32::to_le_bytes).collect::<Vec<_>>();
+        for n in [0, 1, 7, 8, 9, 200] {
+            assert_eq!(hash_of_bands(0..n), xxh3_64(&bytes(n)), "{n}");
+        }
+    }
 
     #[test]
     fn a_key_in_words_has_all_its_digits() {

@@ -9,6 +9,8 @@ use crate::render::store::pool::{Failure, left};
 
 /// No line of the protocol is longer.
 const MAX_LINE: usize = 2048;
+/// Bytes that are asked for when a line is wanted: most tiles come with the line before them.
+const READ: usize = 64 << 10;
 
 pub(super) struct Connection {
     server: String,
@@ -75,9 +77,13 @@ impl Connection {
             }
             self.received.drain(..self.start);
             self.start = 0;
-            let mut more = [0; 4096];
-            let n = self.receive(&mut more)?;
-            self.received.extend_from_slice(&more[..n]);
+            let mut received = std::mem::take(&mut self.received);
+            let at = received.len();
+            received.resize(at + READ, 0);
+            let n = self.receive(&mut received[at..]);
+            received.truncate(at + *n.as_ref().unwrap_or(&0));
+            self.received = received;
+            n?;
         }
     }
 
