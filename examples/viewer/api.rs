@@ -7,10 +7,14 @@
 //! | `/api/datasets/ID/histogram?band=1&bins=256` | how the samples of a band are spread; bands count from 1, as in styles |
 //! | `/api/datasets/ID/curve` | the hit ratios that other budgets are predicted to have |
 //! | `/api/datasets/ID/budget` | `POST {"bytes": N}` changes the budget, `null` makes it a share of the total |
+//! | `/api/tiles/budget` | `POST {"bytes": N}` changes how many bytes of rendered tiles are kept |
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
-use tilekeep::{CacheBudget, ColorInterpretation, Stats, process_stats, total_max};
+use tilekeep::{
+    CacheBudget, CatalogStats, ColorInterpretation, Stats, StoreStats, TileCacheStats, catalog_stats, process_stats,
+    set_tile_cache_max, tile_cache_max, tile_cache_stats, tile_store_error, total_max,
+};
 
 use crate::catalog::{Catalog, Shown};
 use crate::message::{Ask, Reply, escaped};
@@ -24,10 +28,9 @@ const GOAL: f64 = 0.95;
 pub(crate) fn answer(catalog: &Catalog, ask: &Ask, path: &[&str]) -> Result<Reply, Reply> {
     let is_get = matches!(ask.method.as_str(), "GET" | "HEAD");
     match path {
-        ["datasets", id, "budget"] => {
-            let shown = shown(catalog, id)?;
-            if ask.method != "POST" { Err(Reply::not_allowed("POST")) } else { set_budget(shown, ask) }
-        }
+        [.., "budget"] if ask.method != "POST" => Err(Reply::not_allowed("POST")),
+        ["datasets", id, "budget"] => set_budget(shown(catalog, id)?, ask),
+        ["tiles", "budget"] => set_tile_budget(ask),
         _ if !is_get => Err(Reply::not_allowed("GET, HEAD")),
         ["datasets"] => Ok(Reply::json(&catalog.iter().map(described).collect())),
         ["stats"] => Ok(Reply::json(&stats(catalog))),
@@ -75,7 +78,7 @@ fn described(shown: &Shown) -> Value {
 }
 
 fn stats(catalog: &Catalog) -> Value {
-    let process = process_stats();
+    let (process, tiles) = (process_stats(), tile_cache_stats());
     let datasets: serde_json::Map<_, _> =
         catalog.iter().map(|shown| (shown.id.clone(), counts(&shown.dataset.stats()))).collect();
     json!({
@@ -86,6 +89,55 @@ fn stats(catalog: &Catalog) -> Value {
             "loading_bytes": process.datasets.loading_bytes,
         },
         "datasets": datasets,
+        "tiles": tile_counts(&tiles),
+        "files": file_counts(&catalog_stats()),
+        "store": catalog.store.as_ref().map(|kind| store_counts(kind, &tiles.store)),
+    })
+}
+
+fn tile_counts(stats: &TileCacheStats) -> Value {
+    json!({
+        "hits": stats.hits,
+        "misses": stats.misses,
+        "coalesced": stats.coalesced,
+        "rendered": stats.rendered,
+        "passed": stats.passed,
+        "failed": stats.failed,
+        "evictions": stats.evictions,
+        "uncached": stats.uncached,
+        "tiles": stats.entries,
+        "bytes": stats.bytes,
+        "max_bytes": stats.max_bytes,
+        "loading_bytes": stats.loading_bytes,
+    })
+}
+
+fn file_counts(stats: &CatalogStats) -> Value {
+    json!({
+        "known": stats.entries,
+        "closed": stats.closed,
+        "bytes": stats.bytes,
+        "max_bytes": stats.max_bytes,
+        "hits": stats.hits,
+        "misses": stats.misses,
+        "open": stats.open_files,
+    })
+}
+
+fn store_counts(kind: &str, stats: &StoreStats) -> Value {
+    json!({
+        "kind": kind,
+        "hits": stats.hits,
+        "misses": stats.misses,
+        "skipped": stats.skipped,
+        "errors": stats.errors,
+        "damaged": stats.damaged,
+        "written": stats.written,
+        "dropped": stats.dropped,
+        "read_bytes": stats.read_bytes,
+        "written_bytes": stats.written_bytes,
+        "queued_bytes": stats.queued_bytes,
+        "last_error": tile_store_error().map(|error| error.to_string()),
     })
 }
 
@@ -143,15 +195,29 @@ fn curve(shown: &Shown) -> Value {
 }
 
 fn set_budget(shown: &Shown, ask: &Ask) -> Result<Reply, Reply> {
+    match asked_bytes(ask)? {
+        Some(bytes) => shown.dataset.set_cache_max(bytes),
+        None => shown.dataset.set_cache_budget(CacheBudget::default()),
+    }
+    Ok(Reply::json(&json!({ "max_bytes": shown.dataset.cache_max() })))
+}
+
+fn set_tile_budget(ask: &Ask) -> Result<Reply, Reply> {
+    let refused = || Reply::refused(StatusCode::BAD_REQUEST, "bytes: null; rendered tiles have a budget of their own");
+    set_tile_cache_max(asked_bytes(ask)?.ok_or_else(refused)?);
+    Ok(Reply::json(&json!({ "max_bytes": tile_cache_max() })))
+}
+
+/// The number of bytes that the body says; `None` for `null`.
+fn asked_bytes(ask: &Ask) -> Result<Option<u64>, Reply> {
     let refused = |message: &str| Reply::refused(StatusCode::BAD_REQUEST, message);
     let body: Value = serde_json::from_slice(&ask.body).map_err(|error| refused(&format!("no JSON: {error}")))?;
     match body.get("bytes") {
-        Some(Value::Null) => shown.dataset.set_cache_budget(CacheBudget::default()),
+        Some(Value::Null) => Ok(None),
         Some(bytes) => {
-            let bytes = bytes.as_u64().ok_or_else(|| refused(&format!("bytes: {bytes} is no number of bytes")))?;
-            shown.dataset.set_cache_max(bytes);
+            let number = bytes.as_u64().ok_or_else(|| refused(&format!("bytes: {bytes} is no number of bytes")))?;
+            Ok(Some(number))
         }
-        None => return Err(refused("the body is {\"bytes\": N}, or null for a share of the total")),
+        None => Err(refused("the body is {\"bytes\": N}")),
     }
-    Ok(Reply::json(&json!({ "max_bytes": shown.dataset.cache_max() })))
 }

@@ -6,6 +6,7 @@ use tilekeep::{Dataset, Error};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::grid::Grid;
+use crate::picture::{Pictures, grid};
 
 /// First parts of URLs that are no dataset's.
 const RESERVED: [&str; 3] = ["api", "iiif", "web"];
@@ -17,19 +18,24 @@ pub(crate) struct Shown {
     /// The name of its file.
     pub(crate) name: String,
     pub(crate) dataset: Dataset,
+    pub(crate) pictures: Pictures,
     /// Another one for a file that was changed.
     pub(crate) version: u128,
 }
 
 impl Shown {
     pub(crate) fn grid(&self) -> Grid {
-        let base = &self.dataset.levels()[0];
-        Grid { width: base.width, height: base.height }
+        grid(&self.dataset)
     }
 }
 
 /// All of them, in the order in which they were named.
-pub(crate) struct Catalog(Vec<Shown>);
+pub(crate) struct Catalog {
+    all: Vec<Shown>,
+    /// The kind of store that tiles are kept in beside memory, if they are: its name alone, for an address may have a
+    /// password in it.
+    pub(crate) store: Option<String>,
+}
 
 impl Catalog {
     /// Opens files; those that cannot be opened are told to `failed`, and left out.
@@ -48,17 +54,18 @@ impl Catalog {
             let id = free_id(&stem, |id| all.iter().any(|shown| shown.id == id));
             let name = path.file_name().map_or_else(|| id.clone(), |name| name.to_string_lossy().into_owned());
             let version = xxh3_128(format!("{:?}", dataset.identity()).as_bytes());
-            all.push(Shown { id, name, dataset, version });
+            let pictures = Pictures::new(dataset.clone());
+            all.push(Shown { id, name, dataset, pictures, version });
         }
-        Self(all)
+        Self { all, store: None }
     }
 
     pub(crate) fn get(&self, id: &str) -> Option<&Shown> {
-        self.0.iter().find(|shown| shown.id == id)
+        self.all.iter().find(|shown| shown.id == id)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Shown> {
-        self.0.iter()
+        self.all.iter()
     }
 }
 

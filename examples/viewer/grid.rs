@@ -25,6 +25,18 @@ pub(crate) struct Area {
     pub(crate) height: u64,
 }
 
+impl Area {
+    /// The area as a tile of a picture of this size: the size of such tiles, and column and row.
+    pub(crate) fn cut(&self, (width, height): (u64, u64)) -> Option<((u32, u32), (u32, u32))> {
+        // A tile of the grid, or the whole.
+        let is_whole = (self.x, self.y, self.width, self.height) == (0, 0, width, height);
+        let size = if is_whole { (width, height) } else { (TILE, TILE) };
+        let small = |number| u32::try_from(number).ok();
+        let place = (small(self.x / size.0)?, small(self.y / size.1)?);
+        Some(((small(size.0)?, small(size.1)?), place))
+    }
+}
+
 impl Grid {
     /// The size of the picture reduced `step` times.
     pub(crate) fn size(&self, step: u64) -> (u64, u64) {

@@ -8,20 +8,19 @@
 //! | `/DATASET.dzi`, `/DATASET_files/LEVEL/COL_ROW.png` | DeepZoom |
 //! | `/iiif/DATASET/info.json`, `/iiif/DATASET/REGION/SIZE/0/default.jpg` | IIIF Image API 3, level 0 |
 //!
-//! The grid of XYZ is the raster's own, not that of a map of the world: nothing is reprojected. Pictures are `png` or
-//! `jpg`; `?style=` is a style as JSON, without which a raster is shown as it describes itself, `?quality=` that of
-//! JPEG, `?frame=` the page of a file that has several.
+//! The grid of XYZ is the raster's own, not that of a map of the world: nothing is reprojected. Pictures are `png`,
+//! `jpg` or `webp`; `?style=` is a style as JSON, without which a raster is shown as it describes itself, `?quality=` that
+//! of JPEG or WebP, which may be `lossless`, `?frame=` the page of a file that has several.
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use serde_json::json;
-use tilekeep::{Encoding, Style};
+use tilekeep::Encoding;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::catalog::{Catalog, Shown};
 use crate::grid::{Area, TILE, number};
 use crate::message::{Ask, Reply, escaped, etag, is_known};
-use crate::picture::{self, Look};
 use crate::{api, page};
 
 const GET: &str = "GET, HEAD";
@@ -87,10 +86,13 @@ pub(crate) fn shown<'a>(catalog: &'a Catalog, id: &str) -> Result<&'a Shown, Rep
 fn named<T>(name: &str, stem: impl Fn(&str) -> Option<T>, ask: &Ask) -> Result<(T, Encoding), Reply> {
     let parts = name.rsplit_once('.').and_then(|(first, ending)| Some((stem(first)?, ending)));
     let (first, ending) = parts.ok_or_else(|| Reply::not_found(name))?;
+    let quality = || asked_number(ask, "quality", 85);
     let encoding = match ending {
         "png" => Encoding::Png,
-        "jpg" | "jpeg" => Encoding::jpeg(asked_number(ask, "quality", 85)?),
-        _ => return Err(Reply::refused(StatusCode::BAD_REQUEST, format!("{ending}: pictures are png or jpg"))),
+        "jpg" | "jpeg" => Encoding::jpeg(quality()?),
+        "webp" if ask.value("quality") == Some("lossless") => Encoding::WebPLossless,
+        "webp" => Encoding::webp(quality()?),
+        _ => return Err(Reply::refused(StatusCode::BAD_REQUEST, format!("{ending}: pictures are png, jpg or webp"))),
     };
     Ok((first, encoding))
 }
@@ -103,13 +105,10 @@ pub(crate) fn asked_number<T: std::str::FromStr>(ask: &Ask, key: &str, default: 
 
 /// The picture of an area, unless the client has it.
 fn picture(shown: &Shown, area: Area, encoding: Encoding, ask: &Ask) -> Result<Reply, Reply> {
-    let style = ask.value("style").filter(|style| !style.is_empty());
-    let style = style.map_or_else(|| Ok(Style::default()), Style::parse)?;
-    let look = Look { frame: asked_number(ask, "frame", 0)?, style, encoding };
+    let look = shown.pictures.look(asked_number(ask, "frame", 0)?, ask.value("style").unwrap_or_default())?;
 
     // Everything that the bytes depend on: it is known before they are made.
-    let plan = look.style.resolve(&shown.dataset, look.frame)?.hash();
-    let of = (env!("CARGO_PKG_VERSION"), shown.version, area, look.frame, plan, encoding);
+    let of = (env!("CARGO_PKG_VERSION"), shown.version, area, look.frame, look.plan, encoding);
     let tag = etag(xxh3_128(format!("{of:?}").as_bytes()));
     // What is asked for by version never changes; anything else has to be asked for again.
     let version = format!("{:032x}", shown.version);
@@ -118,15 +117,24 @@ fn picture(shown: &Shown, area: Area, encoding: Encoding, ask: &Ask) -> Result<R
     let reply = if is_known(ask.has.as_deref(), &tag) {
         Reply::unchanged()
     } else {
-        let bytes = Bytes::from_owner(picture::file(&shown.dataset, area, &look)?);
-        Reply::new(if encoding == Encoding::Png { "image/png" } else { "image/jpeg" }, bytes)
+        // What is sent is what the cache of tiles holds.
+        let bytes = Bytes::from_owner(shown.pictures.file(area, &look, encoding)?);
+        Reply::new(content_type(encoding), bytes)
     };
     Ok(reply.with("etag", tag).with("cache-control", keep))
 }
 
+fn content_type(encoding: Encoding) -> &'static str {
+    match encoding {
+        Encoding::Jpeg { .. } => "image/jpeg",
+        Encoding::WebP { .. } | Encoding::WebPLossless => "image/webp",
+        _ => "image/png",
+    }
+}
+
 fn deep_zoom_info(shown: &Shown, ask: &Ask) -> Reply {
     let grid = shown.grid();
-    let format = if ask.value("format") == Some("jpg") { "jpg" } else { "png" };
+    let format = ask.value("format").filter(|format| ["jpg", "webp"].contains(format)).unwrap_or("png");
     let (width, height) = (grid.width, grid.height);
     let xml = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Image xmlns=\"http://schemas.microsoft.com/deepzoom/2008\" \
@@ -151,7 +159,7 @@ fn iiif_info(shown: &Shown, ask: &Ask) -> Reply {
         "maxHeight": max_height,
         "sizes": grid.whole_sizes().into_iter().map(size).collect::<Vec<_>>(),
         "tiles": [{ "width": TILE, "height": TILE, "scaleFactors": grid.scale_factors() }],
-        "extraFormats": ["png"],
+        "extraFormats": ["png", "webp"],
         "preferredFormats": ["jpg"],
     });
     let content_type = format!("application/ld+json;profile=\"{IIIF}\"");

@@ -2,19 +2,35 @@
 #![cfg(unix)]
 
 mod browser;
-mod page;
-mod server;
+mod in_browser;
+mod program;
+
+/// The program's parts, for the tests that they bring: an example that is tested is not built as a program.
+macro_rules! parts {
+    ($($name:ident $path:literal)*) => { $(#[path = $path] #[allow(dead_code)] mod $name;)* };
+}
+
+parts! {
+    api "../../examples/viewer/api.rs"
+    catalog "../../examples/viewer/catalog.rs"
+    grid "../../examples/viewer/grid.rs"
+    message "../../examples/viewer/message.rs"
+    options "../../examples/viewer/options.rs"
+    page "../../examples/viewer/page.rs"
+    picture "../../examples/viewer/picture.rs"
+    reduced "../../examples/viewer/reduced.rs"
+    routes "../../examples/viewer/routes.rs"
+    server "../../examples/viewer/server.rs"
+    tiff_writer "../../examples/support/tiff_writer.rs"
+}
 
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tilekeep::{Dataset, Encoding, Style, TileRequest, WindowRequest};
 
-use server::Server;
-
-#[path = "../../examples/support/tiff_writer.rs"]
-#[allow(dead_code)]
-mod tiff_writer;
+use program::Server;
 
 /// Text as part of a URL.
 pub(crate) fn escaped(text: &str) -> String {
@@ -50,7 +66,27 @@ pub(crate) fn files() -> Files {
     writer.image(&image, |_, col, row| tile(1, col, row)).unwrap();
     writer.image(&image.reduced(3), |_, col, row| tile(3, col, row)).unwrap();
     writer.finish().unwrap();
+    // Of files that changed a moment ago nothing is kept for other processes.
+    for path in [&files.picture, &files.heights, &files.thirds] {
+        let file = std::fs::File::options().append(true).open(path).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
+    }
     files
+}
+
+/// Changes a budget, and gives what it came to.
+fn set_budget(server: &Server, of: &str, bytes: &Value) -> Value {
+    let body = json!({ "bytes": bytes }).to_string();
+    let as_json = [("content-type", "application/json")];
+    let reply = server.ask("POST", &format!("/api/{of}/budget"), &as_json, body.as_bytes());
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    serde_json::from_slice::<Value>(&reply.body).unwrap()["max_bytes"].clone()
+}
+
+/// Some of the counts of `/api/stats`.
+fn counts<const N: usize>(server: &Server, of: &str, names: [&str; N]) -> [u64; N] {
+    let stats = server.json("/api/stats");
+    names.map(|name| stats[of][name].as_u64().unwrap_or_else(|| panic!("{name} in {stats}")))
 }
 
 /// Width, height, and red, green, blue and opacity of every pixel.
@@ -81,9 +117,17 @@ fn the_three_grids_give_the_tiles_that_the_library_gives() {
         ("0/0/0", "8/0_0", 3, (0, 0), "0,0,1100,700/138,88"),
     ] {
         let request = TileRequest::new(level, col, row).style(Style::default());
-        for (ending, content_type, encoding) in
-            [("png", "image/png", Encoding::Png), ("jpg", "image/jpeg", Encoding::jpeg(85))]
-        {
+        let mut endings = vec![
+            ("png", "image/png", Encoding::Png),
+            ("jpg", "image/jpeg", Encoding::jpeg(85)),
+            ("jpg?quality=40", "image/jpeg", Encoding::jpeg(40)),
+            ("webp?quality=lossless", "image/webp", Encoding::WebPLossless),
+        ];
+        if cfg!(feature = "libwebp") {
+            endings.push(("webp", "image/webp", Encoding::webp(85)));
+            endings.push(("webp?quality=40", "image/webp", Encoding::webp(40)));
+        }
+        for (ending, content_type, encoding) in endings {
             let same = dataset.read_tile(&request.clone().encoding(encoding)).unwrap();
             for path in [
                 format!("/a-picture/xyz/{xyz}.{ending}"),
@@ -170,8 +214,42 @@ fn a_style_in_the_query_makes_other_pictures_and_a_wrong_one_is_named() {
         let reply = server.get(&format!("/heights/xyz/2/0/1.png?{query}"));
         assert!(reply.status == 400 && reply.text().contains(words), "{query}: {} {}", reply.status, reply.text());
     }
-    let reply = server.get("/heights/xyz/2/0/1.jpg?quality=101");
-    assert!(reply.status == 400 && reply.text().contains("101"), "{}", reply.text());
+    for (ending, words) in
+        [("jpg?quality=101", "101"), ("webp?quality=0", "quality 0"), ("jpg?quality=lossless", "lossless")]
+    {
+        let reply = server.get(&format!("/heights/xyz/2/0/1.{ending}"));
+        assert!(reply.status == 400 && reply.text().contains(words), "{ending}: {}", reply.text());
+    }
+}
+
+#[test]
+fn webp_tiles_have_the_pixels_of_png_tiles() {
+    let files = files();
+    let server = Server::start(&[&files.picture]);
+    let decoded = |ending: &str| -> (u32, u32, Vec<[u8; 4]>) {
+        let reply = server.get(&format!("/a-picture/xyz/2/1/1.{ending}"));
+        assert_eq!((reply.status, reply.header("content-type")), (200, Some("image/webp")), "{}", reply.text());
+        let mut decoder = image_webp::WebPDecoder::new(std::io::Cursor::new(reply.body)).unwrap();
+        let mut pixels = vec![0; decoder.output_buffer_size().unwrap()];
+        decoder.read_image(&mut pixels).unwrap();
+        let colors = match decoder.has_alpha() {
+            true => pixels.as_chunks().0.to_vec(),
+            false => pixels.as_chunks().0.iter().map(|[r, g, b]| [*r, *g, *b, 255]).collect(),
+        };
+        (decoder.dimensions().0, decoder.dimensions().1, colors)
+    };
+    let png = rgba(&server.get("/a-picture/xyz/2/1/1.png").body);
+    assert_eq!(decoded("webp?quality=lossless"), png);
+    if cfg!(feature = "libwebp") {
+        let lossy = decoded("webp?quality=95");
+        assert_eq!((lossy.0, lossy.1), (png.0, png.1));
+        let far = |(a, b): (&[u8; 4], &[u8; 4])| a.iter().zip(b).map(|(a, b)| u64::from(a.abs_diff(*b))).sum::<u64>();
+        let apart: u64 = lossy.2.iter().zip(&png.2).map(far).sum();
+        assert!(apart > 0 && apart < 4 * 4 * png.2.len() as u64, "{apart}");
+    } else {
+        let reply = server.get("/a-picture/xyz/2/1/1.webp");
+        assert!(reply.status == 400 && reply.text().contains("libwebp"), "{}", reply.text());
+    }
 }
 
 #[test]
@@ -300,11 +378,8 @@ fn budgets_change_and_counts_tell() {
     }
     let counts = server.json("/api/stats")["datasets"]["a-picture"].clone();
     assert!(counts["hits"].as_u64() >= Some(1) && counts["loads"].as_u64() >= Some(2), "{counts}");
-    let budget = |bytes: serde_json::Value| {
-        let body = json!({ "bytes": bytes }).to_string();
-        let as_json = [("content-type", "application/json")];
-        let reply = server.ask("POST", "/api/datasets/a-picture/budget", &as_json, body.as_bytes());
-        assert_eq!(reply.status, 200, "{}", reply.text());
+    let budget = |bytes: Value| {
+        set_budget(&server, "datasets/a-picture", &bytes);
         server.json("/api/stats")["datasets"].clone()
     };
     let shared = counts["max_bytes"].as_u64().unwrap();
@@ -334,6 +409,86 @@ fn many_clients_at_once_get_their_tiles_and_each_block_is_loaded_once() {
     assert!(bodies[0].starts_with(b"\x89PNG") && bodies.iter().all(|body| *body == bodies[0]));
     let counts = server.json("/api/stats")["datasets"]["a-picture"].clone();
     assert_eq!(counts["loads"], 1, "{counts}");
+    assert_eq!(crate::counts(&server, "tiles", ["hits", "misses", "rendered"]).iter().sum::<u64>(), 25);
+    assert_eq!(crate::counts(&server, "tiles", ["rendered"]), [1]);
+}
+
+#[test]
+fn a_tile_is_made_once_as_long_as_there_is_room_for_it() {
+    let files = files();
+    let server = Server::start(&[&files.picture, &files.thirds]);
+    let count = || counts(&server, "tiles", ["hits", "misses", "rendered"]);
+    let path = "/a-picture/xyz/3/1/1.png";
+    let first = server.get(path).body;
+    assert_eq!(count(), [0, 1, 1]);
+    // Another spelling of the same style is the same tile; another encoding is not.
+    for same in ["", "?style=null", "?style=%20null", "?v=other"] {
+        assert!(server.get(&format!("{path}{same}")).body == first);
+    }
+    assert_eq!(count(), [4, 1, 1]);
+    server.get("/a-picture/xyz/3/1/1.jpg");
+    assert_eq!(count(), [4, 2, 2]);
+    // What no level has is made of tiles of a finer level, which are kept too, and once.
+    let made = server.get("/thirds/xyz/0/0/0.png").body;
+    let [_, _, rendered] = count();
+    assert!(server.get("/thirds/xyz/0/0/0.png").body == made && rendered > 3);
+    assert_eq!(count()[2], rendered);
+    server.get("/thirds/xyz/0/0/0.jpg");
+    assert_eq!(count()[2], rendered + 1);
+
+    let [tiles, bytes, max] = counts(&server, "tiles", ["tiles", "bytes", "max_bytes"]);
+    assert!(tiles == rendered + 1 && bytes > 0 && max == 64 << 20, "{tiles} tiles, {bytes} of {max} bytes");
+    assert_eq!(set_budget(&server, "tiles", &json!(0)), 0);
+    assert_eq!(counts(&server, "tiles", ["tiles", "bytes", "max_bytes"]), [0; 3]);
+    let [hits, _, rendered] = count();
+    assert!((0..3).all(|_| server.get(path).body == first));
+    assert_eq!((count()[0], count()[2]), (hits, rendered + 3));
+    assert_eq!(set_budget(&server, "tiles", &json!(8 << 20)), 8 << 20);
+    assert!((0..3).all(|_| server.get(path).body == first));
+    assert_eq!((count()[0], count()[2]), (hits + 2, rendered + 4));
+    let as_json = [("content-type", "application/json")];
+    for body in ["", "{}", r#"{"bytes": null}"#, r#"{"bytes": 0.5}"#] {
+        assert_eq!(server.ask("POST", "/api/tiles/budget", &as_json, body.as_bytes()).status, 400, "{body}");
+    }
+    assert_eq!(server.ask("GET", "/api/tiles/budget", &[], b"").header("allow"), Some("POST"));
+}
+
+#[cfg(feature = "disk")]
+#[test]
+fn a_viewer_finds_the_tiles_that_another_one_stored() {
+    let files = files();
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("disk:{}?max=64M", folder.path().join("tiles").display());
+    let start = || Server::start_with(["--store".as_ref(), store.as_ref(), files.picture.as_os_str()]);
+    let tiles: Vec<String> =
+        (0..5).flat_map(|x| (0..3).map(move |y| format!("/a-picture/xyz/3/{x}/{y}.png"))).collect();
+    let get_all = |server: &Server| tiles.iter().map(|path| server.get(path).body).collect::<Vec<_>>();
+    let first = start();
+    let made = get_all(&first);
+    assert_eq!(counts(&first, "tiles", ["misses", "rendered"]), [15, 15]);
+    assert_eq!(counts(&first, "store", ["hits", "misses", "errors"]), [0, 15, 0]);
+    assert_eq!(first.json("/api/stats")["store"]["kind"], "disk");
+    // What was not written when it is asked to stop is written then.
+    assert!(first.stop());
+
+    let second = start();
+    assert!(second.get(&tiles[0]).body == made[0]);
+    // Blocks were read to know how to show the picture, but none for tiles.
+    let loads = |server: &Server| server.json("/api/stats")["datasets"]["a-picture"]["loads"].clone();
+    let before = loads(&second);
+    assert!(get_all(&second) == made);
+    assert_eq!(loads(&second), before);
+    assert_eq!(counts(&second, "tiles", ["hits", "misses", "rendered"]), [1, 15, 0]);
+    assert_eq!(counts(&second, "store", ["hits", "misses", "errors"]), [15, 0, 0]);
+    // Both at once share it too, and memory is asked first.
+    let third = start();
+    assert!(get_all(&third) == made && get_all(&third) == made);
+    assert_eq!(counts(&third, "tiles", ["hits", "rendered"]), [15, 0]);
+    assert_eq!(counts(&third, "store", ["hits"]), [15]);
+
+    let wrong = std::process::Command::new(program::program()).args(["--store", "disc:x"]).output().unwrap();
+    let words = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(!wrong.status.success() && words.contains("tile store disc:"), "{words}");
 }
 
 #[test]
@@ -373,10 +528,10 @@ fn a_file_that_cannot_be_opened_is_named_and_the_others_are_shown() {
     let missing = files.picture.with_file_name("missing.tif");
     let server = Server::start(&[&missing, &files.picture]);
     assert_eq!(server.json("/api/datasets").as_array().unwrap().len(), 1);
-    let alone = std::process::Command::new(server::program()).arg(&missing).output().unwrap();
+    let alone = std::process::Command::new(program::program()).arg(&missing).output().unwrap();
     assert!(!alone.status.success() && String::from_utf8_lossy(&alone.stderr).contains("missing.tif"));
     let twice =
-        std::process::Command::new(server::program()).args(["--port", &server.port.to_string()]).output().unwrap();
+        std::process::Command::new(program::program()).args(["--port", &server.port.to_string()]).output().unwrap();
     let words = String::from_utf8_lossy(&twice.stderr).into_owned();
     assert!(!twice.status.success() && words.contains(&format!("port {}", server.port)), "{words}");
 }

@@ -14,6 +14,29 @@ export function percent(ratio) {
   return ratio === null || ratio === undefined ? "–" : `${(ratio * 100).toFixed(1)} %`;
 }
 
+/** A number with its thousands apart. */
+export function count(n) {
+  return n.toLocaleString("en");
+}
+
+/** Fills a bar as far as a part is of the whole. */
+export function fill(bar, part, whole) {
+  bar.firstElementChild.style.width = `${whole > 0 ? Math.min(100, (100 * part) / whole) : 0}%`;
+}
+
+/** Asks for another budget; gives what it came to, or tells what is wrong. */
+export async function post_budget(url, budget, onError) {
+  const reply = await fetch(url, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ bytes: budget }),
+  });
+  const answer = await reply.json();
+  if (reply.ok) return answer.max_bytes;
+  onError(answer.error);
+  return null;
+}
+
 /** Fills a list of terms. */
 export function terms(list, pairs) {
   while (list.children.length > 2 * pairs.length) list.lastChild.remove();
@@ -69,19 +92,14 @@ export class CachePanel {
 
   async set(budget) {
     const { dataset } = this;
-    const reply = await fetch(`/api/datasets/${encodeURIComponent(dataset.id)}/budget`, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({ bytes: budget }),
-    });
-    const answer = await reply.json();
-    if (!reply.ok) return this.onError(answer.error);
+    const max_bytes = await post_budget(`/api/datasets/${encodeURIComponent(dataset.id)}/budget`, budget, this.onError);
     this.moving = false;
+    if (max_bytes === null) return;
     // What is measured is measured from here on.
     const counts = this.stats?.datasets[dataset.id];
     if (counts) this.marks.set(dataset.id, { hits: counts.hits, misses: counts.misses });
     if (this.dataset === dataset && this.curve) {
-      this.curve.max_bytes = answer.max_bytes;
+      this.curve.max_bytes = max_bytes;
       this.draw();
     }
   }
@@ -120,14 +138,16 @@ export class CachePanel {
     find("suggest").textContent = suggested === null ? `${goal}: none yet` : `${goal}: ${bytes(suggested)}`;
     find("suggest").title = suggested === null ? `Too much was read for the first time: no budget would have had ${goal} hits`
       : `The budget that would have had ${goal} hits`;
+    fill(find("blocks-bar"), counts.bytes, counts.max_bytes);
     terms(find("counts"), [
-      ["hits", counts.hits.toLocaleString("en")],
-      ["misses", counts.misses.toLocaleString("en")],
-      ["blocks loaded", counts.loads.toLocaleString("en")],
-      ["loaded again", counts.redundant_loads.toLocaleString("en")],
-      ["time in loads", `${(counts.load_ms / 1000).toFixed(2)} s`],
-      ["blocks kept", counts.blocks.toLocaleString("en")],
       ["bytes of budget", `${bytes(counts.bytes)} of ${bytes(counts.max_bytes)}`],
+      ["blocks kept", count(counts.blocks)],
+      ["hits", count(counts.hits)],
+      ["misses", count(counts.misses)],
+      ["blocks loaded", count(counts.loads)],
+      ["loaded again", count(counts.redundant_loads)],
+      ["waited for another's load", count(counts.coalesced)],
+      ["time in loads", `${(counts.load_ms / 1000).toFixed(2)} s`],
       ["loads under way", bytes(counts.loading_bytes)],
     ]);
     this.plot(budget);

@@ -1,8 +1,9 @@
 // The page: panes with pictures, and the controls of the one that was touched last.
 
-import { CachePanel, bytes, terms } from "./cache.js";
+import { CachePanel, bytes, count, terms } from "./cache.js";
 import { PALETTES, band_name, plain, query, stretches, style } from "./look.js";
 import { Range } from "./range.js";
+import { TilePanel } from "./tilecache.js";
 import { Layer } from "./tiles.js";
 import { Place, View } from "./zoom.js";
 
@@ -107,15 +108,19 @@ function list_datasets() {
     button.addEventListener("click", () => open_dataset(state.active, dataset));
     return button;
   }));
-  find("links").replaceChildren(...state.datasets.flatMap((dataset) => [dataset.dzi, dataset.iiif, `${dataset.tiles}.png`].map((url) => {
-    const item = document.createElement("li");
+}
+
+/** Where other viewers find the raster. */
+function list_links(dataset) {
+  const urls = [["DeepZoom", dataset.dzi], ["IIIF", dataset.iiif], ["XYZ", `${dataset.tiles}.png`]];
+  find("links").replaceChildren(...urls.map(([name, url]) => {
+    const line = document.createElement("p");
     const link = document.createElement(url.includes("{") ? "span" : "a");
     if (link.tagName === "A") link.href = url;
     link.textContent = url;
-    link.className = "muted small";
-    item.append(link);
-    return item;
-  })));
+    line.append(Object.assign(document.createElement("span"), { textContent: name, className: "muted" }), link);
+    return line;
+  }));
 }
 
 function select(options, value, onChange, label) {
@@ -159,6 +164,7 @@ function show_controls() {
   if (document.activeElement !== find("json")) find("json").value = of.json;
   range.set([of.min, of.max], false);
   load_histogram();
+  list_links(dataset);
   cache.show(dataset);
 }
 
@@ -189,6 +195,8 @@ const range = new Range(find("histogram"), find("min"), find("max"), find("auto"
   changed();
 });
 const cache = new CachePanel(find, message);
+const tiles = new TilePanel(find, message);
+state.tiles = tiles;
 
 function listen() {
   find("mode").addEventListener("change", (event) => {
@@ -230,12 +238,16 @@ async function poll() {
   if (!document.hidden) {
     try {
       state.stats = await (await fetch("/api/stats")).json();
-      const { process } = state.stats;
+      const { process, files } = state.stats;
       terms(find("process"), [
         ["in caches", `${bytes(process.used_bytes)} of ${bytes(process.max_bytes)}`],
         ["held in all", bytes(process.held_bytes)],
         ["loads under way", bytes(process.loading_bytes)],
+        ["files known", `${count(files.known)}, ${count(files.closed)} closed`],
+        ["files open", count(files.open)],
+        ["opened without parsing", `${count(files.hits)} of ${count(files.hits + files.misses)}`],
       ]);
+      tiles.refresh(state.stats);
       await cache.refresh(state.stats);
       if (state.lost) message(null);
       state.lost = false;

@@ -10,7 +10,16 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// The program, built with the features of this test.
+/// The features of the library that this test was built with.
+macro_rules! features {
+    ($($name:literal)*) => { [$(($name, cfg!(feature = $name))),*] };
+}
+
+const FEATURES: [(&str, bool); 9] =
+    features!["default" "disk" "jpeg2000" "jpegxl" "libdeflate" "libwebp" "libzstd" "memcached" "redis"];
+
+/// The program, built with the features of this test, `default` among them: with others all of the library would be built
+/// once more. After `cargo test`, which builds examples, there is nothing left to do.
 pub(crate) fn program() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -18,16 +27,8 @@ pub(crate) fn program() -> &'static Path {
         let mut command = Command::new(cargo);
         command.args(["build", "--quiet", "--example", "viewer", "--no-default-features"]);
         command.current_dir(env!("CARGO_MANIFEST_DIR"));
-        for (feature, is_on) in [
-            ("libdeflate", cfg!(feature = "libdeflate")),
-            ("libwebp", cfg!(feature = "libwebp")),
-            ("libzstd", cfg!(feature = "libzstd")),
-            ("jpeg2000", cfg!(feature = "jpeg2000")),
-            ("jpegxl", cfg!(feature = "jpegxl")),
-        ] {
-            if is_on {
-                command.args(["--features", feature]);
-            }
+        for (feature, _) in FEATURES.iter().filter(|(_, is_on)| *is_on) {
+            command.args(["--features", feature]);
         }
         if !cfg!(debug_assertions) {
             command.arg("--release");
@@ -132,4 +133,14 @@ impl Reply {
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
+}
+
+#[test]
+fn the_program_is_built_with_all_features_that_there_are() {
+    let manifest = include_str!("../../Cargo.toml");
+    let table = manifest.split("\n[features]\n").nth(1).and_then(|rest| rest.split("\n[").next()).unwrap();
+    let lines = table.lines().filter(|line| !line.starts_with('#'));
+    let mut names: Vec<_> = lines.filter_map(|line| Some(line.split_once(" = ")?.0)).collect();
+    names.sort_unstable();
+    assert_eq!(names, FEATURES.map(|(name, _)| name));
 }

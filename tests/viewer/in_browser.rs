@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use tilekeep::{Dataset, Encoding, Style, TileRequest};
 
 use crate::browser::Browser;
-use crate::server::Server;
-use crate::{files, rgba};
+use crate::program::Server;
+use crate::{counts, files, rgba};
 
 /// Everything that is wanted is on the screen.
 const SETTLED: &str = "globalThis.viewer?.settled() === true";
@@ -152,10 +152,7 @@ fn the_page_shows_the_pixels_that_the_library_makes_and_its_controls_act() {
     browser.wait("document.getElementById('counts').textContent.includes('2.0 MiB')");
 
     // When the browser keeps nothing, the library is asked for what was seen before.
-    let reads = || {
-        let counts = &server.json("/api/stats")["datasets"]["a-picture"];
-        counts["hits"].as_u64().unwrap() + counts["misses"].as_u64().unwrap()
-    };
+    let reads = || counts(&server, "tiles", ["hits", "misses"]).iter().sum::<u64>();
     let there_and_back = |browser: &mut Browser| {
         for key in ["-", "-", "-", "-", "0"] {
             press(browser, key);
@@ -168,6 +165,36 @@ fn the_page_shows_the_pixels_that_the_library_makes_and_its_controls_act() {
     click(browser, "#keep");
     assert!(there_and_back(browser) >= kept + 15);
     click(browser, "#keep");
+
+    // So is that of rendered tiles, and what it did is shown.
+    let set_tiles = |browser: &mut Browser, step: &str, text: &str, bytes: std::ops::Range<u64>| {
+        set(browser, "tile-budget", step);
+        browser.wait(&format!("document.getElementById('tile-budget-text').textContent === '{text}'"));
+        browser.wait("viewer.state.stats.tiles.max_bytes === viewer.state.tiles.chosen");
+        let [max, used] = counts(&server, "tiles", ["max_bytes", "bytes"]);
+        assert!(bytes.contains(&max) && used <= max, "{used} of {max} bytes");
+    };
+    set_tiles(browser, "0", "none", 0..1);
+    set_tiles(browser, "1", "1.0 MiB", (1 << 20)..(1 << 20) + 20_000);
+    let shown = "(name) => [...document.querySelectorAll('#tile-counts dt')].find((term) => term.textContent === name)\
+                 ?.nextSibling.textContent";
+    let rendered = counts(&server, "tiles", ["rendered"])[0];
+    browser.wait(&format!("({shown})('rendered') === '{rendered}'"));
+    browser.wait(&format!("({shown})('bytes of budget').endsWith(' of 1.0 MiB')"));
+
+    // Tiles come in other forms.
+    for (form, content_type) in [("webp?quality=lossless", "image/webp"), ("jpg?quality=50", "image/jpeg")] {
+        set(browser, "encoding", form);
+        browser.wait(SETTLED);
+        let last = "performance.getEntriesByType('resource').findLast((of) => of.name.includes('/xyz/'))";
+        let url = browser.value(&format!("{last}.name")).as_str().unwrap().to_owned();
+        let path = url.split_once(&format!(":{}", server.port)).unwrap().1.to_owned();
+        assert_eq!(server.get(&path).header("content-type"), Some(content_type), "{path}");
+        let near = pixel(browser, 0, x, y).iter().zip(&after).all(|(a, b)| a.abs_diff(*b) < 40);
+        assert!(near, "{form}");
+    }
+    set(browser, "encoding", "png");
+    browser.wait(SETTLED);
 
     // A style with a mistake is told in the library's words, and the picture stays.
     assert_quiet(browser);
