@@ -62,6 +62,21 @@ fn press(browser: &mut Browser, key: &str) {
     browser.call("Input.dispatchKeyEvent", json!({ "type": "keyUp", "key": key }));
 }
 
+/// Every term and control in the panel is one line, and nothing reaches over its side.
+fn assert_fits(browser: &mut Browser) {
+    browser.wait("document.querySelectorAll('#tile-counts dd').length > 0");
+    let wide = "(() => { const p = document.getElementById('panel'), side = p.getBoundingClientRect().right; \
+                return [...p.querySelectorAll('*')].filter((e) => e.getBoundingClientRect().right > side + 0.5 || \
+                (e.matches('dt, dd, h2, h3, button span') && e.getBoundingClientRect().height > 30) || \
+                (e.matches('dt, dd, button, .check') && e.scrollWidth > e.clientWidth + 1)) \
+                .map((e) => `${e.tagName} ${e.id} ${e.textContent}`); })()";
+    assert_eq!(browser.value(wide), json!([]));
+    assert_eq!(
+        browser.value("document.getElementById('panel').scrollWidth <= document.getElementById('panel').clientWidth"),
+        true
+    );
+}
+
 fn assert_quiet(browser: &Browser) {
     assert!(browser.complaints.is_empty(), "{:#?}", browser.complaints);
 }
@@ -77,6 +92,13 @@ fn the_page_shows_the_pixels_that_the_library_makes_and_its_controls_act() {
     browser.open(&format!("http://127.0.0.1:{}/", server.port));
     browser.wait(SETTLED);
     browser.keep_picture("first");
+    assert_fits(browser);
+    browser.resize(1280, 1500, false);
+    browser.wait(SETTLED);
+    assert_fits(browser);
+    browser.keep_picture("tall");
+    browser.resize(1280, 800, false);
+    browser.wait(SETTLED);
 
     // Every pixel of the raster is where it should be.
     let (x, y) = full_resolution(browser, 300.0, 280.0);
@@ -267,8 +289,8 @@ fn two_views_move_together_and_a_phone_has_room_for_everything() {
     click(browser, "#toggle");
     browser.wait("document.getElementById('panel').clientHeight > 200");
     browser.wait("document.documentElement.scrollWidth <= innerWidth");
-    browser.wait("document.getElementById('panel').scrollWidth <= document.getElementById('panel').clientWidth");
     browser.wait(SETTLED);
+    assert_fits(browser);
     browser.keep_picture("phone");
     assert_quiet(browser);
 }

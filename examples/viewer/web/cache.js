@@ -146,7 +146,7 @@ export class CachePanel {
       ["misses", count(counts.misses)],
       ["blocks loaded", count(counts.loads)],
       ["loaded again", count(counts.redundant_loads)],
-      ["waited for another's load", count(counts.coalesced)],
+      ["shared loads", count(counts.coalesced)],
       ["time in loads", `${(counts.load_ms / 1000).toFixed(2)} s`],
       ["loads under way", bytes(counts.loading_bytes)],
     ]);

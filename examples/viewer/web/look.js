@@ -2,20 +2,24 @@
 
 export const PALETTES = ["grayscale", "viridis", "magma", "plasma", "inferno", "cividis", "turbo", "terrain"];
 
+/** The part of the samples at either end that an automatic range may leave out. */
+export const CUT = 0.02;
+
 const PRIMARIES = ["#f00", "#0f0", "#00f"];
 
 /** The controls' values for a raster that nobody has touched. */
 export function plain(dataset) {
-  const one = dataset.bands.length < 3 || dataset.color_table;
-  const measured = dataset.sample.startsWith("f") || dataset.sample.startsWith("i");
+  // Samples of 8 bits are colours as they are; others are measured, often with a few far from all the rest.
+  const measured = /^[fiu]/.test(dataset.sample) && dataset.sample !== "u8" && !dataset.color_table;
   return {
-    mode: one && measured ? "single" : "own",
+    mode: !measured ? "own" : dataset.bands.length < 3 ? "single" : "rgb",
     band: 1,
     rgb: [1, 2, 3].map((band) => Math.min(band, dataset.bands.length)),
     min: null,
     max: null,
+    cut: measured,
     gamma: 1,
-    palette: measured ? "terrain" : "grayscale",
+    palette: /^[fi]/.test(dataset.sample) ? "terrain" : "grayscale",
     json: "",
     frame: 1,
     encoding: "png",
@@ -33,8 +37,8 @@ export function style(look) {
   if (look.mode === "json") return look.json.trim();
   const layer = (band, palette) => {
     const made = { band, palette, nodata: "auto" };
-    if (look.min !== null) made.min = look.min;
-    if (look.max !== null) made.max = look.max;
+    if (look.min !== null || look.cut) made.min = look.min ?? `min:${CUT}`;
+    if (look.max !== null || look.cut) made.max = look.max ?? `max:${CUT}`;
     if (look.gamma !== 1) made.gamma = look.gamma;
     return made;
   };

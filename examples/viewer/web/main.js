@@ -117,7 +117,8 @@ function list_links(dataset) {
     const line = document.createElement("p");
     const link = document.createElement(url.includes("{") ? "span" : "a");
     if (link.tagName === "A") link.href = url;
-    link.textContent = url;
+    // It may break behind a slash.
+    link.append(...url.split(/(?<=\/)/).flatMap((part) => [document.createElement("wbr"), part]));
     line.append(Object.assign(document.createElement("span"), { textContent: name, className: "muted" }), link);
     return line;
   }));
@@ -162,7 +163,7 @@ function show_controls() {
   find("gamma-text").textContent = of.gamma.toFixed(2);
   find("encoding").value = of.encoding;
   if (document.activeElement !== find("json")) find("json").value = of.json;
-  range.set([of.min, of.max], false);
+  range.set([of.min, of.max], of.cut, false);
   load_histogram();
   list_links(dataset);
   cache.show(dataset);
@@ -190,8 +191,8 @@ async function load_histogram() {
   if (!reply.ok) message(histogram.error);
 }
 
-const range = new Range(find("histogram"), find("min"), find("max"), find("auto"), ([min, max]) => {
-  Object.assign(look(), { min, max });
+const range = new Range(find, ([min, max], cut) => {
+  Object.assign(look(), { min, max, cut });
   changed();
 });
 const cache = new CachePanel(find, message);
@@ -245,7 +246,7 @@ async function poll() {
         ["loads under way", bytes(process.loading_bytes)],
         ["files known", `${count(files.known)}, ${count(files.closed)} closed`],
         ["files open", count(files.open)],
-        ["opened without parsing", `${count(files.hits)} of ${count(files.hits + files.misses)}`],
+        ["files parsed", `${count(files.misses)} of ${count(files.hits + files.misses)}`],
       ]);
       tiles.refresh(state.stats);
       await cache.refresh(state.stats);

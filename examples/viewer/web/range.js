@@ -1,13 +1,15 @@
 // A histogram with two handles, which are the range.
 
 import { fitted } from "./canvas.js";
+import { CUT } from "./look.js";
 
 /** Pixels around a handle that take hold of it. */
 const REACH = 24;
 
 export class Range {
-  constructor(canvas, min, max, auto, onChange) {
-    Object.assign(this, { canvas, min, max, onChange, histogram: null, range: [null, null], held: null });
+  constructor(find, onChange) {
+    const [canvas, min, max] = ["histogram", "min", "max"].map(find);
+    Object.assign(this, { find, canvas, min, max, onChange, histogram: null, range: [null, null], cut: false, held: null });
     const typed = () => {
       const number = (input) => {
         const value = input.value.trim() === "" ? null : Number(input.value.replace(",", "."));
@@ -15,17 +17,18 @@ export class Range {
         return value;
       };
       const range = [number(min), number(max)];
-      if (range.every((value) => value === null || Number.isFinite(value))) this.set(range, true);
+      if (range.every((value) => value === null || Number.isFinite(value))) this.set(range, this.cut, true);
     };
     min.addEventListener("change", typed);
     max.addEventListener("change", typed);
-    auto.addEventListener("click", () => this.set([null, null], true));
+    find("auto").addEventListener("click", () => this.set([null, null], false, true));
+    find("cut").addEventListener("click", () => this.set([null, null], true, true));
     canvas.addEventListener("pointerdown", (event) => this.hold(event));
     canvas.addEventListener("pointermove", (event) => this.held !== null && this.drag(event));
     const release = () => {
       if (this.held === null) return;
       this.held = null;
-      this.onChange(this.range);
+      this.onChange(this.range, this.cut);
     };
     canvas.addEventListener("pointerup", release);
     canvas.addEventListener("pointercancel", release);
@@ -38,11 +41,30 @@ export class Range {
     this.draw();
   }
 
-  set(range, tell) {
-    this.range = range;
+  /** Another range: an end that is `null` is found by the library, with `cut` without the last of the samples. */
+  set(range, cut, tell) {
+    Object.assign(this, { range, cut });
     [this.min.value, this.max.value] = range.map((value) => (value === null ? "" : short(value)));
+    [this.min.placeholder, this.max.placeholder] = cut ? [CUT, 1 - CUT].map((part) => `${100 * part} %`) : ["least", "greatest"];
+    const open = range.includes(null);
+    this.find("auto").setAttribute("aria-pressed", open && !cut);
+    this.find("cut").setAttribute("aria-pressed", open && cut);
     this.draw();
-    if (tell) this.onChange(range);
+    if (tell) this.onChange(range, cut);
+  }
+
+  /** Both ends; those that the library finds as far as the histogram tells. */
+  get ends() {
+    const [low, high] = this.edges;
+    const { counts } = this.histogram;
+    const at = (part) => {
+      const goal = part * counts.reduce((a, b) => a + b, 0);
+      let [sum, i] = [0, 0];
+      while (i < counts.length && sum + counts[i] < goal) sum += counts[i++];
+      return low + ((high - low) * (i + (counts[i] ? (goal - sum) / counts[i] : 0))) / counts.length;
+    };
+    const found = this.cut ? [at(CUT), at(1 - CUT)] : [low, high];
+    return this.range.map((end, side) => end ?? found[side]);
   }
 
   get edges() {
@@ -64,7 +86,7 @@ export class Range {
     if (!this.histogram) return;
     this.canvas.setPointerCapture(event.pointerId);
     const [low, high] = this.edges;
-    const ends = [this.range[0] ?? low, this.range[1] ?? high];
+    const { ends } = this;
     const at = this.value(event);
     const far = ends.map((end) => Math.abs(end - at));
     this.held = far[0] === far[1] ? Number(at > ends[0]) : Number(far[1] < far[0]);
@@ -75,7 +97,7 @@ export class Range {
   drag(event) {
     const range = [...this.range];
     range[this.held] = this.value(event);
-    this.set(range, false);
+    this.set(range, this.cut, false);
   }
 
   draw() {
@@ -92,7 +114,7 @@ export class Range {
     const { counts } = histogram;
     const [low, high] = this.edges;
     const x = (value) => ((value - low) / (high - low)) * width;
-    const [from, to] = [this.range[0] ?? low, this.range[1] ?? high].map((value) => Math.min(width, Math.max(0, x(value))));
+    const [from, to] = this.ends.map((value) => Math.min(width, Math.max(0, x(value))));
     context.fillStyle = "#22384f";
     context.fillRect(Math.min(from, to), 0, Math.abs(to - from), height);
     // Roots, so that a few very common values do not flatten all others.

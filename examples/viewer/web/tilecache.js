@@ -57,9 +57,9 @@ export class TilePanel {
       ["hits", `${count(tiles.hits)} (${asked ? percent(tiles.hits / asked) : "–"})`],
       ["misses", count(tiles.misses)],
       ["rendered", count(tiles.rendered)],
-      ["passed through as stored", count(tiles.passed)],
-      ["waited for another's", count(tiles.coalesced)],
-      ["forgotten for room", count(tiles.evictions)],
+      ["passed through", count(tiles.passed)],
+      ["shared", count(tiles.coalesced)],
+      ["forgotten", count(tiles.evictions)],
     ]);
     find("store").hidden = !store;
     if (!store) return;
@@ -68,8 +68,8 @@ export class TilePanel {
       ["hits", `${count(store.hits)}, ${bytes(store.read_bytes)}`],
       ["misses", count(store.misses)],
       ["written", `${count(store.written)}, ${bytes(store.written_bytes)}`],
-      ["waiting to be written", bytes(store.queued_bytes)],
-      ["failed, or left alone", count(store.errors + store.damaged + store.dropped + store.skipped)],
+      ["to be written", bytes(store.queued_bytes)],
+      ["failed or skipped", count(store.errors + store.damaged + store.dropped + store.skipped)],
     ]);
     find("store-error").hidden = !store.last_error;
     find("store-error").textContent = store.last_error ?? "";
