@@ -130,7 +130,7 @@ export class CachePanel {
     if (!this.moving) slider.value = Math.round((1000 * (Math.log(Math.max(1, curve.max_bytes)) - low)) / (high - low));
     const budget = this.moving ? this.chosen : curve.max_bytes;
     find("budget-text").textContent = bytes(budget);
-    find("predicted").textContent = percent(this.predicted(budget));
+    find("predicted").textContent = percent(counts.hits + counts.misses ? this.predicted(budget) : null);
     find("measured").textContent = percent(this.measured);
     const suggested = curve.suggested_bytes;
     find("suggest").disabled = suggested === null;
