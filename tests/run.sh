@@ -13,11 +13,24 @@ need redis-server redis-server
 need strace strace
 need valgrind valgrind
 need chromium chromium
+python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing+=(python3-venv)
 if [ "${#missing[@]}" -gt 0 ]; then
     sudo=()
     [ "$(id -u)" -eq 0 ] || sudo=(sudo)
     "${sudo[@]}" apt-get update -q
     DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -qy --no-install-recommends "${missing[@]}"
+fi
+
+# large_image in a Python of its own, made anew when it shall have something else.
+if [ -z "${TILEKEEP_PYTHON:-}" ]; then
+    wanted=tests/large_image/requirements.txt
+    made="${CARGO_TARGET_DIR:-$PWD/target}/large_image"
+    if ! cmp -s "$wanted" "$made/requirements.txt"; then
+        python3 -m venv --clear "$made"
+        "$made/bin/python" -m pip install -q --disable-pip-version-check -r "$wanted"
+        cp "$wanted" "$made/requirements.txt"
+    fi
+    export TILEKEEP_PYTHON="$made/bin/python"
 fi
 
 # A peer that is missing now is a failure, not a test that was skipped.

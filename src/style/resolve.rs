@@ -313,8 +313,7 @@ impl Resolver<'_> {
 
     /// One end of a range as a number.
     fn bound(&self, bound: Bound, upper: bool, value: &Value, frame: u32) -> Result<f64> {
-        let full = match self.dataset.info().sample.part() {
-            _ if !upper => 0.0,
+        let top = match self.dataset.info().sample.part() {
             SampleType::U16 => 65_535.0,
             SampleType::F32 | SampleType::F64 => 1.0,
             _ => 255.0,
@@ -325,7 +324,7 @@ impl Resolver<'_> {
                 return Err(Error::invalid(format!("{number} is not finite")));
             }
             Bound::Number(number) => return Ok(number),
-            Bound::Full => return Ok(full),
+            Bound::Full => return Ok(if upper { top } else { 0.0 }),
             Bound::Min(part) | Bound::Max(part) | Bound::Auto(part) if !(0.0..=1.0).contains(&part) => {
                 return Err(Error::invalid(format!("a part of {part}; it goes from 0 to 1")));
             }
@@ -335,11 +334,12 @@ impl Resolver<'_> {
             Bound::Auto(part) => (if upper { Bound::Max(part) } else { Bound::Min(part) }, part),
             Bound::Min(part) | Bound::Max(part) => (bound, part),
         };
+        let from_above = matches!(bound, Bound::Max(_));
+        let unknown = if from_above { top } else { 0.0 };
         if constant {
-            return Ok(full);
+            return Ok(unknown);
         }
         let summary = self.summary(value, frame)?;
-        let from_above = matches!(bound, Bound::Max(_));
         let found = match part {
             0.0 if from_above => summary.max(),
             0.0 => summary.min(),
@@ -347,7 +347,7 @@ impl Resolver<'_> {
             _ if from_above => summary.quantile(1.0 - part),
             _ => summary.quantile(part),
         };
-        Ok(found.unwrap_or(if from_above && !upper { 0.0 } else { full }))
+        Ok(found.unwrap_or(unknown))
     }
 
     /// Whether all samples of the frame are such as 8 bits hold.

@@ -119,6 +119,29 @@ fn pictures_of_eight_bits_are_not_stretched() {
 }
 
 #[test]
+fn the_numbers_of_a_range_are_read_to_the_last_bit() {
+    let ends: [f64; 3] = [132.0172472394173, 105.04665875299665, 1.7976931348623157e-7];
+    for end in ends {
+        let style = Style::parse(&format!(r#"{{"min": {end:?}}}"#)).unwrap();
+        let wanted = Style::new([StyleBand { min: Bound::Number(end), ..StyleBand::default() }]);
+        assert_eq!(style.bands, wanted.bands, "{end:?}");
+    }
+}
+
+#[test]
+fn a_range_of_opacity_that_no_band_has_ends_where_it_says() {
+    let dataset = dataset(1, vec![10, 20, 300, 400]);
+    for (range, numbers) in [
+        (r#""min": "max", "max": "full""#, r#""min": 65535, "max": 65535"#),
+        (r#""min": "min", "max": "min""#, r#""min": 0, "max": 0"#),
+        (r#""min": "min:0.1", "max": "max""#, r#""min": 0, "max": 65535"#),
+    ] {
+        let style = |range| format!(r#"{{"band": "alpha", {range}, "compat": "large_image"}}"#);
+        assert_eq!(hash(&dataset, &style(range)), hash(&dataset, &style(numbers)), "{range}");
+    }
+}
+
+#[test]
 fn palettes_by_value_are_exact_stepped_or_mixed() {
     let dataset = dataset(1, vec![0, 5, 10, 15, 20, 25]);
     let of =
