@@ -35,13 +35,13 @@ fi
 
 # A peer that is missing now is a failure, not a test that was skipped.
 export TILEKEEP_REQUIRE_PEERS=1
-cargo test
+# With the codecs and stores that are off by default.
+more=(--features jpeg2000,jpegxl,redis)
+cargo test "${more[@]}"
 # Once more for what it prints: files read, unsupported and refused, by codec; or that the real files are not there.
-cargo test --test real_files -- --nocapture --test-threads 1
-# The same without any C code.
-cargo test --no-default-features --lib --test tiff_variants --test tiff_predictors --test tiff_overviews --test threads
-# And with the codecs and stores that are off by default.
-cargo test --features jpeg2000,jpegxl,redis --lib --test tiff_pictures --test stores --test stores_servers
+cargo test "${more[@]}" --test real_files -- --nocapture --test-threads 1
+# The same without any C code, and without what is optional.
+cargo test --no-default-features --lib --test tiff_variants --test tiff_predictors --test tiff_overviews --test tiff_pictures --test threads
 # The C program of the README, in an empty folder, by the README's own lines; and once more under valgrind.
 cargo build --release --example quickstart
 cargo build --release
