@@ -126,7 +126,8 @@ pub use render::{
 };
 
 pub use style::{
-    BandChoice, Bound, Composite, Palette, Scheme, Style, StyleBand, StyleBands, StyleDtype, StyleNodata, StylePlan,
+    BandChoice, Bound, Composite, Palette, RenderingIntent, Scheme, Style, StyleBand, StyleBands, StyleDtype,
+    StyleNodata, StylePlan,
 };
 
 pub use block::{Block, BlockLayout, Interleave};

@@ -11,6 +11,7 @@ use crate::sample::{Sample, SampleType};
 use super::blend::Brush;
 use super::color::Rgba;
 use super::expr::Op;
+use super::icc::Profile;
 use super::inputs::{Area, Samples, Values};
 use super::plan::{Layer, Output, Plan};
 use super::spec::Composite;
@@ -32,7 +33,7 @@ pub(super) struct Tables {
 impl Plan {
     /// Reads what the plan works on.
     pub(crate) fn read(&self, dataset: &Dataset, area: Area<'_>) -> Result<Samples> {
-        Samples::read(dataset, &self.inputs, area)
+        Samples::read(dataset, &self.inputs, self.profile.as_ref(), area)
     }
 
     /// How pixels of another size are made.
@@ -49,7 +50,11 @@ impl Plan {
     /// samples of the only input are then the number of the colour.
     pub(crate) fn index_colors(&self) -> Option<&[[u8; 4]]> {
         let is_alone = |layer: &Layer| layer.value.masks.is_empty();
-        if table_entries(self.sample) != 1 << 8 || self.n_channels() != 4 || !self.layers.iter().all(is_alone) {
+        if self.inputs.len() != 1
+            || table_entries(self.sample) != 1 << 8
+            || self.n_channels() != 4
+            || !self.layers.iter().all(is_alone)
+        {
             return None;
         }
         match self.tables.get_or_init(|| Tables::new(self)).bytes.as_deref() {
@@ -62,7 +67,8 @@ impl Plan {
     pub(crate) fn memory_bytes(&self) -> u64 {
         let colors = self.layers.iter().map(Layer::memory_bytes).sum::<usize>();
         let tables = (self.layers.len() * table_entries(self.sample) * size_of::<Rgba>()).min(MAX_TABLES);
-        (size_of::<Self>() + colors + tables) as u64
+        let profile = self.profile.as_ref().map_or(0, Profile::memory_bytes);
+        (size_of::<Self>() + colors + profile + tables) as u64
     }
 
     /// Bytes of one pixel of the result.

@@ -9,6 +9,7 @@ use crate::resample::Resampling;
 use crate::sample::{Sample, SampleType, with_sample};
 
 use super::expr::{self, Op};
+use super::icc::Profile;
 use super::plan::Value;
 
 /// Something that is read, by frame and band, both from 0.
@@ -51,8 +52,8 @@ pub(crate) struct Area<'a> {
 }
 
 impl Samples {
-    /// Reads all inputs, which are in order.
-    pub(super) fn read(dataset: &Dataset, inputs: &[Input], area: Area<'_>) -> Result<Self> {
+    /// Reads all inputs, which are in order, and applies a colour profile to them.
+    pub(super) fn read(dataset: &Dataset, inputs: &[Input], profile: Option<&Profile>, area: Area<'_>) -> Result<Self> {
         let sample = dataset.info().sample.part();
         let n_pixels = area.window.width.checked_mul(area.window.height).and_then(|n| usize::try_from(n).ok());
         let n_pixels = n_pixels.ok_or_else(|| Error::limit(format!("{} as one picture", area.window)))?;
@@ -84,6 +85,9 @@ impl Samples {
             } else {
                 planes.extend(bytes.chunks_exact(plane_bytes).map(<[u8]>::to_vec));
             }
+        }
+        if let Some(profile) = profile {
+            profile.convert(inputs, &mut planes)?;
         }
         Ok(Self { sample, n_pixels, planes })
     }

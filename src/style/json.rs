@@ -7,8 +7,8 @@ use crate::resample::Resampling;
 
 use super::color::{self, Rgba};
 use super::spec::{
-    BandChoice, Bound, Colors, Composite, MAX_BANDS, MAX_COLORS, Palette, Scheme, Style, StyleBand, StyleBands,
-    StyleDtype, StyleNodata, checked,
+    BandChoice, Bound, Colors, Composite, MAX_BANDS, MAX_COLORS, Palette, RenderingIntent, Scheme, Style, StyleBand,
+    StyleBands, StyleDtype, StyleNodata, checked,
 };
 
 /// Bytes that the text of a style may have.
@@ -72,8 +72,11 @@ fn base_keys(keys: &Map<String, Value>, style: &mut Style) -> Result<()> {
                 style.icc = match value {
                     Value::Null => None,
                     Value::Bool(icc) => Some(*icc),
-                    Value::String(intent) if is_intent(intent) => Some(true),
-                    _ => return Err(bad(key, value, "true, false or the name of an intent")),
+                    _ => {
+                        let intent = value.as_str().and_then(intent);
+                        style.intent = intent.ok_or_else(|| bad(key, value, "true, false or the name of an intent"))?;
+                        Some(true)
+                    }
                 }
             }
             "compat" => {
@@ -89,9 +92,14 @@ fn base_keys(keys: &Map<String, Value>, style: &mut Style) -> Result<()> {
     Ok(())
 }
 
-fn is_intent(name: &str) -> bool {
-    let intents = ["perceptual", "relative_colorimetric", "saturation", "absolute_colorimetric"];
-    intents.contains(&name.to_ascii_lowercase().as_str())
+fn intent(name: &str) -> Option<RenderingIntent> {
+    Some(match &*name.to_ascii_lowercase() {
+        "perceptual" => RenderingIntent::Perceptual,
+        "relative_colorimetric" => RenderingIntent::RelativeColorimetric,
+        "saturation" => RenderingIntent::Saturation,
+        "absolute_colorimetric" => RenderingIntent::AbsoluteColorimetric,
+        _ => return None,
+    })
 }
 
 fn band(path: &str, value: &Value) -> Result<StyleBand> {

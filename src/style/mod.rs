@@ -11,6 +11,9 @@ mod blend;
 mod color;
 mod colormap;
 mod expr;
+mod icc;
+#[cfg(feature = "icc")]
+mod icc_transform;
 mod inputs;
 mod json;
 mod plan;
@@ -19,8 +22,13 @@ mod spec;
 
 pub(crate) use inputs::{Area, Samples};
 pub use plan::Plan as StylePlan;
-pub use spec::{BandChoice, Bound, Composite, Palette, Scheme, Style, StyleBand, StyleBands, StyleDtype, StyleNodata};
+pub use spec::{
+    BandChoice, Bound, Composite, Palette, RenderingIntent, Scheme, Style, StyleBand, StyleBands, StyleDtype,
+    StyleNodata,
+};
 
+#[cfg(all(test, feature = "icc"))]
+mod icc_tests;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::sample::SampleType;
 use super::apply::Tables;
 use super::color::Rgba;
 use super::expr::Op;
+use super::icc::Profile;
 use super::inputs::Input;
 use super::spec::Composite;
 
@@ -33,6 +34,8 @@ const VERSION: u8 = 1;
 pub struct Plan {
     /// What is read, each once and in order.
     pub(super) inputs: Vec<Input>,
+    /// What is applied to the samples first.
+    pub(super) profile: Option<Profile>,
     /// From the lowest to the highest. Without any, samples stay as they are.
     pub(super) layers: Vec<Layer>,
     /// 1 or 4, before one of them is picked.
@@ -112,6 +115,8 @@ impl Plan {
         for layer in &self.layers {
             bytes.0.extend(layer.bytes());
         }
+        // Nothing follows where there is none.
+        bytes.0.extend(self.profile.iter().flat_map(|profile| profile.hash().to_le_bytes()));
         xxh3_128(&bytes.0)
     }
 
@@ -235,10 +240,12 @@ impl Value {
     }
 
     /// What a summary of these values is kept under.
-    pub(super) fn key(&self, inputs: &[Input]) -> Vec<u8> {
+    pub(super) fn key(&self, inputs: &[Input], profile: Option<&Profile>) -> Vec<u8> {
         let mut bytes = Bytes(Vec::new());
         self.write(&mut bytes);
+        bytes.number(inputs.len() as u32);
         inputs.iter().for_each(|input| bytes.input(input));
+        bytes.0.extend(profile.iter().flat_map(|profile| profile.hash().to_le_bytes()));
         bytes.0
     }
 }

@@ -11,6 +11,7 @@ use crate::sync::Arc;
 
 use super::color::Rgba;
 use super::expr::{self, Op};
+use super::icc::Profile;
 use super::inputs::{Area, Input, Samples, Values};
 use super::json::{is_gamma, is_name};
 use super::plan::{Between, ColorMap, Layer, Output, Plan, Value, put_in_order};
@@ -33,18 +34,20 @@ impl Style {
     /// contradict each other; `unsupported` when a colour profile shall be applied; otherwise what reading samples met.
     pub fn resolve(&self, dataset: &Dataset, frame: u32) -> Result<Plan> {
         let info = dataset.info();
+        let profile = Profile::of(self, dataset)?;
         let given: &[StyleBand] = match &self.bands {
             StyleBands::These(bands) => bands,
             StyleBands::Visible => &visible(&info.colors),
+            // As the samples are, but for their profile.
+            StyleBands::Unstyled if self.icc == Some(true) && profile.is_some() => {
+                &visible(&info.colors).into_iter().map(|band| band.range(Bound::Full, Bound::Full)).collect::<Vec<_>>()
+            }
             StyleBands::Unstyled => &[],
         };
         if given.len() > MAX_BANDS {
             return Err(Error::limit(format!("bands: {} bands; a style may have {MAX_BANDS}", given.len())));
         }
-        if self.icc == Some(true) && info.blobs.iter().any(|name| name == "icc") {
-            return Err(Error::unsupported("icc: this build does not apply the colour profile of the file"));
-        }
-        let mut resolver = Resolver { style: self, dataset, frame, inputs: Vec::new() };
+        let mut resolver = Resolver { style: self, dataset, frame, profile: profile.as_ref(), inputs: Vec::new() };
         let mut layers = Vec::with_capacity(given.len());
         for (number, band) in given.iter().enumerate() {
             let layer = resolver.layer(band);
@@ -67,8 +70,11 @@ impl Style {
             ([layer], [band]) if info.n_bands == 1 && !is_alpha(band) && self.is_gray(layer, info.sample) => 1,
             _ => 4,
         };
+        let inputs = resolver.inputs;
         let mut plan = Plan {
-            inputs: resolver.inputs,
+            // One that no input needs changes nothing.
+            profile: profile.filter(|profile| inputs.iter().any(|input| profile.needs(*input).next().is_some())),
+            inputs,
             layers,
             n_channels,
             axis: axis.filter(|axis| *axis < n_channels && n_channels > 1),
@@ -127,6 +133,7 @@ struct Resolver<'a> {
     style: &'a Style,
     dataset: &'a Dataset,
     frame: u32,
+    profile: Option<&'a Profile>,
     inputs: Vec<Input>,
 }
 
@@ -160,6 +167,11 @@ impl Resolver<'_> {
         let place = self.inputs.iter().position(|known| *known == input).unwrap_or(self.inputs.len());
         if place == self.inputs.len() {
             self.inputs.push(input);
+            for needed in self.profile.into_iter().flat_map(|profile| profile.needs(input)) {
+                if !self.inputs.contains(&needed) {
+                    self.inputs.push(needed);
+                }
+            }
         }
         place as u32
     }
@@ -209,6 +221,10 @@ impl Resolver<'_> {
         let info = self.dataset.info();
         match info.mask_kind(band) {
             MaskKind::AllValid | MaskKind::Alpha => {}
+            // Nodata is a sample of the file, before a profile made another one of it.
+            MaskKind::Nodata if self.is_converted(frame, band) => {
+                value.masks.push(self.place(Input::Mask { frame, band }))
+            }
             MaskKind::Nodata => {
                 if let Some(nodata) = info.band_nodata(band).and_then(|nodata| self.possible(nodata)) {
                     let place = self.place(Input::Band { frame, band });
@@ -219,6 +235,10 @@ impl Resolver<'_> {
             MaskKind::Stored | MaskKind::NodataValues => value.masks.push(self.place(Input::Mask { frame, band: 0 })),
             MaskKind::StoredForBand => value.masks.push(self.place(Input::Mask { frame, band })),
         }
+    }
+
+    fn is_converted(&self, frame: u32, band: u32) -> bool {
+        self.profile.is_some_and(|profile| profile.needs(Input::Band { frame, band }).next().is_some())
     }
 
     /// The number that samples of that value have; `None` when none can, or when it is NaN, which is nothing anyway.
@@ -386,21 +406,27 @@ impl Resolver<'_> {
             });
         }
         let compat = self.style.compat;
+        // Of the bands that the values are made of, not of those that a profile needs beside them.
+        let used = own.ops.iter().filter_map(|op| match op {
+            Op::Input(place) => Some(*place as usize),
+            _ => None,
+        });
+        let used: Vec<Input> = used.map(|place| alone.inputs[place]).collect();
         if compat {
             own.nodata = None;
         } else {
-            let of_band = |input: &Input| match input {
+            let bands = used.iter().map(|input| match input {
                 Input::Band { band, .. } | Input::Mask { band, .. } => *band,
-            };
-            for band in alone.inputs.iter().map(of_band).collect::<Vec<_>>() {
+            });
+            for band in bands {
                 alone.leave_out(&mut own, frame, band);
             }
         }
         let mut inputs = alone.inputs;
         put_in_order(&mut inputs, std::iter::once(&mut own));
-        self.dataset.summary(&own.key(&inputs), |level, window, cache_use, out| {
+        self.dataset.summary(&own.key(&inputs, self.profile), |level, window, cache_use, out| {
             let area = Area { level, window, resampling: Resampling::Nearest, cache_use };
-            let samples = Samples::read(self.dataset, &inputs, area)?;
+            let samples = Samples::read(self.dataset, &inputs, self.profile, area)?;
             let mut values = Values::default();
             for first in (0..samples.n_pixels).step_by(RUN) {
                 values.read(&own, &samples, first, RUN.min(samples.n_pixels - first));

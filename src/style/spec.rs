@@ -41,11 +41,29 @@ pub struct Style {
     pub composite: Option<Composite>,
     /// How pixels of another size are made.
     pub resampling: Resampling,
-    /// Whether colours are to be turned into sRGB by the profile in the file. `None`: where there is one, as far as this
-    /// build can.
+    /// Whether colours are turned into sRGB by the profile in the file, before anything else. `None`: where there is one
+    /// that can be applied. `Some(true)`: one that is there and cannot be applied is an error; without bands,
+    /// [`Unstyled`](StyleBands::Unstyled), its colours are shown over their full range.
     pub icc: Option<bool>,
+    /// How that profile treats colours that sRGB does not have, if it knows several ways.
+    pub intent: RenderingIntent,
     /// Does as large_image does also where that is not what was meant; see [`Style`].
     pub compat: bool,
+}
+
+/// How a colour profile treats colours that sRGB does not have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RenderingIntent {
+    /// All colours move, so that they keep their relations.
+    #[default]
+    Perceptual = 0,
+    /// The nearest colour; white is white.
+    RelativeColorimetric = 1,
+    /// As vivid as before.
+    Saturation = 2,
+    /// The nearest colour; white is the white of the medium.
+    AbsoluteColorimetric = 3,
 }
 
 /// The bands of a [`Style`].
@@ -70,6 +88,7 @@ impl Default for Style {
             composite: None,
             resampling: Resampling::Nearest,
             icc: None,
+            intent: RenderingIntent::Perceptual,
             compat: false,
         }
     }
@@ -125,6 +144,13 @@ impl Style {
     #[must_use]
     pub fn resampling(mut self, resampling: Resampling) -> Self {
         self.resampling = resampling;
+        self
+    }
+
+    /// The same style with or without the colour profile in the file.
+    #[must_use]
+    pub fn icc(mut self, icc: bool) -> Self {
+        self.icc = Some(icc);
         self
     }
 
