@@ -47,6 +47,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | `error`, `sync` | the one error; locks and atomics |
+//! | `cancel` | work that may be taken back, and the points where it asks |
 //! | `memory` | the ledger of bytes; the pool that block memory comes from; bytes that are lent |
 //! | `sample`, `grid` | sample types; levels, blocks, windows, geotransform |
 //! | `block` | the immutable pixels of one block, in memory of ours or of the source |
@@ -59,6 +60,7 @@
 //! | `style` | a picture's description, resolved against a dataset; samples to colours |
 //! | `encode` | pixels to PNG, JPEG and WebP |
 //! | `render` | tiles, the one cache of rendered tiles, and stores that keep them beyond the process |
+//! | `request` | work that a viewer asks for and takes back, and the threads that do it |
 //! | `ffi` | the same for C; nothing uses it |
 //!
 //! What holds at all times:
@@ -80,13 +82,16 @@
 //!    of ours.
 //! 7. Level 0 is full resolution. Coordinates are pixels of their own level; levels, columns and rows of blocks and
 //!    tiles count from the top left.
-//! 8. No thread starts, no file is written, but for a store of tiles that the client names; no logger or panic hook is
+//! 8. No thread starts, but for those of a [`Requests`]; no file is written, but for a store of tiles that the client names; no logger or panic hook is
 //!    installed.
 //! 9. A hit makes no system call and no allocation, nor does lending a block of a mapped file. Opening a file costs
 //!    nothing per file beside it; opening one that is known costs one look at it, however many are known.
 //! 10. An [`Identity`] is never that of other content. A file that changed is noticed when it is opened, by
 //!     [`Dataset::revalidate`], and when it was closed meanwhile to have fewer files open; files beside it are looked at by
 //!     [`Dataset::revalidate`] only.
+//!
+//! 11. Whoever takes a request back is answered at once and disturbs nobody. When the last one goes, work that was not begun
+//!     is dropped, and work that runs stops at its next check point and leaves nothing behind.
 //!
 //! Absent on purpose: one list of blocks for all datasets, a global list of drivers, an async runtime, warping between
 //! coordinate systems.
@@ -95,6 +100,7 @@
 
 mod block;
 mod cache;
+mod cancel;
 mod catalog;
 mod codec;
 mod dataset;
@@ -105,6 +111,7 @@ pub mod ffi;
 mod grid;
 mod memory;
 mod render;
+mod request;
 mod resample;
 mod sample;
 mod source;
@@ -125,6 +132,8 @@ pub use render::{
     tile_cache_max, tile_cache_stats, tile_store_error,
 };
 
+pub use request::{Answer, Arrival, Available, AvailablePart, Delivery, Request, RequestStats, Requests, Viewport};
+
 pub use style::{
     BandChoice, Bound, Composite, Palette, RenderingIntent, Scheme, Style, StyleBand, StyleBands, StyleDtype,
     StyleNodata, StylePlan,
@@ -139,7 +148,7 @@ pub use sample::SampleType;
 pub use source::{
     Access, AssociatedImage, BandInfo, ColorInterpretation, Gcp, GeoKey, GeoKeyValue, Identity, Limits, MaskKind,
     MemorySource, MetadataItem, Nodata, OsCache, PictureFormat, ReadAt, ReadContext, Siblings, Sidecars, SourceInfo,
-    Statistics, StoredPicture, TileSource, check_block, conformance, max_open_files, open_path, open_reader,
+    Statistics, StoredPicture, Throttled, TileSource, check_block, conformance, max_open_files, open_path, open_reader,
     set_max_open_files,
 };
 

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// From the bottom of the crate to its top. Modules of one row do not know each other.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 13] = [
     &["error", "sync"],
+    &["cancel"],
     &["memory"],
     &["sample", "grid"],
     &["block"],
@@ -15,6 +16,7 @@ const LAYERS: [&[&str]; 11] = [
     &["dataset"],
     &["style", "encode"],
     &["render"],
+    &["request"],
     &["ffi"],
 ];
 

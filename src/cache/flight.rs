@@ -8,7 +8,7 @@ pub(super) struct Flight<V> {
     landed: Mutex<Option<Result<Landed<V>>>>,
     arrived: Condvar,
     /// Counted under the cache's mutex, until the leader takes the flight off the cache's list.
-    waiters: AtomicU32,
+    waiters: Arc<AtomicU32>,
     /// How often everything had been forgotten when it began.
     pub(super) born: u64,
 }
@@ -19,7 +19,8 @@ pub(super) enum Landed<V> {
     Kept(u32),
     /// The budget had no room.
     Loose(Arc<V>),
-    /// There is no value, and no reason why loading it should fail.
+    /// There is no value, and no reason why loading it should fail: it was offered and then not there, or whoever loaded
+    /// it was told to stop.
     Nothing,
 }
 
@@ -36,12 +37,17 @@ impl<V> Clone for Landed<V> {
 impl<V> Flight<V> {
     /// A load that begins when everything was forgotten so many times.
     pub(super) fn new(born: u64) -> Self {
-        Self { landed: Mutex::new(None), arrived: Condvar::new(), waiters: AtomicU32::new(0), born }
+        Self { landed: Mutex::new(None), arrived: Condvar::new(), waiters: Arc::default(), born }
     }
 
     /// One more will wait. Under the cache's mutex.
     pub(super) fn join(&self) {
         self.waiters.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The number of those who wait, for whoever loads: nobody has to go on when there are none.
+    pub(super) fn waited_for(&self) -> &Arc<AtomicU32> {
+        &self.waiters
     }
 
     /// How many wait. Under the cache's mutex, when nobody can join any more.

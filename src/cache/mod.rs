@@ -47,6 +47,7 @@ use std::hash::Hash;
 use std::ops::Deref;
 use std::time::Instant;
 
+use crate::cancel;
 use crate::error::{Error, Result};
 use crate::memory::{Class, Ledger};
 use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering};
@@ -224,7 +225,7 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
                 // Whoever loaded it did not want it kept, or found no room: a lock asks for itself.
                 Landed::Loose(_) if mode == Mode::Lock => continue,
                 Landed::Loose(value) => Held::Loose(value),
-                // Somebody offered the value and then did not have it: nothing is known about loading it.
+                // Nothing is known about loading it.
                 Landed::Nothing => continue,
             };
             return Ok(Pinned::new(self, held));
@@ -495,7 +496,12 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
 
         let duty = Duty::new(|error| self.give_up_load(&key, (reserved, reserved), &flight, error));
         let start = Instant::now();
-        let (value, weight) = match load() {
+        let loaded = {
+            // Whoever waits keeps a load going that is taken back.
+            let _waited_for = cancel::waited_for(flight.waited_for());
+            load()
+        };
+        let (value, weight) = match loaded {
             Ok((value, bytes)) => (value, bytes.saturating_add(ENTRY_OVERHEAD)),
             Err(error) => {
                 duty.fail(error.clone());
@@ -533,13 +539,14 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         Ok(Pinned::new(self, Held::Loose(value)))
     }
 
-    /// The load of `key` is over without a value.
+    /// The load of `key` is over without a value. Who waited for one that was taken back tries for himself.
     fn give_up_load(&self, key: &K, (loading, reserved): (u64, u64), flight: &Flight<V>, error: Error) {
         let mut state = self.state.lock();
         state.finish(key, loading, reserved);
-        state.counts.failed_loads += 1;
+        let was_taken_back = cancel::is_cancelled();
+        state.counts.failed_loads += u64::from(!was_taken_back);
         drop(state);
-        flight.land(Err(error));
+        flight.land(if was_taken_back { Ok(Landed::Nothing) } else { Err(error) });
     }
 
     fn publish(&self, state: &mut State<K, V>, key: K, value: V, weight: u64, pins: u32, mode: Mode) -> u32 {

@@ -226,6 +226,66 @@ fn many_wait_for_one_load_that_ends_well_or_not() {
 }
 
 #[test]
+fn who_waits_is_served_although_the_one_who_loads_is_told_to_stop() {
+    check(|| {
+        let run = Run::new(2);
+        let token = Arc::new(cancel::Token::default());
+        let get = |run: &Run| {
+            let load = || {
+                for _ in 0..2 {
+                    thread::yield_now();
+                    cancel::check()?;
+                }
+                Ok(run.value(7))
+            };
+            run.cache.get_or_load(7, ENTRY - ENTRY_OVERHEAD, Mode::Use, load).map(|pin| pin.check(7))
+        };
+        let stopped = {
+            let token = Arc::clone(&token);
+            spawn(&run, move |run| {
+                if let Err(error) = cancel::run(&token, || get(&run)) {
+                    assert_eq!(error.kind(), ErrorKind::Cancelled);
+                }
+            })
+        };
+        let others = [(); 2].map(|()| spawn(&run, move |run| get(&run).expect("nobody told this one to stop")));
+        let stops = thread::spawn(move || token.cancel());
+        join(others.into_iter().chain([stopped, stops]));
+        assert_eq!(run.made.load(Ordering::SeqCst), 1);
+        assert_eq!(run.cache.counts().failed_loads, 0);
+        run.check_end();
+    });
+}
+
+#[test]
+fn a_load_that_is_told_to_stop_leaves_nothing_behind() {
+    check(|| {
+        let run = Run::new(2);
+        let token = Arc::new(cancel::Token::default());
+        let both = [(); 2].map(|()| {
+            let token = Arc::clone(&token);
+            spawn(&run, move |run| {
+                let load = || {
+                    thread::yield_now();
+                    cancel::check()?;
+                    Ok(run.value(7))
+                };
+                let got = cancel::run(&token, || {
+                    run.cache.get_or_load(7, ENTRY - ENTRY_OVERHEAD, Mode::Use, load).map(|pin| pin.check(7))
+                });
+                if let Err(error) = got {
+                    assert_eq!(error.kind(), ErrorKind::Cancelled);
+                }
+            })
+        });
+        let stops = thread::spawn(move || token.cancel());
+        join(both.into_iter().chain([stops]));
+        run.read(7, Mode::Use);
+        run.check_end();
+    });
+}
+
+#[test]
 fn writing_back_while_others_read_and_evict() {
     check(|| {
         let run = Run::new(2);

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::block::{BlockLayout, LentBlock, OwnedBlock};
 use crate::cache::Mode;
+use crate::cancel;
 use crate::error::{Error, Result, panic_message};
 use crate::grid::{BlockId, Window};
 use crate::memory::{Buffer, Class, LentBytes, Pool};
@@ -113,6 +114,7 @@ impl Dataset {
     #[inline(never)]
     fn absent(&self, at: BlockId, mode: Mode, say: impl Fn(Error) -> Error) -> Result<BlockRef<'_>> {
         let cache = &self.core.cache;
+        cancel::check()?;
         let layout = self.shared_layout(at).map_err(&say)?;
         let lent = self.lent_by_source(at).map_err(&say)?;
         if let Some(block) = lent.and_then(|bytes| LentBlock::new(layout, bytes)) {
@@ -214,6 +216,7 @@ impl Dataset {
         let level = *self.level(at.level)?;
         let (cols, rows) = level.blocks_of(window);
         for row in rows {
+            cancel::check()?;
             for col in cols.clone() {
                 let at = BlockId { col, row, ..at };
                 let block = self.found_or(at, Mode::Use, |error| error)?;

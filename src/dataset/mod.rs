@@ -433,6 +433,11 @@ impl Dataset {
         Stats { mapped, index_bytes, ..Stats::new(&self.core.cache.counts(), self.core.cache.ledger()) }
     }
 
+    /// Pixels of level 0 that a pixel of a level measures, across and down.
+    pub(crate) fn scale(&self, level: u32) -> Option<(f64, f64)> {
+        self.core.scales.get(level as usize).copied()
+    }
+
     /// Which of all opened datasets it is; clones are the same one.
     pub(crate) fn number(&self) -> u64 {
         self.core.number

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::block::{Block, Interleave};
+use crate::cancel;
 use crate::error::{Error, Result};
 use crate::grid::{BlockId, Level, Window};
 use crate::resample::{Averages, Axis, Resampling};
@@ -400,6 +401,7 @@ impl Dataset {
         let planes = self.planes(&plan.bands);
         let (cols, rows) = level.blocks_of(window);
         for row in rows {
+            cancel::check()?;
             for col in cols.clone() {
                 let covered = level.block_window(col, row);
                 let Some(part) = covered.and_then(|covered| covered.intersection(window)) else { continue };
@@ -425,6 +427,7 @@ impl Dataset {
         let mut line = Vec::new();
         let planes = self.planes(&plan.bands);
         for (row, targets) in groups(&rows, level.block_height) {
+            cancel::check()?;
             for (col, across) in groups(&cols, level.block_width) {
                 for (plane, bands) in &planes {
                     let at = plan.block(*plane, col, row);
@@ -454,6 +457,7 @@ impl Dataset {
             let (top, bottom) = span(&plan.rows, &rows_now);
             let (cols, rows) = level.blocks_of(&Window::new(left, top, right - left, bottom - top));
             for row in rows {
+                cancel::check()?;
                 for col in cols.clone() {
                     for (plane, bands) in self.planes(&plan.bands) {
                         let block = self.block_with(plan.block(plane, col, row), plan.cache_use)?;

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use crate::cache::{Account, Cache, CacheBudget, CachePolicy, ENTRY_OVERHEAD, Total};
 use crate::dataset::CacheUse;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{Class, Ledger};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 
@@ -85,7 +85,11 @@ impl TileCache {
             let mut tile = match tier.as_deref().and_then(fetch) {
                 Some(stored) => opened(stored),
                 None => {
-                    let (tile, made) = make().inspect_err(|_| self.count(&self.failed))?;
+                    let (tile, made) = make().inspect_err(|error| {
+                        if error.kind() != ErrorKind::Cancelled {
+                            self.count(&self.failed);
+                        }
+                    })?;
                     self.count(match made {
                         Made::Rendered => &self.rendered,
                         Made::Passed => &self.passed,
@@ -101,6 +105,11 @@ impl TileCache {
             Ok((tile, bytes))
         })?;
         Ok(found.clone())
+    }
+
+    /// The tile if it is in memory, which counts as a use of it.
+    pub(super) fn peek(&self, key: TileKey) -> Option<Tile> {
+        self.tiles.get(&key, CacheUse::Normal.mode()).map(|found| found.clone())
     }
 
     /// What the store has of those that are not in memory, with one question; in their order.
@@ -262,7 +271,7 @@ pub fn flush_tile_store() {
 /// `store error` when some of it may still be there; `not found` when there is no store.
 pub fn clear_tile_store() -> Result<()> {
     let tier = TileCache::process().tier();
-    tier.ok_or_else(|| Error::new(crate::error::ErrorKind::NotFound, "no tile store is set"))?.clear()
+    tier.ok_or_else(|| Error::new(ErrorKind::NotFound, "no tile store is set"))?.clear()
 }
 
 /// What the store failed with last, however long ago.

@@ -1,5 +1,6 @@
 //! Tiles: what a viewer asks for, raw or encoded, and where they are kept.
 
+mod asked;
 mod bytes;
 mod cache;
 mod key;

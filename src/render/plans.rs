@@ -55,6 +55,12 @@ impl From<Style> for TileStyle {
     }
 }
 
+impl TileStyle {
+    pub(super) fn spelling(&self) -> u128 {
+        self.spelling
+    }
+}
+
 impl Deref for TileStyle {
     type Target = Style;
 
@@ -78,6 +84,12 @@ struct PlanKey {
     /// Whether the plan was made for an encoder.
     eight_bits: bool,
     spelling: u128,
+}
+
+impl PlanKey {
+    fn new(dataset: &Dataset, frame: u32, style: &TileStyle, eight_bits: bool) -> Self {
+        Self { dataset: (dataset.number(), dataset.epoch()), frame, eight_bits, spelling: style.spelling }
+    }
 }
 
 /// The plans of all datasets, the last used first.
@@ -115,6 +127,21 @@ impl Plans {
         PROCESS.get_or_init(|| Self(Mutex::new(Kept::new(Ledger::process()))))
     }
 
+    /// What `style` came to before.
+    pub(super) fn known(
+        &self,
+        dataset: &Dataset,
+        frame: u32,
+        style: &TileStyle,
+        eight_bits: bool,
+    ) -> Option<Arc<StylePlan>> {
+        self.find(&PlanKey::new(dataset, frame, style, eight_bits))
+    }
+
+    fn find(&self, key: &PlanKey) -> Option<Arc<StylePlan>> {
+        self.0.lock().plans.get(key).map(Arc::clone)
+    }
+
     /// What `style` comes to for a frame of a dataset; with `eight_bits`, as encoders want it.
     pub(super) fn plan(
         &self,
@@ -123,9 +150,9 @@ impl Plans {
         style: &TileStyle,
         eight_bits: bool,
     ) -> Result<Arc<StylePlan>> {
-        let key = PlanKey { dataset: (dataset.number(), dataset.epoch()), frame, eight_bits, spelling: style.spelling };
-        if let Some(plan) = self.0.lock().plans.get(&key) {
-            return Ok(Arc::clone(plan));
+        let key = PlanKey::new(dataset, frame, style, eight_bits);
+        if let Some(plan) = self.find(&key) {
+            return Ok(plan);
         }
         // No lock is held while samples are looked at. Of two that are made at once the last is kept.
         let plan = style.resolve(dataset, frame)?;

@@ -1,5 +1,6 @@
 //! One tile in the colours of a style.
 
+use crate::cancel;
 use crate::dataset::Dataset;
 use crate::encode::{Color, Picture};
 use crate::error::{Error, Result};
@@ -59,6 +60,7 @@ pub(super) fn read(dataset: &Dataset, request: &TileRequest, visible: &Window, p
         }
         Ok(())
     })?;
+    cancel::check()?;
     let color = if plan.n_channels() == 1 { Color::Gray } else { Color::Rgba };
     let (n_bands, sample) = (plan.n_channels(), plan.sample());
     let file = request.encoding.encode(&Picture { width, height, n_bands, sample, color, pixels: &pixels })?;
@@ -87,7 +89,9 @@ fn for_parts(
         let window = Window::new(visible.x, visible.y + first, visible.width, n_rows.min(visible.height - first));
         let area =
             Area { level: request.level, window: &window, resampling: plan.resampling(), cache_use: request.cache_use };
-        each(first, &plan.read(dataset, area)?)?;
+        let samples = plan.read(dataset, area)?;
+        cancel::check()?;
+        each(first, &samples)?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! One tile, from blocks to bytes.
 
+use crate::cancel;
 use crate::dataset::{CacheUse, Dataset, Layout, WindowRequest};
 use crate::encode::{Color, Encoding, Picture};
 use crate::error::{Error, Result};
@@ -223,7 +224,7 @@ impl Dataset {
     }
 
     /// What the tile of a request is known by; `None` when it is no more than samples of blocks.
-    fn wanted(&self, request: &TileRequest, look: &Look<'_>) -> Option<Wanted> {
+    pub(super) fn wanted(&self, request: &TileRequest, look: &Look<'_>) -> Option<Wanted> {
         if look.is_native(request) {
             return None;
         }
@@ -288,6 +289,7 @@ impl Dataset {
             self.read_window(&window, &mut pixels)?;
         }
 
+        cancel::check()?;
         let (pixels, sample) = match shown.range {
             Some(range) => (to_eight_bits(&pixels, read_as, range), SampleType::U8),
             None => (pixels, read_as),
@@ -316,6 +318,13 @@ impl Dataset {
             return self.shown(request).map(Look::Plain);
         }
         Ok(Look::Styled(plan))
+    }
+
+    /// As [`look`](Self::look), without resolving a style that was not resolved before.
+    pub(super) fn known_look(&self, request: &TileRequest) -> Option<Look<'_>> {
+        let Some(style) = &request.style else { return self.shown(request).ok().map(Look::Plain) };
+        let plan = Plans::process().known(self, request.frame, style, !request.encoding.is_raw())?;
+        if plan.is_unstyled() { self.shown(request).ok().map(Look::Plain) } else { Some(Look::Styled(plan)) }
     }
 
     /// The pixels of the level that lie in the tile.

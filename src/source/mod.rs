@@ -19,6 +19,7 @@ mod restarts;
 mod rows;
 mod scratch;
 mod sidecar;
+mod throttled;
 mod tiff;
 mod xml;
 
@@ -36,8 +37,10 @@ pub use limits::Limits;
 pub use memory::MemorySource;
 pub(crate) use open::{RasterFile, open_file};
 pub use open::{open_path, open_reader};
+pub use throttled::Throttled;
 
 use crate::block::BlockLayout;
+use crate::cancel;
 use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{BlockId, Window};
 use crate::memory::LentBytes;
@@ -300,6 +303,17 @@ pub struct ReadContext<'a> {
 }
 
 impl<'a> ReadContext<'a> {
+    /// Goes on, or fails when nobody wants the block any more: for a source to ask between reads and decoding steps, at
+    /// points where it can stop and be read again. What `read_block` then returns is this error.
+    ///
+    /// # Errors
+    ///
+    /// `cancelled` when the last request for the block was taken back while it was read.
+    #[inline]
+    pub fn check(&self) -> Result<()> {
+        cancel::check()
+    }
+
     /// A context whose reader takes blocks that it did not ask for.
     pub fn with_siblings(siblings: &'a mut dyn Siblings) -> Self {
         Self { siblings: Some(siblings) }

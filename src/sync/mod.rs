@@ -15,6 +15,10 @@ mod checked;
 pub(crate) use checked::{Condvar, Mutex, MutexGuard, wait, wait_for};
 #[cfg(shuttle)]
 pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+#[cfg(shuttle)]
+pub(crate) use shuttle::{thread, thread_local};
+#[cfg(not(shuttle))]
+pub(crate) use std::{thread, thread_local};
 
 /// Waits until somebody notifies.
 #[cfg(not(shuttle))]

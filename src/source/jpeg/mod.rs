@@ -2,6 +2,7 @@
 
 mod pieces;
 
+use crate::cancel;
 use crate::codec::Scratch;
 use crate::codec::jpeg::{self, Colour, JpegInfo};
 use crate::error::{Error, ErrorKind, Result};
@@ -146,6 +147,7 @@ impl JpegSource {
             *bytes = pieces.stream(&*self.reader, &piece, std::mem::take(bytes))?;
             let stride = piece.width as usize * components;
             decoded.resize(stride * piece.height as usize, 0);
+            cancel::check()?;
             jpeg::decode(contexts, None, bytes, Colour::Auto, decoded, piece.width, piece.height, components)?;
             let start = (window.x as usize - piece.left as usize) * components;
             let len = window.width as usize * components;
@@ -184,6 +186,7 @@ impl JpegSource {
             if !in_one_block {
                 decoded.resize(width as usize * components * height as usize, 0);
             }
+            context.check()?;
             // Whole pictures are seldom small enough to be kept, so this is where they count.
             counted.count();
             let Scratch { bytes, decoded, contexts, .. } = &mut counted.scratch;

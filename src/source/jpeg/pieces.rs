@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::cancel;
 use crate::codec::inflate::Feed;
 use crate::codec::jpeg::{JpegInfo, Parts};
 use crate::codec::jpeg_entropy::{Coding, DC_TABLE, Excerpt, Place, Scanner};
@@ -130,6 +131,7 @@ impl Pieces {
         let mut copy = Excerpt::to(stream);
         let mut scanner: Option<Scanner<'_, Ahead<'_>>> = None;
         for row in piece.rows.clone() {
+            cancel::check()?;
             let first = u64::from(row) * u64::from(self.coding.mcus_across) + u64::from(piece.cols.start);
             let (mcu, place) = self.nearest(reader, first)?;
             let mut here = match scanner.take() {
@@ -166,6 +168,7 @@ impl Pieces {
         let mut scanner = Scanner::new(&self.coding, feed, n_known as u64 * step, &known);
         let mut found = Vec::new();
         let scanned: Result<()> = (n_known as u64 + 1..=mcu / step).try_for_each(|n| {
+            cancel::check()?;
             while scanner.mcu() < n * step {
                 scanner.skip()?;
             }

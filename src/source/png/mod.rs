@@ -207,6 +207,7 @@ impl PngSource {
                 return Ok(());
             }
             // The row is one of the pass where it stands, which is an earlier one than where it is going.
+            context.check()?;
             let pass = self.passes.iter().rev().find(|pass| pass.position(0) <= position);
             let pass = pass.unwrap_or(&self.passes[0]);
             let at = pass.row_at(position);

@@ -228,6 +228,7 @@ impl TiffSource {
                 scratch.bytes.resize(len, 0);
                 level.read(offset, &mut scratch.bytes)?;
             }
+            context.check()?;
             decode::decode(&level.image, layout, lent.as_deref(), scratch, out)
         })
     }

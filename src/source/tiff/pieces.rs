@@ -68,6 +68,7 @@ impl TiffSource {
             }
         };
         while strip.next < at.row {
+            context.check()?;
             let id = BlockId { row: strip.next, ..at };
             let layout = self.info.block_layout(id)?;
             let mut failure = None;

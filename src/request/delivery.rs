@@ -1,0 +1,300 @@
+//! How an answer reaches the one who asked.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::mpsc::Sender;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use crate::cancel;
+use crate::error::{Error, Result};
+use crate::render::Tile;
+use crate::sync::{Arc, Condvar, Mutex, wait, wait_for};
+
+use super::available::Available;
+use super::pool::{Asks, Shared};
+use super::queue::{Class, Place, Rank};
+use super::work::{Answer, Outcome};
+
+/// How an answer comes, beside through the [`Request`] that is returned.
+pub struct Delivery<T>(Option<Courier<T>>);
+
+enum Courier<T> {
+    Once(Box<dyn FnOnce(Result<T>) + Send>),
+    Often(Box<dyn FnMut(Arrival<T>) + Send>),
+}
+
+/// What a progressive request brings.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Arrival<T> {
+    /// Something to show until the real thing is there; at most once, and never after it.
+    Preview(Available),
+    /// The answer, once.
+    Final(Result<T>),
+}
+
+impl<T> Delivery<T> {
+    /// Only through the [`Request`].
+    #[must_use]
+    pub fn handle() -> Self {
+        Self(None)
+    }
+
+    /// To a function, which is called exactly once, with no lock held: in a thread of the [`Requests`](super::Requests), or
+    /// with `cancelled` in the thread that takes the request back. It may do anything but wait for other requests.
+    pub fn callback(callback: impl FnOnce(Result<T>) + Send + 'static) -> Self {
+        Self(Some(Courier::Once(Box::new(callback))))
+    }
+
+    /// To a channel, with a tag that tells which request it answers. It does not matter whether somebody still listens.
+    #[must_use]
+    pub fn channel<K: Send + 'static>(sender: Sender<(K, Result<T>)>, tag: K) -> Self
+    where
+        T: Send + 'static,
+    {
+        Self::callback(move |answer| {
+            let _ = sender.send((tag, answer));
+        })
+    }
+}
+
+impl Delivery<Tile> {
+    /// To a function that also gets a preview where something coarser is at hand sooner than the tile: cached tiles of other
+    /// levels, a thumbnail in the file, or its coarsest level. Called with no lock held and never twice at once; the last
+    /// call brings the answer. Otherwise as [`callback`](Self::callback).
+    pub fn progressive(callback: impl FnMut(Arrival<Tile>) + Send + 'static) -> Self {
+        Self(Some(Courier::Often(Box::new(callback))))
+    }
+
+    pub(super) fn is_progressive(&self) -> bool {
+        matches!(self.0, Some(Courier::Often(_)))
+    }
+}
+
+impl<T> Delivery<T> {
+    /// Whether nobody but whoever has the request is told.
+    pub(super) fn is_handle(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+/// What one who asked and those who answer share.
+pub(super) struct Waiting<T> {
+    state: Mutex<State<T>>,
+    arrived: Condvar,
+}
+
+struct State<T> {
+    answer: Option<Result<T>>,
+    courier: Option<Courier<T>>,
+    waker: Option<Waker>,
+}
+
+impl<T: Answer> Waiting<T> {
+    pub(super) fn new(delivery: Delivery<T>) -> Arc<Self> {
+        let state = State { answer: None, courier: delivery.0, waker: None };
+        Arc::new(Self { state: Mutex::new(state), arrived: Condvar::new() })
+    }
+
+    /// Settles what the answer is; whether it was not settled before.
+    fn settle(&self, answer: Result<T>) -> bool {
+        let mut state = self.state.lock();
+        if state.answer.is_some() {
+            return false;
+        }
+        state.answer = Some(answer.clone());
+        let (courier, waker) = (state.courier.take(), state.waker.take());
+        drop(state);
+        self.arrived.notify_all();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        bring(courier, answer);
+        true
+    }
+
+    /// Brings a preview, unless the answer has come.
+    pub(super) fn preview(&self, preview: Available) {
+        let mut state = self.state.lock();
+        // Whoever answers meanwhile finds no courier, and leaves the answer here.
+        let Some(Courier::Often(mut callback)) = state.courier.take() else { return };
+        drop(state);
+        // Unwinds through here: a callback that panics hears no more.
+        callback(Arrival::Preview(preview));
+        let mut state = self.state.lock();
+        let courier = Some(Courier::Often(callback));
+        match state.answer.clone() {
+            None => state.courier = courier,
+            Some(answer) => {
+                drop(state);
+                bring(courier, answer);
+            }
+        }
+    }
+
+    fn answer(&self) -> Option<Result<T>> {
+        self.state.lock().answer.clone()
+    }
+
+    fn wait(&self, until: Option<Instant>) -> Option<Result<T>> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(answer) = &state.answer {
+                return Some(answer.clone());
+            }
+            state = match until {
+                None => wait(&self.arrived, state),
+                Some(until) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return None;
+                    }
+                    wait_for(&self.arrived, state, left)
+                }
+            };
+        }
+    }
+}
+
+fn bring<T>(courier: Option<Courier<T>>, answer: Result<T>) {
+    match courier {
+        None => {}
+        Some(Courier::Once(callback)) => callback(answer),
+        Some(Courier::Often(mut callback)) => callback(Arrival::Final(answer)),
+    }
+}
+
+impl<T: Answer> Asks<Outcome> for Waiting<T> {
+    fn answer(&self, answer: Result<Outcome>) -> bool {
+        let none = || Error::internal("a request was answered with something else");
+        self.settle(answer.and_then(|outcome| T::of(outcome).ok_or_else(none)))
+    }
+}
+
+/// Something that was asked for. It is taken back when this is dropped, unless it was [`detach`](Self::detach)ed.
+///
+/// It is a [`Future`] of the answer that any executor can poll.
+#[must_use = "a request is taken back when it is dropped"]
+pub struct Request<T: Answer> {
+    waiting: Arc<Waiting<T>>,
+    shared: Arc<Shared<Outcome>>,
+    /// `None` when it was answered at once.
+    place: Option<Place>,
+    /// Where its preview waits.
+    preview: Option<Place>,
+}
+
+impl<T: Answer> Request<T> {
+    pub(super) fn new(
+        shared: &Arc<Shared<Outcome>>,
+        waiting: Arc<Waiting<T>>,
+        (place, preview): (Option<Place>, Option<Place>),
+    ) -> Self {
+        Self { waiting, shared: Arc::clone(shared), place, preview }
+    }
+
+    /// One that was answered before anybody had to do anything.
+    pub(super) fn answered(shared: &Arc<Shared<Outcome>>, answer: Result<T>) -> Self {
+        let waiting = Waiting::new(Delivery::handle());
+        waiting.settle(answer);
+        Self::new(shared, waiting, (None, None))
+    }
+
+    /// The answer, when it is there. A callback may still be about to get it.
+    ///
+    /// # Errors
+    ///
+    /// What the request met; `cancelled` when it was taken back; `invalid argument` in a callback, where waiting could last
+    /// for ever.
+    pub fn wait(&self) -> Result<T> {
+        self.check_thread()?;
+        self.waiting.wait(None).unwrap_or_else(|| Err(Error::internal("an answer that never came")))
+    }
+
+    /// As [`wait`](Self::wait) for at most so long; `None` when there is no answer by then.
+    pub fn wait_for(&self, at_most: Duration) -> Option<Result<T>> {
+        if let Err(error) = self.check_thread() {
+            return Some(Err(error));
+        }
+        match Instant::now().checked_add(at_most) {
+            Some(until) => self.waiting.wait(Some(until)),
+            None => self.waiting.wait(None),
+        }
+    }
+
+    fn check_thread(&self) -> Result<()> {
+        if self.shared.is_mine() && self.waiting.answer().is_none() {
+            return Err(Error::invalid("waiting for a request in a thread that answers requests"));
+        }
+        Ok(())
+    }
+
+    /// The answer if it is there.
+    pub fn poll(&self) -> Option<Result<T>> {
+        self.waiting.answer()
+    }
+
+    /// Takes the request back: it is answered `cancelled` now, in this thread, unless it has its answer; whether it had
+    /// none. Others who asked for the same are served. When nobody is left, what was not begun is dropped, and what runs
+    /// stops at its next check point.
+    pub fn cancel(&self) -> bool {
+        if let Some(preview) = self.preview {
+            self.shared.withdraw(preview);
+        }
+        let Some(place) = self.place else { return false };
+        // Between the end of the work and the answer nobody waits for it any more, and it can still be taken back.
+        if self.shared.cancel(place) {
+            return true;
+        }
+        let is_first = self.waiting.settle(Err(cancel::stopped()));
+        if is_first {
+            self.shared.count(|stats| stats.cancelled += 1);
+        }
+        is_first
+    }
+
+    /// Changes its priority, if it still waits: a greater one goes first. What others asked for too goes by the highest of
+    /// all.
+    pub fn set_priority(&self, priority: i32) {
+        if let Some(place) = self.place {
+            self.shared.set_rank(place, Rank::new(Class::Wanted, priority));
+        }
+    }
+
+    /// Lets it go on when this is dropped: for callbacks and channels.
+    pub fn detach(mut self) {
+        self.place = None;
+        self.preview = None;
+    }
+}
+
+impl<T: Answer> Drop for Request<T> {
+    fn drop(&mut self) {
+        // An answered one is in no queue, and asking costs its lock.
+        if self.place.is_some() && self.waiting.answer().is_none() {
+            self.cancel();
+        }
+    }
+}
+
+impl<T: Answer> Future for Request<T> {
+    type Output = Result<T>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        let mut state = self.waiting.state.lock();
+        if let Some(answer) = &state.answer {
+            return Poll::Ready(answer.clone());
+        }
+        let before = state.waker.replace(context.waker().clone());
+        drop(state);
+        drop(before);
+        Poll::Pending
+    }
+}
+
+impl<T: Answer> std::fmt::Debug for Request<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request").field("is_answered", &self.waiting.answer().is_some()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,198 @@
+//! Threads that work a queue off.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::cancel;
+use crate::error::{Error, ErrorKind, Result, panic_message};
+use crate::sync::{Arc, Condvar, Mutex, thread, thread_local, wait};
+
+use super::queue::{Left, Place, Queue, Rank, Started};
+use super::stats::RequestStats;
+
+/// Something to do, once for all who asked for it.
+pub(super) trait Work<O>: Send {
+    fn run(&self) -> Result<O>;
+}
+
+/// One who asked.
+pub(super) trait Asks<O>: Send + Sync {
+    /// Takes the answer; whether it was the first. Called without a lock.
+    fn answer(&self, answer: Result<O>) -> bool;
+}
+
+/// A queue, and what those who work it off say to each other.
+pub(super) struct Shared<O> {
+    state: Mutex<State<O>>,
+    has_work: Condvar,
+}
+
+struct State<O> {
+    queue: Queue<Arc<dyn Asks<O>>, Box<dyn Work<O>>>,
+    closing: bool,
+    stats: RequestStats,
+}
+
+thread_local! {
+    /// The queue that this thread works off, by its place in memory.
+    static MINE: Cell<usize> = const { Cell::new(0) };
+}
+
+impl<O: Clone + Send + 'static> Shared<O> {
+    fn new(most_ahead: usize) -> Self {
+        let state = State { queue: Queue::new(most_ahead), closing: false, stats: RequestStats::default() };
+        Self { state: Mutex::new(state), has_work: Condvar::new() }
+    }
+
+    /// Has `work` done for one who asks, unless the same is being done already. `None` when the threads are going: the
+    /// answer is then `cancelled`.
+    pub(super) fn ask(&self, key: u128, rank: Rank, asks: Arc<dyn Asks<O>>, work: Box<dyn Work<O>>) -> Option<Place> {
+        let mut state = self.state.lock();
+        if state.closing {
+            drop(state);
+            asks.answer(Err(cancel::stopped()));
+            return None;
+        }
+        let (place, joined) = state.queue.add(key, rank, asks, work);
+        state.stats.joined += u64::from(joined);
+        drop(state);
+        self.has_work.notify_one();
+        Some(place)
+    }
+
+    /// Changes how urgent something is to one who asked; whether he still waits.
+    pub(super) fn set_rank(&self, place: Place, rank: Rank) -> bool {
+        let is_there = self.state.lock().queue.set_rank(place, rank);
+        self.has_work.notify_one();
+        is_there
+    }
+
+    /// Takes back what one asked for. He is answered `cancelled` at once, in this thread, unless he has his answer.
+    pub(super) fn cancel(&self, place: Place) -> bool {
+        self.leave(place, true).is_some_and(|asks| asks.answer(Err(cancel::stopped())))
+    }
+
+    /// Takes back what nobody asked for in so many words, and nobody wants to hear of.
+    pub(super) fn withdraw(&self, place: Place) {
+        drop(self.leave(place, false));
+    }
+
+    fn leave(&self, place: Place, is_asked: bool) -> Option<Arc<dyn Asks<O>>> {
+        let mut state = self.state.lock();
+        let (asks, left) = state.queue.remove(place)?;
+        state.stats.cancelled += u64::from(is_asked);
+        match &left {
+            Left::Goes => {}
+            Left::Dropped(_) => state.stats.dropped += 1,
+            Left::Stopping(_) => state.stats.stopped += 1,
+        }
+        drop(state);
+        if let Left::Stopping(token) = &left {
+            token.cancel();
+        }
+        Some(asks)
+    }
+
+    /// Whether this thread is one of those that work the queue off.
+    pub(super) fn is_mine(&self) -> bool {
+        MINE.try_with(Cell::get) == Ok(std::ptr::from_ref(self).addr())
+    }
+
+    /// Counts something.
+    pub(super) fn count(&self, count: impl FnOnce(&mut RequestStats)) {
+        count(&mut self.state.lock().stats);
+    }
+
+    pub(super) fn stats(&self) -> RequestStats {
+        let state = self.state.lock();
+        let (queued, running) = (state.queue.n_waiting() as u64, state.queue.n_running() as u64);
+        RequestStats { queued, running, ..state.stats }
+    }
+
+    fn work(&self) {
+        MINE.with(|mine| mine.set(std::ptr::from_ref(self).addr()));
+        let mut state = self.state.lock();
+        loop {
+            if state.closing {
+                return;
+            }
+            let Some(Started { number, work, token }) = state.queue.take() else {
+                state = wait(&self.has_work, state);
+                continue;
+            };
+            drop(state);
+            let done =
+                catch_unwind(AssertUnwindSafe(|| cancel::run(&token, || cancel::check().and_then(|()| work.run()))));
+            let done = done.unwrap_or_else(|panic| {
+                Err(Error::internal(format!("a request panicked: {}", panic_message(&*panic))))
+            });
+            drop(work);
+            let asks = self.state.lock().queue.finish(number);
+            let mut answered = 0;
+            let failed = done.as_ref().is_err_and(|error| error.kind() != ErrorKind::Cancelled);
+            for asks in asks {
+                // A callback that panics has had its answer.
+                let answer = catch_unwind(AssertUnwindSafe(|| asks.answer(done.clone())));
+                answered += u64::from(answer.unwrap_or(true));
+            }
+            drop(done);
+            state = self.state.lock();
+            state.stats.answered += answered;
+            state.stats.failed += if failed { answered } else { 0 };
+        }
+    }
+
+    /// Answers all who wait with `cancelled` and lets the threads go.
+    fn close(&self) {
+        let mut state = self.state.lock();
+        state.closing = true;
+        let (asks, dropped, running) = state.queue.clear();
+        state.stats.cancelled += asks.len() as u64;
+        drop(state);
+        self.has_work.notify_all();
+        running.iter().for_each(|token| token.cancel());
+        drop(dropped);
+        for asks in asks {
+            let _ = catch_unwind(AssertUnwindSafe(|| asks.answer(Err(cancel::stopped()))));
+        }
+    }
+}
+
+/// The threads of a queue, joined when this is dropped.
+pub(super) struct Pool<O: Clone + Send + 'static> {
+    pub(super) shared: Arc<Shared<O>>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl<O: Clone + Send + 'static> Pool<O> {
+    /// Starts so many threads, half of which at most work ahead of what is asked for.
+    pub(super) fn new(n_threads: usize) -> Result<Self> {
+        if n_threads == 0 || n_threads > 1024 {
+            return Err(Error::invalid(format!("{n_threads} threads; 1 to 1024")));
+        }
+        let mut pool = Self { shared: Arc::new(Shared::new((n_threads / 2).max(1))), threads: Vec::new() };
+        for number in 0..n_threads {
+            let shared = Arc::clone(&pool.shared);
+            let thread = thread::Builder::new().name(format!("tilekeep-{number}")).spawn(move || shared.work());
+            // Those that were started are joined.
+            pool.threads.push(thread.map_err(|error| Error::from(error).context("a thread for requests"))?);
+        }
+        Ok(pool)
+    }
+}
+
+impl<O: Clone + Send + 'static> Drop for Pool<O> {
+    fn drop(&mut self) {
+        self.shared.close();
+        let here = thread::current().id();
+        for thread in self.threads.drain(..) {
+            // A callback may be what drops the last of it: its own thread goes when the callback is over.
+            if thread.thread().id() != here {
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+#[cfg(all(test, shuttle))]
+mod races;
