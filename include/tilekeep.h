@@ -9,7 +9,7 @@
  * 1. A call that can fail returns tilekeep_status: TILEKEEP_OK is 0, failures are negative. Numbers are never reused.
  * 2. Outputs come last, their names end in _out, and they are written only on success.
  * 3. tilekeep_last_error() is the message of the last call that failed on this thread. A success leaves it alone.
- * 4. Handles are references; releasing NULL does nothing. Blocks and tiles may outlive the dataset they came from.
+ * 4. Handles are references; releasing NULL does nothing. Blocks, tiles and requests may outlive what they came from.
  *    Everything may be called from any thread at any time, except on a handle during or after its own release.
  * 5. Structs that may grow start with struct_size, which the caller sets to the sizeof of its struct, also where the
  *    struct is an output. A smaller one, of an older version, gets defaults for the rest.
@@ -301,12 +301,25 @@
 // Pixels that are not nodata in all bands at once are valid.
 #define TILEKEEP_MASK_NODATA_VALUES 10
 
+// Wait for as long as it takes.
+#define TILEKEEP_WAIT_FOREVER UINT64_MAX
+
 // An opened raster with a cache of its own for decoded blocks. Made by tilekeep_open, tilekeep_open_source and
 // tilekeep_open_associated, released by tilekeep_close. Every call on it may come from any thread at any time, except while or after it is
 // released.
 //
 // @since 0.1
 typedef struct tilekeep_dataset tilekeep_dataset;
+
+// A tile that was asked for. Give it to tilekeep_request_free.
+//
+// @since 0.1
+typedef struct tilekeep_request tilekeep_request;
+
+// Threads that serve requests. Everything may be called from any thread, its own callbacks included.
+//
+// @since 0.1
+typedef struct tilekeep_requests tilekeep_requests;
 
 // Where a store of the client's puts a value that was asked for: see tilekeep_store_value_set.
 //
@@ -958,6 +971,63 @@ typedef struct tilekeep_tile_store {
     tilekeep_store_remove_fn remove;
 } tilekeep_tile_store;
 
+// What was asked for and what became of it, since the threads were started.
+//
+// @since 0.1
+typedef struct tilekeep_request_stats {
+    // sizeof(tilekeep_request_stats), set by the caller.
+    uint32_t struct_size;
+    // 0.
+    uint32_t reserved;
+    // Jobs that wait for a thread.
+    uint64_t queued;
+    // Jobs that run.
+    uint64_t running;
+    // Requests answered with what they asked for, or with why it could not be had.
+    uint64_t answered;
+    // Of these, those that were answered with a failure.
+    uint64_t failed;
+    // Requests that were taken back before they were answered.
+    uint64_t cancelled;
+    // Requests that joined a job which somebody else had asked for.
+    uint64_t joined;
+    // Jobs that were dropped before they began, because nobody wanted them any more.
+    uint64_t dropped;
+    // Jobs that were told to stop while they ran, for the same reason.
+    uint64_t stopped;
+} tilekeep_request_stats;
+
+// Hears how a request ended: called exactly once, never under a lock of the library. status is TILEKEEP_OK and tile the
+// tile, which is valid during the call only (to keep its bytes for longer, take the tile with tilekeep_request_wait);
+// or status is a failure (TILEKEEP_ERR_CANCELLED when the request was taken back), tile is NULL and message says why,
+// which is valid during the call and otherwise NULL.
+//
+// It runs in a thread of the tilekeep_requests, several of them at once for several requests; or, for a request that is
+// taken back, in the thread that does so. It may call anything, with this request too, but must not wait for requests
+// that have no answer yet: that is TILEKEEP_ERR_INVALID_ARGUMENT.
+//
+// @since 0.1
+typedef void (*tilekeep_tile_fn)(void *user_data,
+                                 tilekeep_status status,
+                                 const struct tilekeep_tile *tile,
+                                 const char *message);
+
+// Who hears of a tile. The struct is copied.
+//
+// @since 0.1
+typedef struct tilekeep_tile_callback {
+    // sizeof(tilekeep_tile_callback).
+    uint32_t struct_size;
+    // 0.
+    uint32_t reserved;
+    // Given to the functions as their first argument.
+    void *user_data;
+    // Hears of the tile. May be NULL.
+    tilekeep_tile_fn arrived;
+    // Releases user_data. Called exactly once, after the last call of arrived, from any thread. May be NULL.
+    tilekeep_destroy_fn destroy;
+} tilekeep_tile_callback;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -1415,6 +1485,75 @@ tilekeep_status tilekeep_clear_tile_store(void);
 //
 // @since 0.1
 tilekeep_status tilekeep_tile_store_error(void);
+
+// Starts n_threads threads, 1 to 1024, that serve requests.
+//
+// @since 0.1
+tilekeep_status tilekeep_requests_new(uint32_t n_threads, struct tilekeep_requests **requests_out);
+
+// Takes back all requests that have no answer yet, and returns when the threads are gone: no callback runs any more. In
+// a callback of its own it returns at once, and that thread goes when the callback is over.
+//
+// @since 0.1
+void tilekeep_requests_free(struct tilekeep_requests *requests);
+
+// Says what was asked for and what became of it.
+//
+// @since 0.1
+tilekeep_status tilekeep_requests_stats(const struct tilekeep_requests *requests,
+                                        struct tilekeep_request_stats *stats_out);
+
+// Asks for a tile, as tilekeep_read_tile gives it, and returns at once. Greater priorities go first, of equal ones the
+// oldest. Equal requests are made once, at the highest priority of all.
+//
+// options may be NULL, and so may callback. request_out may be NULL where there is a callback: the request then goes on
+// until it is answered, and cannot be taken back. Otherwise the callback may run before this returns.
+//
+// destroy of the callback is called exactly once, also when this returns a failure (arrived is then never called); not,
+// though, when callback's struct_size is wrong, for then it cannot be known.
+//
+// @since 0.1
+tilekeep_status tilekeep_request_tile(const struct tilekeep_requests *requests,
+                                      const struct tilekeep_dataset *dataset,
+                                      uint32_t level,
+                                      uint32_t col,
+                                      uint32_t row,
+                                      const struct tilekeep_tile_options *options,
+                                      int32_t priority,
+                                      const struct tilekeep_tile_callback *callback,
+                                      struct tilekeep_request **request_out);
+
+// Takes a request back: its callback hears TILEKEEP_ERR_CANCELLED in this thread, before this returns. One that has its
+// answer keeps it. Others who asked for the same tile are served; when nobody is left, the work is dropped, or stops soon.
+//
+// @since 0.1
+tilekeep_status tilekeep_request_cancel(const struct tilekeep_request *request);
+
+// Changes the priority of a request that still waits for a thread.
+//
+// @since 0.1
+tilekeep_status tilekeep_request_set_priority(const struct tilekeep_request *request, int32_t priority);
+
+// Says in is_answered_out whether a request has its answer: 1 or 0.
+//
+// @since 0.1
+tilekeep_status tilekeep_request_poll(const struct tilekeep_request *request, int32_t *is_answered_out);
+
+// Waits for the answer to a request for at most timeout_ms milliseconds, or TILEKEEP_WAIT_FOREVER. Returns what the
+// request ended with, TILEKEEP_ERR_CANCELLED when it was taken back, or TILEKEEP_ERR_NOT_FOUND when there is no answer by
+// then. tile_out may be NULL; otherwise its bytes belong to the caller until it gives them to tilekeep_free_tile. It may be
+// called again. A callback may still be about to hear of it.
+//
+// @since 0.1
+tilekeep_status tilekeep_request_wait(const struct tilekeep_request *request,
+                                      uint64_t timeout_ms,
+                                      struct tilekeep_tile *tile_out);
+
+// Releases a request. One that has no answer yet is taken back, and its callback hears TILEKEEP_ERR_CANCELLED before this
+// returns. NULL does nothing.
+//
+// @since 0.1
+void tilekeep_request_free(struct tilekeep_request *request);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -106,7 +106,12 @@ fn programs_run(more: &[&str]) {
     // Old enough to be told from what it may become, so that it is shared.
     let before = std::time::SystemTime::now() - std::time::Duration::new(3600, 1);
     std::fs::File::options().write(true).open(&tiff).unwrap().set_modified(before).unwrap();
-    for (source, arguments) in [("tests/c/abi.c", vec![&png, &tiff, &described]), ("tests/c/abi.cpp", Vec::new())] {
+    let programs = [
+        ("tests/c/abi.c", vec![&png, &tiff, &described]),
+        ("tests/c/abi.cpp", Vec::new()),
+        ("tests/c/requests.c", Vec::new()),
+    ];
+    for (source, arguments) in programs {
         let program = dir.path().join("program");
         compile(source, &program, more);
         let output = run(Command::new(&program).args(arguments));

@@ -6,8 +6,19 @@ use std::path::Path;
 fn the_header_is_generated_from_the_sources() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).unwrap();
-    let names =
-        ["status", "dataset", "catalog", "blocks", "cache", "read", "tile_cache", "describe", "source", "tile_store"];
+    let names = [
+        "status",
+        "dataset",
+        "catalog",
+        "blocks",
+        "cache",
+        "read",
+        "tile_cache",
+        "describe",
+        "source",
+        "tile_store",
+        "request",
+    ];
     for file in std::fs::read_dir(root.join("src/ffi")).unwrap() {
         let path = file.unwrap().path();
         let exports = std::fs::read_to_string(&path).unwrap().contains("#[unsafe(no_mangle)]");

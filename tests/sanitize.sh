@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 host="$(rustc -vV | sed -n 's/^host: //p')"
-tests=(cache::tests cache::slots cache::index cache::touches cache::total memory::)
+tests=(cache::tests cache::slots cache::index cache::touches cache::total cancel:: memory:: request::)
 
 RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle cargo test --no-default-features --lib races
 

@@ -15,6 +15,7 @@ pub mod dataset;
 pub mod describe;
 mod pointers;
 pub mod read;
+pub mod request;
 pub mod source;
 pub mod status;
 pub mod tile_cache;

@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_void};
 use crate::dataset::{Layout, WindowRequest};
 use crate::error::{Error, Result};
 use crate::grid::Window;
-use crate::render::{Chroma, Edge, Encoding, TileBytes, TileRequest};
+use crate::render::{Chroma, Edge, Encoding, Tile, TileBytes, TileRequest};
 use crate::resample::Resampling;
 use crate::sample::SampleType;
 use crate::style::Style;
@@ -329,7 +329,7 @@ impl tilekeep_tile_options {
         })
     }
 
-    unsafe fn to_request(self, level: u32, col: u32, row: u32) -> Result<TileRequest> {
+    pub(super) unsafe fn to_request(self, level: u32, col: u32, row: u32) -> Result<TileRequest> {
         let side = |n: u32| if n == 0 { 256 } else { n };
         let mut request = TileRequest::new(level, col, row).size(side(self.width), side(self.height));
         request.encoding = self.encoding()?;
@@ -454,21 +454,25 @@ pub unsafe extern "C" fn tilekeep_read_tile(
         let (handle, options) = unsafe { (borrow(dataset, "dataset")?, read_options(options)?) };
         // SAFETY: as above.
         let (request, tile_out) = unsafe { (options.to_request(level, col, row)?, Out::new(tile_out)?) };
-        let tile = handle.dataset.read_tile(&request)?;
-        let (data, size) = (tile.bytes.as_ptr().cast(), tile.bytes.len());
-        tile_out.write(&tilekeep_tile {
-            struct_size: 0,
-            width: tile.width,
-            height: tile.height,
-            n_bands: tile.n_bands,
-            sample_type: tile.sample as i32,
-            reserved: 0,
-            data,
-            size,
-            owner: Box::into_raw(Box::new(tile.bytes)).cast(),
-        });
+        put_tile(handle.dataset.read_tile(&request)?, tile_out);
         Ok(())
     })
+}
+
+/// Gives a tile to the caller.
+pub(super) fn put_tile(tile: Tile, tile_out: Out<tilekeep_tile>) {
+    let (data, size) = (tile.bytes.as_ptr().cast(), tile.bytes.len());
+    tile_out.write(&tilekeep_tile {
+        struct_size: 0,
+        width: tile.width,
+        height: tile.height,
+        n_bands: tile.n_bands,
+        sample_type: tile.sample as i32,
+        reserved: 0,
+        data,
+        size,
+        owner: Box::into_raw(Box::new(tile.bytes)).cast(),
+    });
 }
 
 /// Releases the bytes of a tile and sets its data to NULL and its size to 0, so that a second call does nothing. A tile

@@ -84,9 +84,18 @@ pub(super) fn guard(call: impl FnOnce() -> Result<()>) -> tilekeep_status {
 }
 
 fn set_last(message: &str) {
-    let message = CString::new(message.replace('\0', " ")).unwrap_or_default();
+    let message = c_text(message);
     // A thread that is going away has no last error any more.
     let _ = LAST.try_with(|last| *last.borrow_mut() = message);
+}
+
+fn c_text(message: &str) -> CString {
+    CString::new(message.replace('\0', " ")).unwrap_or_default()
+}
+
+/// What the last error says of this one.
+pub(super) fn message_of(error: &Error) -> CString {
+    c_text(&error.to_string())
 }
 
 /// Takes what callbacks of this thread said since it was last taken.

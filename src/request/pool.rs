@@ -19,6 +19,11 @@ pub(super) trait Work<O>: Send {
 pub(super) trait Asks<O>: Send + Sync {
     /// Takes the answer; whether it was the first. Called without a lock.
     fn answer(&self, answer: Result<O>) -> bool;
+
+    /// Whether somebody asked in so many words.
+    fn is_request(&self) -> bool {
+        true
+    }
 }
 
 /// A queue, and what those who work it off say to each other.
@@ -69,18 +74,22 @@ impl<O: Clone + Send + 'static> Shared<O> {
 
     /// Takes back what one asked for. He is answered `cancelled` at once, in this thread, unless he has his answer.
     pub(super) fn cancel(&self, place: Place) -> bool {
-        self.leave(place, true).is_some_and(|asks| asks.answer(Err(cancel::stopped())))
+        let is_first = self.leave(place).is_some_and(|asks| asks.answer(Err(cancel::stopped())));
+        // Two may take it back at once.
+        if is_first {
+            self.count(|stats| stats.cancelled += 1);
+        }
+        is_first
     }
 
-    /// Takes back what nobody asked for in so many words, and nobody wants to hear of.
-    pub(super) fn withdraw(&self, place: Place) {
-        drop(self.leave(place, false));
+    /// As [`cancel`](Self::cancel) where nobody wants to hear of it; whether it still waited.
+    pub(super) fn withdraw(&self, place: Place) -> bool {
+        self.leave(place).is_some()
     }
 
-    fn leave(&self, place: Place, is_asked: bool) -> Option<Arc<dyn Asks<O>>> {
+    fn leave(&self, place: Place) -> Option<Arc<dyn Asks<O>>> {
         let mut state = self.state.lock();
         let (asks, left) = state.queue.remove(place)?;
-        state.stats.cancelled += u64::from(is_asked);
         match &left {
             Left::Goes => {}
             Left::Dropped(_) => state.stats.dropped += 1,
@@ -127,18 +136,26 @@ impl<O: Clone + Send + 'static> Shared<O> {
                 Err(Error::internal(format!("a request panicked: {}", panic_message(&*panic))))
             });
             drop(work);
-            let asks = self.state.lock().queue.finish(number);
-            let mut answered = 0;
             let failed = done.as_ref().is_err_and(|error| error.kind() != ErrorKind::Cancelled);
+            let count = |stats: &mut RequestStats, n: u64, change: fn(u64, u64) -> u64| {
+                stats.answered = change(stats.answered, n);
+                stats.failed = change(stats.failed, if failed { n } else { 0 });
+            };
+            state = self.state.lock();
+            let asks = state.queue.finish(number);
+            // Before anybody has his answer, and may want to know.
+            let requests = asks.iter().filter(|asks| asks.is_request()).count() as u64;
+            count(&mut state.stats, requests, u64::wrapping_add);
+            drop(state);
+            let mut too_late = 0;
             for asks in asks {
                 // A callback that panics has had its answer.
-                let answer = catch_unwind(AssertUnwindSafe(|| asks.answer(done.clone())));
-                answered += u64::from(answer.unwrap_or(true));
+                let is_first = catch_unwind(AssertUnwindSafe(|| asks.answer(done.clone()))).unwrap_or(true);
+                too_late += u64::from(asks.is_request() && !is_first);
             }
             drop(done);
             state = self.state.lock();
-            state.stats.answered += answered;
-            state.stats.failed += if failed { answered } else { 0 };
+            count(&mut state.stats, too_late, u64::wrapping_sub);
         }
     }
 

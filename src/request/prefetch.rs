@@ -140,7 +140,10 @@ struct ForAhead {
 }
 
 impl Asks<Outcome> for ForAhead {
-    /// Never the answer to a request.
+    fn is_request(&self) -> bool {
+        false
+    }
+
     fn answer(&self, answer: Result<Outcome>) -> bool {
         let mut slots = self.board.slots.lock();
         let Some(slot @ None) = slots.tiles.get_mut(&self.key) else { return false };

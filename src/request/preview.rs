@@ -85,7 +85,10 @@ fn coarsest(dataset: &Dataset, request: &TileRequest) -> Result<Option<Available
 pub(super) struct ForPreview(pub(super) Arc<Waiting<Tile>>);
 
 impl Asks<Outcome> for ForPreview {
-    /// Never the answer to a request.
+    fn is_request(&self) -> bool {
+        false
+    }
+
     fn answer(&self, answer: Result<Outcome>) -> bool {
         if let Ok(Outcome::Preview(Some(preview))) = answer {
             self.0.preview(preview);

@@ -157,10 +157,12 @@ impl Viewport {
         drop(gone);
 
         let left: Vec<_> = self.places.keys().filter(|key| !pending.contains(key)).copied().collect();
+        let mut n_dropped = 0;
         for key in left {
-            if let Some(place) = self.places.remove(&key) {
-                self.shared.cancel(place);
-            }
+            n_dropped += u64::from(self.places.remove(&key).is_some_and(|place| self.shared.withdraw(place)));
+        }
+        if n_dropped > 0 {
+            self.shared.count(|stats| stats.cancelled += n_dropped);
         }
         let n_levels = dataset.levels().len() as u32;
         for (key, request) in &all {
@@ -213,9 +215,8 @@ impl Drop for Viewport {
     fn drop(&mut self) {
         let gone = std::mem::take(&mut *self.board.slots.lock());
         drop(gone);
-        for place in self.places.values() {
-            self.shared.cancel(*place);
-        }
+        let n_dropped = self.places.values().filter(|place| self.shared.withdraw(**place)).count() as u64;
+        self.shared.count(|stats| stats.cancelled += n_dropped);
         self.ahead.give_up();
     }
 }
