@@ -26,6 +26,11 @@ const MAX_TABLES: usize = 16 << 20;
 pub(super) struct Tables {
     /// Finished pixels, of which the greatest byte counts in every channel: when all layers lighten and bytes are wanted.
     bytes: Option<Vec<Vec<[u8; 4]>>>,
+    /// Whether the bits of all those pixels together are the greatest bytes: when no two layers have different bytes in one
+    /// channel, but for 0.
+    apart: bool,
+    /// The layers whose samples are red, green and blue as they are, when that is all.
+    colors: Option<[usize; 3]>,
     /// What is laid over what lies below; empty for a layer that is worked out pixel by pixel.
     paints: Vec<Vec<Rgba>>,
 }
@@ -82,42 +87,60 @@ impl Plan {
         if wanted != Some(out.len()) || samples.planes.len() != self.inputs.len() || samples.sample != self.sample {
             return Err(Error::internal(format!("{} bytes for {} styled pixels", out.len(), samples.n_pixels)));
         }
-        let none = Tables { bytes: None, paints: vec![Vec::new(); self.layers.len()] };
+        let none = Tables { paints: vec![Vec::new(); self.layers.len()], ..Tables::default() };
         // For less pixels than a table has entries it is not made, but used where there is one.
         let tables = match self.tables.get() {
             Some(tables) => tables,
             None if samples.n_pixels < table_entries(self.sample) => &none,
             None => self.tables.get_or_init(|| Tables::new(self)),
         };
-        match &tables.bytes {
-            Some(bytes) => self.look_up(bytes, samples, out),
-            None => self.work_out(&tables.paints, samples, out),
+        if tables.bytes.is_some() {
+            self.look_up(tables, samples, out);
+        } else {
+            self.work_out(&tables.paints, samples, out);
         }
         Ok(())
     }
 
     /// Takes the greatest of what the tables say.
-    fn look_up(&self, tables: &[Vec<[u8; 4]>], samples: &Samples, out: &mut [u8]) {
-        let n_channels = self.n_channels() as usize;
-        let mut run = [[0; 4]; RUN];
-        for (i, out) in out.chunks_mut(RUN * n_channels).enumerate() {
-            let n = out.len() / n_channels;
-            let run = &mut run[..n];
-            run.fill([0; 4]);
-            for (table, layer) in tables.iter().zip(&self.layers) {
-                let valid = Valid::new(layer, samples, i * RUN, n);
-                each_index(layer, samples, i * RUN, n, |at, index| {
-                    if valid.is(at) {
-                        let (pixel, color) = (&mut run[at], table[index]);
-                        (0..4).for_each(|channel| pixel[channel] = pixel[channel].max(color[channel]));
-                    }
-                });
+    fn look_up(&self, tables: &Tables, samples: &Samples, out: &mut [u8]) {
+        if self.n_channels() == 4 {
+            for (i, run) in out.as_chunks_mut::<4>().0.chunks_mut(RUN).enumerate() {
+                self.look_up_run(tables, samples, i * RUN, run);
             }
-            if n_channels == 4 {
-                out.copy_from_slice(run.as_flattened());
-            } else {
-                let channel = usize::from(self.axis.unwrap_or(0));
-                out.iter_mut().zip(run).for_each(|(out, pixel)| *out = pixel[channel]);
+            return;
+        }
+        let channel = usize::from(self.axis.unwrap_or(0));
+        let mut run = [[0; 4]; RUN];
+        for (i, out) in out.chunks_mut(RUN).enumerate() {
+            let run = &mut run[..out.len()];
+            self.look_up_run(tables, samples, i * RUN, run);
+            out.iter_mut().zip(run).for_each(|(out, pixel)| *out = pixel[channel]);
+        }
+    }
+
+    /// The same for the pixels from `first` on.
+    fn look_up_run(&self, tables: &Tables, samples: &Samples, first: usize, run: &mut [[u8; 4]]) {
+        if let Some(colors) = tables.colors {
+            let [r, g, b] = colors.map(|layer| self.layers[layer].bytes_of(samples, first, run.len()));
+            for (((pixel, r), g), b) in run.iter_mut().zip(r).zip(g).zip(b) {
+                *pixel = [*r, *g, *b, 255];
+            }
+            return;
+        }
+        let together = |a: [u8; 4], b: [u8; 4]| (u32::from_ne_bytes(a) | u32::from_ne_bytes(b)).to_ne_bytes();
+        let greater = |a: [u8; 4], b: [u8; 4]| std::array::from_fn(|channel| a[channel].max(b[channel]));
+        for (number, (table, layer)) in tables.bytes.iter().flatten().zip(&self.layers).enumerate() {
+            let valid = Valid::new(layer, samples, first, run.len());
+            let masked = |at: usize, color: &[u8; 4]| if valid.is(at) { *color } else { [0; 4] };
+            match (number, valid.is_all(), tables.apart) {
+                (0, true, _) => layer.gather(table, samples, first, run, |_, color, _| *color),
+                (0, false, _) => layer.gather(table, samples, first, run, |at, color, _| masked(at, color)),
+                (_, true, true) => layer.gather(table, samples, first, run, |_, color, below| together(*color, below)),
+                (_, true, false) => layer.gather(table, samples, first, run, |_, color, below| greater(*color, below)),
+                (_, false, _) => {
+                    layer.gather(table, samples, first, run, |at, color, below| greater(masked(at, color), below));
+                }
             }
         }
     }
@@ -126,26 +149,34 @@ impl Plan {
     fn work_out(&self, tables: &[Vec<Rgba>], samples: &Samples, out: &mut [u8]) {
         let pixel_bytes = self.pixel_bytes();
         let brushes: Vec<_> = (0..self.layers.len()).map(|number| Brush::new(self, number)).collect();
-        let (mut values, mut run) = (Values::default(), [[0.0; 4]; RUN]);
+        let mut values = Values::default();
+        let (mut paints, mut run) = (vec![[0.0; 4]; RUN], vec![[0.0; 4]; RUN]);
         for (i, out) in out.chunks_mut(RUN * pixel_bytes).enumerate() {
             let (first, n) = (i * RUN, out.len() / pixel_bytes);
-            let run = &mut run[..n];
+            let (run, paints) = (&mut run[..n], &mut paints[..n]);
             run.fill([0.0; 4]);
             for ((brush, layer), table) in brushes.iter().zip(&self.layers).zip(tables) {
                 if table.is_empty() {
                     values.read(&layer.value, samples, first, n);
-                    for ((pixel, value), valid) in run.iter_mut().zip(&values.values).zip(&values.valid) {
-                        brush.lay(&brush.paint(valid.then(|| brush.color(*value)).flatten()), pixel);
-                    }
+                    brush.paint_run(values.values(), &values.valid, paints);
                 } else {
                     let (valid, nothing) = (Valid::new(layer, samples, first, n), brush.paint(None));
-                    each_index(layer, samples, first, n, |at, index| {
-                        brush.lay(if valid.is(at) { &table[index] } else { &nothing }, &mut run[at]);
-                    });
+                    if valid.is_all() {
+                        layer.gather(table, samples, first, paints, |_, paint, _| *paint);
+                    } else {
+                        let masked = |at: usize, paint: &Rgba| if valid.is(at) { *paint } else { nothing };
+                        layer.gather(table, samples, first, paints, |at, paint, _| masked(at, paint));
+                    }
                 }
+                brush.lay_run(paints, run);
             }
-            for (pixel, out) in run.iter().zip(out.chunks_exact_mut(pixel_bytes)) {
-                self.write(pixel, out);
+            match (self.output, self.axis, self.n_channels) {
+                (Output::U8, None, 4) => {
+                    let (out, _) = out.as_chunks_mut::<4>();
+                    // `as` clips and truncates, and makes 0 of NaN.
+                    out.iter_mut().zip(run).for_each(|(out, pixel)| *out = pixel.map(|channel| channel as u8));
+                }
+                _ => run.iter().zip(out.chunks_exact_mut(pixel_bytes)).for_each(|(pixel, out)| self.write(pixel, out)),
             }
         }
     }
@@ -194,7 +225,9 @@ impl Tables {
                 };
                 paints(&brush, plan, number, n).iter().map(finished).collect()
             };
-            return Self { bytes: Some((0..plan.layers.len()).map(table).collect()), paints: Vec::new() };
+            let bytes: Vec<_> = (0..plan.layers.len()).map(table).collect();
+            let (apart, colors) = (are_apart(&bytes), as_they_are(plan, &bytes));
+            return Self { bytes: Some(bytes), apart, colors, paints: Vec::new() };
         }
         let mut left = MAX_TABLES;
         let mut table = |number: usize| {
@@ -205,7 +238,7 @@ impl Tables {
             left -= bytes;
             paints(&Brush::new(plan, number), plan, number, n)
         };
-        Self { bytes: None, paints: (0..plan.layers.len()).map(&mut table).collect() }
+        Self { paints: (0..plan.layers.len()).map(&mut table).collect(), ..Self::default() }
     }
 }
 
@@ -224,15 +257,72 @@ fn paints(brush: &Brush<'_>, plan: &Plan, number: usize, n: usize) -> Vec<Rgba> 
     (0..n).map(paint).collect()
 }
 
-/// Calls `each` with the place and the bits of the samples of a layer that has a table.
-fn each_index(layer: &Layer, samples: &Samples, first: usize, n: usize, mut each: impl FnMut(usize, usize)) {
-    let [Op::Input(place)] = layer.value.ops[..] else { return };
-    let plane = &samples.planes[place as usize];
-    if samples.sample.bytes() == 1 {
-        plane[first..first + n].iter().enumerate().for_each(|(at, bits)| each(at, usize::from(*bits)));
-    } else {
-        let plane = &plane[first * 2..(first + n) * 2];
-        plane.chunks_exact(2).enumerate().for_each(|(at, bytes)| each(at, usize::from(u16::read(bytes))));
+/// Whether no two tables have different bytes in a channel, other than 0.
+fn are_apart(tables: &[Vec<[u8; 4]>]) -> bool {
+    // What is known of each channel: nothing, or the one byte that it has, if it is one.
+    let mut known: [Option<Option<u8>>; 4] = [None; 4];
+    for table in tables {
+        for channel in 0..4 {
+            let mut found = table.iter().map(|color| color[channel]).filter(|byte| *byte != 0);
+            let Some(first) = found.next() else { continue };
+            let constant = found.all(|byte| byte == first).then_some(first);
+            match (known[channel], constant) {
+                (None, _) => known[channel] = Some(constant),
+                (Some(before), Some(_)) if before == constant => {}
+                _ => return false,
+            }
+        }
+    }
+    true
+}
+
+/// The layers of red, green and blue, when there are three whose samples are those bytes.
+fn as_they_are(plan: &Plan, tables: &[Vec<[u8; 4]>]) -> Option<[usize; 3]> {
+    let is_plain = plan.layers.len() == 3 && plan.layers.iter().all(|layer| layer.value.masks.is_empty());
+    if !is_plain || plan.sample != SampleType::U8 {
+        return None;
+    }
+    let shows = |channel: usize| {
+        let is_byte = |(byte, color): (usize, &[u8; 4])| {
+            let mut wanted = [0, 0, 0, 255];
+            wanted[channel] = byte as u8;
+            *color == wanted
+        };
+        tables.iter().position(|table| table.iter().enumerate().all(is_byte))
+    };
+    Some([shows(0)?, shows(1)?, shows(2)?])
+}
+
+impl Layer {
+    /// The bytes of a run of the layer's samples, which has a table.
+    fn bytes_of<'a>(&self, samples: &'a Samples, first: usize, n: usize) -> &'a [u8] {
+        let [Op::Input(place)] = self.value.ops[..] else { return &[] };
+        let bytes = samples.sample.bytes();
+        &samples.planes[place as usize][first * bytes..(first + n) * bytes]
+    }
+
+    /// Makes each pixel of a run of its place in the run, of what the table has for the bits of its sample, and of what
+    /// it was.
+    #[inline]
+    fn gather<T, U: Copy>(
+        &self,
+        table: &[T],
+        samples: &Samples,
+        first: usize,
+        run: &mut [U],
+        each: impl Fn(usize, &T, U) -> U,
+    ) {
+        let bits = self.bytes_of(samples, first, run.len());
+        // Tables of all samples that there can be: no index lies beyond.
+        if let Ok(table) = <&[T; 1 << 8]>::try_from(table) {
+            for (at, (out, bits)) in run.iter_mut().zip(bits).enumerate() {
+                *out = each(at, &table[usize::from(*bits)], *out);
+            }
+        } else if let Ok(table) = <&[T; 1 << 16]>::try_from(table) {
+            for (at, (out, bytes)) in run.iter_mut().zip(bits.as_chunks::<2>().0).enumerate() {
+                *out = each(at, &table[usize::from(u16::from_ne_bytes(*bytes))], *out);
+            }
+        }
     }
 }
 
@@ -243,6 +333,11 @@ impl<'a> Valid<'a> {
     fn new(layer: &Layer, samples: &'a Samples, first: usize, n: usize) -> Self {
         let masks = layer.value.masks.iter();
         Self(masks.map(|place| &samples.planes[*place as usize][first..first + n]).collect())
+    }
+
+    /// Whether there are no masks.
+    fn is_all(&self) -> bool {
+        self.0.is_empty()
     }
 
     #[inline]

@@ -20,6 +20,18 @@ pub(super) struct Brush<'a> {
     /// Where the knots lie, and how steep it is from each to the next.
     knots: Vec<f64>,
     slopes: Vec<Rgba>,
+    /// The same for runs of values; empty where they are worked out one by one.
+    stops: Vec<Stop>,
+}
+
+/// A knot of evenly spread colours.
+#[derive(Clone, Copy, Debug)]
+struct Stop {
+    knot: f64,
+    /// The next knot; beyond the last there is none.
+    next: f64,
+    color: Rgba,
+    slope: Rgba,
 }
 
 /// What the colours of a palette have in one channel.
@@ -69,6 +81,18 @@ impl<'a> Brush<'a> {
             }
             _ => (Vec::new(), Vec::new()),
         };
+        let stops = match map {
+            ColorMap::Even { gamma: 1.0, discrete: false, colors, .. } if !plan.compat && !multiply => {
+                let stop = |at: usize| Stop {
+                    knot: knots[at],
+                    next: knots.get(at + 1).copied().unwrap_or(f64::INFINITY),
+                    color: colors[at],
+                    slope: slopes.get(at).copied().unwrap_or_default(),
+                };
+                (0..knots.len()).map(stop).collect()
+            }
+            _ => Vec::new(),
+        };
         Self {
             map,
             compat: plan.compat,
@@ -80,6 +104,7 @@ impl<'a> Brush<'a> {
             wide: plan.sample == SampleType::F64,
             knots,
             slopes,
+            stops,
         }
     }
 
@@ -159,25 +184,73 @@ impl<'a> Brush<'a> {
         })
     }
 
-    /// Lays `paint` over `below`.
-    #[inline]
-    pub(super) fn lay(&self, paint: &Rgba, below: &mut Rgba) {
-        if self.multiply && self.lowest {
-            return;
+    /// What the layer does to each pixel of a run, given the values and which of them are not nodata.
+    pub(super) fn paint_run(&self, values: &[f64], valid: &[bool], paints: &mut [Rgba]) {
+        let pairs = paints.iter_mut().zip(values.iter().zip(valid));
+        let ColorMap::Even { min, delta, clamp, .. } = self.map else {
+            return pairs.for_each(|(paint, (value, valid))| *paint = self.paint_of(*value, *valid));
+        };
+        if self.stops.is_empty() {
+            return pairs.for_each(|(paint, (value, valid))| *paint = self.paint_of(*value, *valid));
         }
-        for channel in 0..self.n_channels {
-            if self.columns[channel] == Column::Skipped {
-                continue;
-            }
-            let (paint, below) = (paint[channel], &mut below[channel]);
-            let sum = if self.multiply {
-                *below * paint
-            } else if self.lowest || paint > *below || paint.is_nan() {
-                paint
+        // What `color` says, without its choices.
+        let n_steps = (self.stops.len() - 1) as f64;
+        let (min_single, delta_single) = (*min as f32, *delta as f32);
+        for (paint, (value, valid)) in pairs {
+            let t = if self.single {
+                f64::from((*value as f32 - min_single) / delta_single)
             } else {
-                *below
+                (value - min) / delta
             };
-            *below = if self.wide { sum } else { f64::from(sum as f32) };
+            let shown = valid & !t.is_nan() & (*clamp | (0.0..=1.0).contains(&t));
+            let t = if shown { t.clamp(0.0, 1.0) } else { 0.0 };
+            // Off by one at most, where the product was rounded over a knot.
+            let near = (t * n_steps) as usize;
+            let mut stop = &self.stops[near];
+            if stop.knot > t {
+                stop = &self.stops[near - 1];
+            } else if stop.next <= t {
+                stop = &self.stops[near + 1];
+            }
+            let along = t - stop.knot;
+            *paint = std::array::from_fn(|channel| {
+                let color = stop.slope[channel] * along + stop.color[channel];
+                if shown { color } else { 0.0 }
+            });
+        }
+    }
+
+    fn paint_of(&self, value: f64, valid: bool) -> Rgba {
+        self.paint(valid.then(|| self.color(value)).flatten())
+    }
+
+    /// Lays `paint` over `below`.
+    pub(super) fn lay(&self, paint: &Rgba, below: &mut Rgba) {
+        self.lay_run(std::slice::from_ref(paint), std::slice::from_mut(below));
+    }
+
+    /// Lays paints over the pixels of a run.
+    pub(super) fn lay_run(&self, paints: &[Rgba], run: &mut [Rgba]) {
+        let pick = |paint: f64, below: f64| if paint > below || paint.is_nan() { paint } else { below };
+        match (self.multiply, self.lowest) {
+            (true, true) => {}
+            (true, false) => self.lay_by(paints, run, |paint, below| below * paint),
+            (false, true) => self.lay_by(paints, run, |paint, _| paint),
+            (false, false) => self.lay_by(paints, run, pick),
+        }
+    }
+
+    #[inline]
+    fn lay_by(&self, paints: &[Rgba], run: &mut [Rgba], sum: impl Fn(f64, f64) -> f64) {
+        let changes: [bool; 4] =
+            std::array::from_fn(|channel| channel < self.n_channels && self.columns[channel] != Column::Skipped);
+        let wide = self.wide;
+        for (paint, below) in paints.iter().zip(run) {
+            for channel in 0..4 {
+                let sum = sum(paint[channel], below[channel]);
+                let sum = if wide { sum } else { f64::from(sum as f32) };
+                below[channel] = if changes[channel] { sum } else { below[channel] };
+            }
         }
     }
 }

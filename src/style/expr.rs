@@ -41,7 +41,8 @@ pub(super) enum Binary {
 }
 
 impl Unary {
-    pub(super) fn of(self, x: f64) -> f64 {
+    #[inline]
+    fn of(self, x: f64) -> f64 {
         match self {
             Self::Negate => -x,
             Self::Abs => x.abs(),
@@ -54,7 +55,8 @@ impl Unary {
 }
 
 impl Binary {
-    pub(super) fn of(self, a: f64, b: f64) -> f64 {
+    #[inline]
+    fn of(self, a: f64, b: f64) -> f64 {
         match self {
             Self::Add => a + b,
             Self::Subtract => a - b,
@@ -231,28 +233,120 @@ impl Parser<'_> {
     }
 }
 
-/// The value of a calculation whose inputs `input` gives. `stack` is memory for it.
-#[inline]
-pub(super) fn value(ops: &[Op], stack: &mut Vec<f64>, input: impl Fn(u32) -> f64) -> f64 {
-    stack.clear();
+/// The values of a calculation for `n` pixels at once. `input` puts those of an input in place of what a buffer holds;
+/// `stack` is memory for it all, and its first buffer the result.
+pub(super) fn values(ops: &[Op], n: usize, stack: &mut Vec<Vec<f64>>, mut input: impl FnMut(u32, &mut Vec<f64>)) {
+    let mut depth = 0;
     for op in ops {
-        let result = match op {
-            Op::Input(place) => input(*place),
-            Op::Number(number) => *number,
-            Op::Unary(unary) => stack.pop().map_or(f64::NAN, |x| unary.of(x)),
-            Op::Binary(binary) => match (stack.pop(), stack.pop()) {
-                (Some(b), Some(a)) => binary.of(a, b),
-                _ => f64::NAN,
-            },
-        };
-        stack.push(result);
+        match op {
+            Op::Input(_) | Op::Number(_) => {
+                if stack.len() == depth {
+                    stack.push(Vec::new());
+                }
+                let top = &mut stack[depth];
+                match op {
+                    Op::Input(place) => input(*place, top),
+                    Op::Number(number) => {
+                        top.clear();
+                        top.resize(n, *number);
+                    }
+                    Op::Unary(_) | Op::Binary(_) => {}
+                }
+                depth += 1;
+            }
+            Op::Unary(unary) => {
+                if let Some(top) = stack[..depth].last_mut() {
+                    unary.of_all(top);
+                }
+            }
+            Op::Binary(binary) => {
+                if let [.., a, b] = &mut stack[..depth] {
+                    binary.of_all(a, b);
+                    depth -= 1;
+                }
+            }
+        }
     }
-    stack.pop().unwrap_or(f64::NAN)
+}
+
+impl Unary {
+    fn of_all(self, values: &mut [f64]) {
+        // A loop for each, which is then made of vectors where there are any.
+        match self {
+            Self::Negate => values.iter_mut().for_each(|x| *x = Self::Negate.of(*x)),
+            Self::Abs => values.iter_mut().for_each(|x| *x = Self::Abs.of(*x)),
+            Self::Sqrt => values.iter_mut().for_each(|x| *x = Self::Sqrt.of(*x)),
+            Self::Log | Self::Log10 | Self::Exp => values.iter_mut().for_each(|x| *x = self.of(*x)),
+        }
+    }
+}
+
+impl Binary {
+    /// Puts the results into `a`.
+    fn of_all(self, a: &mut [f64], b: &[f64]) {
+        let pairs = a.iter_mut().zip(b);
+        match self {
+            Self::Add => pairs.for_each(|(a, b)| *a = Self::Add.of(*a, *b)),
+            Self::Subtract => pairs.for_each(|(a, b)| *a = Self::Subtract.of(*a, *b)),
+            Self::Multiply => pairs.for_each(|(a, b)| *a = Self::Multiply.of(*a, *b)),
+            Self::Divide => pairs.for_each(|(a, b)| *a = Self::Divide.of(*a, *b)),
+            Self::Min => pairs.for_each(|(a, b)| *a = Self::Min.of(*a, *b)),
+            Self::Max => pairs.for_each(|(a, b)| *a = Self::Max.of(*a, *b)),
+            Self::Power => pairs.for_each(|(a, b)| *a = self.of(*a, *b)),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The value of a calculation, pixel by pixel: the plain twin of [`values`].
+    fn value(ops: &[Op], input: impl Fn(u32) -> f64) -> f64 {
+        let mut stack = Vec::new();
+        for op in ops {
+            let result = match op {
+                Op::Input(place) => input(*place),
+                Op::Number(number) => *number,
+                Op::Unary(unary) => unary.of(stack.pop().unwrap()),
+                Op::Binary(binary) => {
+                    let (b, a) = (stack.pop().unwrap(), stack.pop().unwrap());
+                    binary.of(a, b)
+                }
+            };
+            stack.push(result);
+        }
+        assert_eq!(stack.len(), 1);
+        stack[0]
+    }
+
+    #[test]
+    fn many_pixels_at_once_have_the_values_of_each() {
+        let bands = |band: u32, i: usize| f64::from((i as u32 * 37 + band * 91) % 23) / 3.0 - 2.0;
+        let mut stack = Vec::new();
+        for text in [
+            "b1",
+            "3",
+            "(b4-b3)/(b4+b3)",
+            "b1 + b2 * b3 - 2 ^ -b1",
+            "max(b1, min(b4, b3)) * sqrt(b2) + abs(-b1)",
+            "log(b1) + log10(b2) - exp(b3 / 9)",
+            "min(0/0, b1) + (b2 - (b3 - (b4 - b1)))",
+        ] {
+            let ops = parse(text).unwrap();
+            for n in [1, 7, 1000, 3] {
+                values(&ops, n, &mut stack, |band, out| {
+                    out.clear();
+                    out.extend((0..n).map(|i| bands(band, i)));
+                });
+                let wanted: Vec<u64> = (0..n).map(|i| value(&ops, |band| bands(band, i)).to_bits()).collect();
+                let is_same = |(got, wanted): (&f64, &u64)| {
+                    got.to_bits() == *wanted || got.is_nan() && f64::from_bits(*wanted).is_nan()
+                };
+                assert!(stack[0].len() == n && stack[0].iter().zip(&wanted).all(is_same), "{text}, {n}");
+            }
+        }
+    }
 
     #[test]
     fn expressions_mean_what_they_mean_on_paper() {
@@ -271,10 +365,10 @@ mod tests {
             ("B4/.5", 10.0),
         ] {
             let ops = parse(text).unwrap();
-            let got = value(&ops, &mut Vec::new(), |band| bands[band as usize - 1]);
+            let got = value(&ops, |band| bands[band as usize - 1]);
             assert!((got - wanted).abs() < 1e-12, "{text}: {got}");
         }
-        assert!(value(&parse("max(b1, 0/0)").unwrap(), &mut Vec::new(), |_| 1.0).is_nan());
+        assert!(value(&parse("max(b1, 0/0)").unwrap(), |_| 1.0).is_nan());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::memory::zeroed;
 use crate::resample::Resampling;
 use crate::sample::{Sample, SampleType, with_sample};
 
-use super::expr::{self, Op};
+use super::expr;
 use super::icc::Profile;
 use super::plan::Value;
 
@@ -119,43 +119,32 @@ fn is_band(input: &Input) -> bool {
 /// Values of a run of pixels, and memory to make them in.
 #[derive(Default)]
 pub(super) struct Values {
-    pub(super) values: Vec<f64>,
     pub(super) valid: Vec<bool>,
-    inputs: Vec<Vec<f64>>,
-    stack: Vec<f64>,
+    /// The first of them holds the values.
+    stack: Vec<Vec<f64>>,
+    input: Vec<f64>,
 }
 
 impl Values {
     /// The values of `n` pixels from `first` on. NaN stays valid: who has no use for it leaves it out.
     pub(super) fn read(&mut self, value: &Value, samples: &Samples, first: usize, n: usize) {
+        expr::values(&value.ops, n, &mut self.stack, |place, out| samples.numbers(place, first, n, out));
         self.valid.clear();
         self.valid.resize(n, true);
-        if let [Op::Input(place)] = value.ops[..] {
-            samples.numbers(place, first, n, &mut self.values);
-            for (_, nodata) in &value.input_nodata {
-                self.valid.iter_mut().zip(&self.values).for_each(|(valid, input)| *valid &= input != nodata);
-            }
-        } else {
-            self.inputs.resize_with(samples.planes.len(), Vec::new);
-            for op in &value.ops {
-                if let Op::Input(place) = op {
-                    samples.numbers(*place, first, n, &mut self.inputs[*place as usize]);
-                }
-            }
-            self.values.clear();
-            let (inputs, stack) = (&self.inputs, &mut self.stack);
-            self.values.extend((0..n).map(|i| expr::value(&value.ops, stack, |place| inputs[place as usize][i])));
-            for (place, nodata) in &value.input_nodata {
-                let inputs = &self.inputs[*place as usize];
-                self.valid.iter_mut().zip(inputs).for_each(|(valid, input)| *valid &= input != nodata);
-            }
+        for (place, nodata) in &value.input_nodata {
+            samples.numbers(*place, first, n, &mut self.input);
+            self.valid.iter_mut().zip(&self.input).for_each(|(valid, input)| *valid &= input != nodata);
         }
         if let Some(nodata) = value.nodata {
-            self.valid.iter_mut().zip(&self.values).for_each(|(valid, value)| *valid &= *value != nodata);
+            self.valid.iter_mut().zip(&self.stack[0]).for_each(|(valid, value)| *valid &= *value != nodata);
         }
         for place in &value.masks {
             let mask = &samples.planes[*place as usize][first..first + n];
             self.valid.iter_mut().zip(mask).for_each(|(valid, mask)| *valid &= *mask != 0);
         }
+    }
+
+    pub(super) fn values(&self) -> &[f64] {
+        self.stack.first().map_or(&[], Vec::as_slice)
     }
 }

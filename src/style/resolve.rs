@@ -430,7 +430,7 @@ impl Resolver<'_> {
             let mut values = Values::default();
             for first in (0..samples.n_pixels).step_by(RUN) {
                 values.read(&own, &samples, first, RUN.min(samples.n_pixels - first));
-                let pairs = values.values.iter().zip(&values.valid);
+                let pairs = values.values().iter().zip(&values.valid);
                 out.extend(pairs.filter(|(value, valid)| **valid && value.is_finite()).map(|(value, _)| *value));
             }
             Ok(())

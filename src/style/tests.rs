@@ -313,3 +313,44 @@ fn wide_tiles_are_made_in_parts_and_with_tables_alike() {
     assert!(plan.tables.get().is_some());
     assert_eq!(read(0, 7000), before[..28_000]);
 }
+
+#[test]
+fn bytes_from_tables_are_those_that_are_worked_out() {
+    let bytes: Vec<u8> = (0..40 * 30 * 3).map(|i| (i * 7 + i / 256) as u8).collect();
+    let source = MemorySource::new(40, 30, 3, SampleType::U8, (40, 30), bytes.clone()).unwrap();
+    let dataset = Dataset::from_source(source, &OpenOptions::default()).unwrap();
+    let layers = |of: &dyn Fn(u32, &str) -> String| {
+        let bands: Vec<String> = [(3, "B"), (1, "R"), (2, "G")].iter().map(|(band, color)| of(*band, color)).collect();
+        bands.join(", ")
+    };
+    let as_they_are =
+        layers(&|band, color| format!(r#"{{"band": {band}, "palette": "{color}", "min": 0, "max": 255}}"#));
+    for (bands, axis) in [
+        (as_they_are.clone(), "null"),
+        (as_they_are.clone(), "1"),
+        // Apart, with nodata, with equal constants, over one another, and the same channel twice.
+        (layers(&|band, color| format!(r#"{{"band": {band}, "palette": "{color}", "min": 9, "max": 200}}"#)), "null"),
+        (layers(&|band, color| format!(r#"{{"band": {band}, "palette": "{color}", "max": 99, "nodata": 3}}"#)), "null"),
+        (layers(&|band, _| format!(r##"{{"band": {band}, "palette": ["#102", "#1f2"], "max": 99}}"##)), "null"),
+        (layers(&|band, _| format!(r#"{{"band": {band}, "palette": "viridis", "max": {}}}"#, 50 * band)), "2"),
+        (layers(&|band, _| format!(r#"{{"band": {band}, "palette": "R", "min": {band}}}"#)), "null"),
+    ] {
+        let style = Style::parse(&format!(r#"{{"bands": [{bands}], "axis": {axis}}}"#)).unwrap();
+        let draw = |y: u64, height: u64| {
+            let plan = style.resolve(&dataset, 0).unwrap();
+            let window = crate::Window::new(0, y, 40, height);
+            let (resampling, cache_use) = (crate::Resampling::Nearest, crate::CacheUse::Normal);
+            let area = super::Area { level: 0, window: &window, resampling, cache_use };
+            let mut out = vec![0; 40 * height as usize * plan.n_channels() as usize];
+            plan.apply(&plan.read(&dataset, area).unwrap(), &mut out).unwrap();
+            assert_eq!(plan.tables.get().is_some(), height > 6);
+            out
+        };
+        let plain: Vec<u8> = (0..30).step_by(2).flat_map(|y| draw(y, 2)).collect();
+        assert_eq!(draw(0, 30), plain, "{bands}");
+        if bands == as_they_are && axis == "null" {
+            let wanted: Vec<u8> = bytes.chunks_exact(3).flat_map(|rgb| [rgb[0], rgb[1], rgb[2], 255]).collect();
+            assert_eq!(plain, wanted);
+        }
+    }
+}

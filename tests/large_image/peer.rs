@@ -39,8 +39,12 @@ impl Peer {
         let mut command = Command::new(&python);
         command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().unwrap_or_else(|e| panic!("{}: {e}", python.display()));
-        let (questions, answers) = (process.stdin.take()?, BufReader::new(process.stdout.take()?));
-        Some(Self { process, questions, answers })
+        let (Some(questions), Some(answers)) = (process.stdin.take(), process.stdout.take()) else {
+            let _ = process.kill();
+            let _ = process.wait();
+            panic!("both are pipes");
+        };
+        Some(Self { process, questions, answers: BufReader::new(answers) })
     }
 
     /// The arrays that large_image makes of a file and a style, or what it says instead.
