@@ -50,7 +50,7 @@ impl Current {
 }
 
 thread_local! {
-    static CURRENT: RefCell<Option<Current>> = RefCell::new(None);
+    static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
 }
 
 /// Runs `work`, which may be taken back with `token`.

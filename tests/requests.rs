@@ -10,8 +10,9 @@ use std::thread;
 use std::time::Duration;
 
 use tilekeep::{
-    Arrival, BlockId, Dataset, Delivery, Encoding, ErrorKind, MemorySource, OpenOptions, ReadContext, Requests, Result,
-    SampleType, SourceInfo, Throttled, TileRequest, TileSource, Window, WindowRequest,
+    Arrival, AssociatedImage, BlockId, Dataset, Delivery, Encoding, ErrorKind, Limits, MemorySource, OpenOptions,
+    ReadAt, ReadContext, Requests, Result, SampleType, SourceInfo, Throttled, TileRequest, TileSource, Window,
+    WindowRequest, open_reader,
 };
 
 /// Pixels across and down a block.
@@ -583,4 +584,140 @@ fn a_preview_comes_first_where_one_thread_does_both() {
     assert!(asked.wait().is_ok());
     drop(requests);
     assert_eq!(N.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn the_next_level_of_a_zoom_is_loaded_ahead() {
+    let (gate, dataset) = pyramid();
+    gate.open();
+    let requests = Requests::new(2).unwrap();
+    let mut viewport = requests.viewport(&dataset, 0, |_, _| {});
+    let idle = || {
+        until(|| {
+            let stats = requests.stats();
+            stats.queued == 0 && stats.running == 0
+        });
+    };
+    // The same 128 x 128 pixels of the screen around one place, ever finer.
+    let frame = |level: u32| -> Vec<TileRequest> {
+        let first = 8 >> level;
+        (0..4).map(|i| tile(level, first + i % 2, first + i / 2).size(64, 64)).collect()
+    };
+    let centre = (576.0, 576.0);
+    assert_eq!(viewport.want(&frame(2), centre), 4);
+    idle();
+    viewport.want(&frame(1), centre);
+    idle();
+    assert_eq!(viewport.want(&frame(0), centre), 0);
+    assert_eq!(requests.stats().prefetch_used, 4);
+}
+
+/// A raster with a thumbnail of half its size, all of it of one value.
+struct WithThumbnail {
+    source: MemorySource,
+    value: u8,
+}
+
+impl TileSource for WithThumbnail {
+    fn info(&self) -> &SourceInfo {
+        self.source.info()
+    }
+
+    fn read_block(&self, at: BlockId, out: &mut [u8], context: &mut ReadContext<'_>) -> Result<()> {
+        self.source.read_block(at, out, context)
+    }
+
+    fn open_associated(&self, _name: &str) -> Result<Box<dyn TileSource>> {
+        let pixels = vec![self.value; 100 * 50];
+        Ok(Box::new(MemorySource::new(100, 50, 1, SampleType::U8, (100, 50), pixels)?))
+    }
+}
+
+#[test]
+fn a_thumbnail_in_the_file_is_a_preview() {
+    let mut source = MemorySource::new(200, 100, 1, SampleType::U8, (200, 100), vec![1; 200 * 100]).unwrap();
+    source.info_mut().associated = vec![AssociatedImage { name: "thumbnail".to_owned(), width: 100, height: 50 }];
+    let dataset = Dataset::from_source(WithThumbnail { source, value: 99 }, &OpenOptions::default()).unwrap();
+    let requests = Requests::new(1).unwrap();
+    let (sender, arrived) = channel();
+    let delivery = || {
+        let sender = sender.clone();
+        Delivery::progressive(move |arrival| sender.send(arrival).unwrap())
+    };
+    let raw = TileRequest::new(0, 1, 0).size(64, 64);
+    requests.request_tile(&dataset, raw.clone(), 0, delivery()).detach();
+    let Arrival::Preview(preview) = arrived.recv().unwrap() else { panic!("no preview") };
+    let part = &preview.parts[0];
+    assert_eq!((part.level, preview.covered, part.tile.bytes[0]), (None, 1.0, 99));
+    assert_eq!((part.from, part.to), ([32.0, 0.0, 32.0, 32.0], [0.0, 0.0, 64.0, 64.0]));
+    assert!(matches!(arrived.recv().unwrap(), Arrival::Final(Ok(tile)) if tile.bytes[0] == 1));
+    // A tile that looks different has none.
+    requests.request_tile(&dataset, raw.range(0.0, 10.0), 0, delivery()).detach();
+    assert!(matches!(arrived.recv().unwrap(), Arrival::Final(Ok(_))));
+}
+
+/// Bytes that lets reads through as a [`Gate`] does.
+struct GatedBytes {
+    bytes: Vec<u8>,
+    /// Reads that were begun, and whether they may go on.
+    state: Mutex<(usize, bool)>,
+    changed: Condvar,
+}
+
+impl ReadAt for GatedBytes {
+    fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        let mut state = self.state.lock().unwrap();
+        state.0 += 1;
+        self.changed.notify_all();
+        while !state.1 {
+            state = self.changed.wait(state).unwrap();
+        }
+        drop(state);
+        self.bytes.read_at(offset, out)
+    }
+}
+
+#[test]
+fn a_stream_that_is_taken_back_is_not_read_to_its_end() {
+    // Noise, so that the file is as long as its pixels.
+    let (side, mut seed) = (1500_u32, 1_u64);
+    let noise: Vec<u8> = (0..side * side)
+        .map(|_| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 56) as u8
+        })
+        .collect();
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, side, side);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.write_header().unwrap().write_image_data(&noise).unwrap();
+    let reader = Arc::new(GatedBytes { bytes, state: Mutex::new((0, true)), changed: Condvar::new() });
+    let source = open_reader(Arc::<GatedBytes>::clone(&reader), Limits::default()).unwrap();
+    let dataset = Dataset::from_source(source, &OpenOptions::default()).unwrap();
+    let requests = Requests::new(1).unwrap();
+    *reader.state.lock().unwrap() = (0, false);
+    let last = dataset.levels()[0].rows() - 1;
+    let asked = requests.request_block(&dataset, (0, 0, last), 0, Delivery::handle());
+    let state = reader.state.lock().unwrap();
+    drop(reader.changed.wait_while(state, |state| state.0 == 0).unwrap());
+    assert!(asked.cancel());
+    reader.state.lock().unwrap().1 = true;
+    reader.changed.notify_all();
+    until(|| requests.stats().running == 0);
+    // The file has more than thirty times what is read at once.
+    let reads = reader.state.lock().unwrap().0;
+    assert!(reads <= 2, "{reads}");
+    let stats = dataset.stats();
+    assert_eq!((stats.entries, stats.failed_loads, stats.loading_bytes), (0, 0, 0));
+    let block = requests.request_block(&dataset, (0, 0, last), 0, Delivery::handle()).wait().unwrap();
+    assert_eq!(block.bytes()[..100], noise[block_start(&dataset, last)..][..100]);
+}
+
+fn block_start(dataset: &Dataset, row: u32) -> usize {
+    let level = &dataset.levels()[0];
+    row as usize * level.block_height as usize * level.width as usize
 }

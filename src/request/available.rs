@@ -93,7 +93,7 @@ pub(super) fn place(dataset: &Dataset, request: &TileRequest) -> Option<Rect> {
     let (left, top) = (f64::from(request.col) * width, f64::from(request.row) * height);
     let (right, bottom) = ((left + width).min(level.width as f64), (top + height).min(level.height as f64));
     let is_there = left < right && top < bottom;
-    is_there.then(|| Rect([left * scale.0, top * scale.1, right * scale.0, bottom * scale.1]))
+    is_there.then_some(Rect([left * scale.0, top * scale.1, right * scale.0, bottom * scale.1]))
 }
 
 /// The pixels of level 0 under a level.

@@ -253,11 +253,13 @@ mod tests {
 
     use super::*;
 
+    /// A job: key, whether it runs, whether it was left, age, and for each who waits his name and rank.
+    type Known = (u128, bool, bool, usize, Vec<(u32, Rank)>);
+
     /// What the queue does, said in the plainest way.
     #[derive(Default)]
     struct Model {
-        /// Key, whether it runs, whether it was left, age, and for each who waits his name and rank.
-        jobs: Vec<(u128, bool, bool, usize, Vec<(u32, Rank)>)>,
+        jobs: Vec<Known>,
         n: usize,
     }
 
@@ -316,9 +318,7 @@ mod tests {
                         }
                     }
                     4 if n % 2 == 0 => {
-                        let best = |job: &&mut (u128, bool, bool, usize, Vec<(u32, Rank)>)| {
-                            (job.4.iter().map(|w| w.1).min(), job.3)
-                        };
+                        let best = |job: &&mut Known| (job.4.iter().map(|w| w.1).min(), job.3);
                         let first = model.jobs.iter_mut().filter(|job| !job.1).min_by_key(best);
                         let started = queue.take();
                         // It may hold back what nobody asked for.
