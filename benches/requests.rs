@@ -9,11 +9,12 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use tilekeep::{
-    Dataset, Delivery, Encoding, MemorySource, OpenOptions, RequestStats, Requests, SampleType, Throttled, TileRequest,
+    BlockId, Dataset, Delivery, Encoding, Level, MemorySource, OpenOptions, ReadContext, RequestStats, Requests,
+    SampleType, SourceInfo, Throttled, TileRequest, TileSource,
 };
 
 /// Requests of one round.
-const N: u32 = 20_000;
+const N: u32 = 4_000;
 const ROUNDS: usize = 7;
 
 fn main() {
@@ -35,8 +36,8 @@ fn overhead() {
     let source = MemorySource::new(256, 256, 1, SampleType::U8, (256, 256), vec![7; 256 * 256]).unwrap();
     let dataset = Dataset::from_source(source, &OpenOptions::default()).unwrap();
     let requests = Requests::new(1).unwrap();
-    let tile = |n: u32| TileRequest::new(0, 0, 0).encoding(Encoding::Png).range(0.0, 255.0 + f64::from(n % 64));
-    (0..64).for_each(|n| drop(dataset.read_tile(&tile(n)).unwrap()));
+    let tile = |n: u32| TileRequest::new(0, 0, 0).encoding(Encoding::Png).range(0.0, 255.0 + f64::from(n));
+    (0..N).for_each(|n| drop(dataset.read_tile(&tile(n)).unwrap()));
 
     let plain = nanos(|| {
         for n in 0..N {
@@ -90,13 +91,32 @@ fn overhead() {
     println!("a request that is queued among {N} and taken back: {cancelled:.0} ns");
 }
 
+/// A raster with its overviews, as a COG has them.
+struct Pyramid(SourceInfo);
+
+impl Pyramid {
+    fn new(side: u64, tile: u32) -> Self {
+        let levels = (0..5).map(|n| Level::new(side >> n, side >> n, tile, tile).unwrap()).collect();
+        Self(SourceInfo::new("pyramid", levels, 1, SampleType::U8))
+    }
+}
+
+impl TileSource for Pyramid {
+    fn info(&self) -> &SourceInfo {
+        &self.0
+    }
+
+    fn read_block(&self, at: BlockId, out: &mut [u8], _context: &mut ReadContext<'_>) -> tilekeep::Result<()> {
+        out.iter_mut().zip(0..).for_each(|(out, i)| *out = (i / 11 % 253 + at.col + at.row + at.level) as u8);
+        Ok(())
+    }
+}
+
 /// A viewer of 4 x 3 tiles that pans, zooms in, pans back, jumps and zooms out, over a source of 20 ms a block.
 fn trace() {
     for prefetch in [false, true] {
-        let (side, tile) = (4096, 128);
-        let pixels = (0..side * side).map(|i| (i / 11 % 253) as u8).collect();
-        let source = MemorySource::new(side, side, 1, SampleType::U8, (tile, tile), pixels).unwrap();
-        let source = Throttled::new(source, Duration::from_millis(20), 0);
+        let tile = 128;
+        let source = Throttled::new(Pyramid::new(4096, tile), Duration::from_millis(20), 0);
         let dataset = Dataset::from_source(source, &OpenOptions::default()).unwrap();
         let requests = Requests::new(2).unwrap();
         let mut viewport = requests.viewport(&dataset, 0, |_, _| {});

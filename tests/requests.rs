@@ -431,7 +431,7 @@ fn a_viewport_is_loaded_coarse_before_fine_and_from_its_centre_outwards() {
     let fewer: Vec<_> = both.iter().filter(|r| (r.level, r.col) != (0, 3)).cloned().collect();
     assert_eq!(viewport.want(&fewer, (224.0, 32.0)), 14);
     gate.open();
-    let order: Vec<_> = arrived.iter().take(14 + 16).map(|(request, is_ok)| (request, is_ok)).collect();
+    let order: Vec<_> = arrived.iter().take(14 + 16).collect();
     assert!(first.wait().is_ok() && order.iter().all(|(_, is_ok)| *is_ok));
     // The coarsest level, of 256 x 256 pixels, came with it.
     let levels: Vec<_> = order.iter().map(|(request, _)| request.level).collect();

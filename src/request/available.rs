@@ -74,7 +74,7 @@ impl Rect {
     /// The square of how far its centre is from a point, in whole pixels.
     pub(super) fn far_from(self, (x, y): (f64, f64)) -> u64 {
         let (dx, dy) = ((self.0[0] + self.0[2]) / 2.0 - x, (self.0[1] + self.0[3]) / 2.0 - y);
-        // More than fits is as far as can be.
+        // What does not fit is as far as can be.
         (dx * dx + dy * dy) as u64
     }
 

@@ -18,7 +18,7 @@ const AHEAD_SHARE: u64 = 4;
 /// The coarsest level is kept when it has no more tiles than this.
 const MOST_BACKDROP: usize = 16;
 /// A level that is not stored is made for the sake of showing something when it takes no more pixels than this.
-const CHEAP_PIXELS: u64 = 1 << 24;
+const CHEAP_PIXELS: u64 = 1 << 22;
 
 type OnTile = Box<dyn Fn(&TileRequest, Result<Tile>) + Send + Sync>;
 
