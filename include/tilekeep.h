@@ -937,7 +937,8 @@ typedef tilekeep_status (*tilekeep_store_get_fn)(void *user_data,
                                                  const char *key,
                                                  struct tilekeep_store_value *value);
 
-// Keeps a value under a key, in place of one that is there. Called from a thread of the library's.
+// Keeps a value under a key, in place of one that is there. Called from a thread of the library's, for which it must not
+// flush, clear or set the store, nor invalidate a dataset: that would wait for itself.
 //
 // @since 0.1
 typedef tilekeep_status (*tilekeep_store_put_fn)(void *user_data,
@@ -1443,10 +1444,12 @@ tilekeep_status tilekeep_open_source(const struct tilekeep_source *source,
 //
 // The URI is one of
 //
-//     memory:                                                      no store
-//     disk:DIR?max=SIZE                                            files in a folder that processes may share
-//     memcached://HOST:PORT,.../PREFIX?timeout_ms=500              memcached servers
-//     redis://USER:PASSWORD@HOST:PORT/DB?prefix=P&timeout_ms=500   a Redis or Valkey server
+// ```text
+// memory:                                                      no store
+// disk:DIR?max=SIZE                                            files in a folder that processes may share
+// memcached://HOST:PORT,.../PREFIX?timeout_ms=500              memcached servers
+// redis://USER:PASSWORD@HOST:PORT/DB?prefix=P&timeout_ms=500   a Redis or Valkey server
+// ```
 //
 // of which all but the scheme, the folder and the host may be left out. SIZE may end in K, M, G or T. A build without one
 // of them says TILEKEEP_ERR_UNSUPPORTED.

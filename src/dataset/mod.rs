@@ -445,7 +445,7 @@ impl Dataset {
 
     /// How often the client said that the pixels changed.
     pub(crate) fn epoch(&self) -> u64 {
-        self.core.epoch.load(Ordering::Relaxed)
+        self.core.epoch.load(Ordering::Acquire)
     }
 
     /// What rendered tiles of the dataset are kept under.
@@ -460,9 +460,10 @@ impl Dataset {
 
     /// Forgets blocks and ranges, those too that are being read.
     pub(crate) fn forget_pixels(&self) {
-        self.core.epoch.fetch_add(1, Ordering::Relaxed);
-        self.core.summaries.clear();
         self.core.cache.forget();
+        self.core.summaries.clear();
+        // Last: what is found under the new number was made of what was read since.
+        self.core.epoch.fetch_add(1, Ordering::Release);
     }
 
     /// How levels that are not stored are made: palette indices must not be mixed, unless they are a scale of greys.

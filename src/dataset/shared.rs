@@ -87,7 +87,8 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Arc<Core>> {
         look: &|| source::look(path),
         parse: &|| {
             let file = source::open_file(path, options.file_use(), options.sidecars, options.limits)?;
-            let identity = file.identity.is_shareable().then(|| file.identity.hash());
+            // With what lies beside it: links to one file may have files of their own beside them.
+            let identity = file.tile_source();
             Ok(Parsed { stamp: file.seen.stamp, identity, source: Arc::new(file) })
         },
         make: &|file, number| Dataset::of_file(path, file, number, options).map(|dataset| dataset.core),

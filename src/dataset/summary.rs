@@ -91,12 +91,22 @@ impl Summary {
 
 /// The summaries of a dataset by what they are of.
 #[derive(Default)]
-pub(super) struct Summaries(Mutex<HashMap<Vec<u8>, Arc<Summary>>>);
+pub(super) struct Summaries(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    summaries: HashMap<Vec<u8>, Arc<Summary>>,
+    /// How often all of them were forgotten: what was begun before that is out of date.
+    forgotten: u64,
+}
 
 impl Summaries {
     /// Forgets all of them.
     pub(super) fn clear(&self) {
-        let forgotten = std::mem::take(&mut *self.0.lock());
+        let mut kept = self.0.lock();
+        kept.forgotten += 1;
+        let forgotten = std::mem::take(&mut kept.summaries);
+        drop(kept);
         drop(forgotten);
     }
 }
@@ -109,9 +119,13 @@ impl Dataset {
         key: &[u8],
         mut read: impl FnMut(u32, &Window, CacheUse, &mut Vec<f64>) -> Result<()>,
     ) -> Result<Arc<Summary>> {
-        if let Some(known) = self.core.summaries.0.lock().get(key) {
-            return Ok(Arc::clone(known));
-        }
+        let began = {
+            let kept = self.core.summaries.0.lock();
+            if let Some(known) = kept.summaries.get(key) {
+                return Ok(Arc::clone(known));
+            }
+            kept.forgotten
+        };
         // No lock is held while samples are read. Of two that are made at once one is kept.
         let ledger = self.core.cache.ledger();
         let mut values = Vec::new();
@@ -123,8 +137,12 @@ impl Dataset {
         }
         let made = Arc::new(Summary::new(values, ledger));
         let mut kept = self.core.summaries.0.lock();
-        let forgotten = if kept.len() >= MAX_KEPT { std::mem::take(&mut *kept) } else { HashMap::new() };
-        let summary = Arc::clone(kept.entry(key.to_vec()).or_insert(made));
+        if kept.forgotten != began {
+            return Ok(made);
+        }
+        let is_full = kept.summaries.len() >= MAX_KEPT;
+        let forgotten = if is_full { std::mem::take(&mut kept.summaries) } else { HashMap::new() };
+        let summary = Arc::clone(kept.summaries.entry(key.to_vec()).or_insert(made));
         drop(kept);
         drop(forgotten);
         Ok(summary)

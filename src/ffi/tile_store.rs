@@ -30,7 +30,8 @@ pub type tilekeep_store_get_fn = Option<
     ) -> tilekeep_status,
 >;
 
-/// Keeps a value under a key, in place of one that is there. Called from a thread of the library's.
+/// Keeps a value under a key, in place of one that is there. Called from a thread of the library's, for which it must not
+/// flush, clear or set the store, nor invalidate a dataset: that would wait for itself.
 ///
 /// @since 0.1
 pub type tilekeep_store_put_fn = Option<
@@ -96,10 +97,12 @@ unsafe impl Growing for tilekeep_tile_store {
 ///
 /// The URI is one of
 ///
-///     memory:                                                      no store
-///     disk:DIR?max=SIZE                                            files in a folder that processes may share
-///     memcached://HOST:PORT,.../PREFIX?timeout_ms=500              memcached servers
-///     redis://USER:PASSWORD@HOST:PORT/DB?prefix=P&timeout_ms=500   a Redis or Valkey server
+/// ```text
+/// memory:                                                      no store
+/// disk:DIR?max=SIZE                                            files in a folder that processes may share
+/// memcached://HOST:PORT,.../PREFIX?timeout_ms=500              memcached servers
+/// redis://USER:PASSWORD@HOST:PORT/DB?prefix=P&timeout_ms=500   a Redis or Valkey server
+/// ```
 ///
 /// of which all but the scheme, the folder and the host may be left out. SIZE may end in K, M, G or T. A build without one
 /// of them says TILEKEEP_ERR_UNSUPPORTED.

@@ -82,7 +82,8 @@ impl TileCache {
         let most = wanted.most.min(self.tiles.max_bytes() / 8);
         let found = self.tiles.get_or_make(wanted.key, most, wanted.cache_use.mode(), || {
             let tier = if wanted.is_shareable { self.tier() } else { None };
-            let mut tile = match tier.as_deref().and_then(fetch) {
+            let stored = tier.as_deref().and_then(fetch);
+            let mut tile = match stored.filter(|stored| stored.header.form == wanted.form && is_whole(stored)) {
                 Some(stored) => opened(stored),
                 None => {
                     let (tile, made) = make().inspect_err(|error| {
@@ -129,9 +130,10 @@ impl TileCache {
     }
 
     /// Forgets the tiles of one raster; an error when the store may still have some.
-    pub(super) fn remove_source(&self, source: u128) -> Result<()> {
+    pub(super) fn remove_source(&self, source: u128, is_shareable: bool) -> Result<()> {
         self.tiles.remove_if(|key| key.source == source);
-        self.tier().map_or(Ok(()), |tier| tier.remove_source(source))
+        // What is not shareable was never stored.
+        self.tier().filter(|_| is_shareable).map_or(Ok(()), |tier| tier.remove_source(source))
     }
 
     fn count(&self, number: &AtomicU64) {
@@ -162,6 +164,15 @@ impl TileCache {
 
 fn header(tile: &Tile, form: u32) -> TileHeader {
     TileHeader { width: tile.width, height: tile.height, n_bands: tile.n_bands, sample: tile.sample, form }
+}
+
+/// Whether samples without a file around them are as many as the tile says. A checksum is no signature.
+fn is_whole(StoredTile { header, bytes }: &StoredTile) -> bool {
+    let n = |n: u32| usize::try_from(n).ok();
+    let samples =
+        n(header.width).zip(n(header.height)).and_then(|(w, h)| w.checked_mul(h)?.checked_mul(n(header.n_bands)?));
+    header.form & 0xff > 1
+        || samples.and_then(|samples| samples.checked_mul(header.sample.bytes())) == Some(bytes.len())
 }
 
 fn opened(StoredTile { header, bytes }: StoredTile) -> Tile {
@@ -233,8 +244,9 @@ pub fn clear_tile_cache() {
 /// in memory is looked for there before it is made, and written there by a thread of its own after it was made. A store
 /// that fails costs nobody a tile: see [`StoreStats`].
 ///
-/// Only tiles of files are stored, and of those not the ones that changed the moment before they were opened. Tiles that
-/// wait to be written to the store before go there first, for up to 5 s.
+/// Only tiles of files are stored, and of those not the ones that changed the moment before they were opened. They are
+/// known by path, device and inode, so that processes of one machine share them. Tiles that wait to be written to the store
+/// before go there first, for up to 5 s, if no thread is asking it just then.
 ///
 /// # Errors
 ///

@@ -248,7 +248,7 @@ impl Dataset {
     /// `store error` when the store may still have tiles; they are not found through this dataset any more.
     pub fn invalidate(&self) -> Result<()> {
         self.forget_pixels();
-        TileCache::process().remove_source(self.tile_source())
+        TileCache::process().remove_source(self.tile_source(), self.has_shareable_tiles())
     }
 
     /// Makes a tile.

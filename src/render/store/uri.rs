@@ -15,7 +15,7 @@ use super::TileStore;
 ///
 /// The values above are the ones for what is left out (ports: 11211 and 6379; no user; database 0). `timeout_ms` bounds
 /// what one question to a server takes: connecting, asking and being answered (but not the look-up of a name, which has
-/// the resolver's time). `ttl` is in seconds, 0 without end; sizes may end in `K`, `M`, `G` or `T`, which are powers of
+/// the resolver's time). `ttl` is in seconds, 0 without end (30 days at most in memcached); sizes may end in `K`, `M`, `G` or `T`, which are powers of
 /// 1024. Names in the servers begin with the prefix. `item_max` is the size of an item that the memcached servers take
 /// (their option `-I`): larger tiles are stored in parts. Of several memcached servers each has its share of the tiles;
 /// one that fails takes that share with it and no more.
@@ -83,7 +83,8 @@ fn memcached(address: &str, query: &mut Query) -> Result<Box<dyn TileStore>> {
         servers: servers?.into_iter().map(|(host, port)| format!("{host}:{port}")).collect(),
         prefix: checked_prefix(prefix)?,
         timeout: query.timeout()?,
-        ttl: query.number("ttl", 0, 1 << 31)?.unwrap_or(0),
+        // More is a date to memcached, long past.
+        ttl: query.number("ttl", 0, 2_592_000)?.unwrap_or(0),
         item_max: query.size("item_max")?.unwrap_or(1 << 20),
         connections: query.number("connections", 1, 1024)?.unwrap_or(8) as usize,
     };

@@ -179,11 +179,12 @@ impl Memcached {
     /// A value from its parts; `None` when one is not there, or not what the others belong to.
     fn join(&self, connection: &mut Connection, name: &str, manifest: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
         let Some((total, part)) = read_manifest(manifest) else { return Ok(None) };
-        let names: Vec<String> = (0..total.div_ceil(part)).map(|i| format!("{name}.{i}")).collect();
+        let n_parts = total.div_ceil(part);
         let mut value = Vec::new();
         // Few at a time: when an early one is gone, the others are not asked for.
-        for names in names.chunks(8) {
-            for item in connection.get(names, self.options.item_max)? {
+        for first in (0..n_parts).step_by(8) {
+            let names: Vec<String> = (first..n_parts.min(first + 8)).map(|i| format!("{name}.{i}")).collect();
+            for item in connection.get(&names, self.options.item_max)? {
                 let len = (total - value.len() as u64).min(part);
                 match item {
                     Some((_, bytes)) if bytes.len() as u64 == len => value.extend_from_slice(&bytes),
