@@ -15,8 +15,8 @@ macro_rules! features {
     ($($name:literal)*) => { [$(($name, cfg!(feature = $name))),*] };
 }
 
-const FEATURES: [(&str, bool); 9] =
-    features!["default" "disk" "jpeg2000" "jpegxl" "libdeflate" "libwebp" "libzstd" "memcached" "redis"];
+const FEATURES: [(&str, bool); 10] =
+    features!["default" "disk" "icc" "jpeg2000" "jpegxl" "libdeflate" "libwebp" "libzstd" "memcached" "redis"];
 
 /// The program, built with the features of this test, `default` among them: with others all of the library would be built
 /// once more. After `cargo test`, which builds examples, there is nothing left to do.
