@@ -432,7 +432,7 @@ fn opening_again_is_one_look() {
     fs::write(&world, "2\n0\n0\n-2\n1\n1\n").unwrap();
     // As old as the raster: what lies beside it is part of what is known again.
     let old = fs::metadata(&path).unwrap().modified().unwrap();
-    fs::File::options().write(true).open(&world).unwrap().set_modified(old).unwrap();
+    File::options().write(true).open(&world).unwrap().set_modified(old).unwrap();
     let trace = path.with_extension("trace");
     let child = Command::new("strace")
         .arg("-f")
