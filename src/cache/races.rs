@@ -8,9 +8,9 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, Runner, thread};
 
 use super::*;
-use crate::ErrorKind;
 use crate::memory::Ledger;
 use crate::sync::AtomicU32;
+use crate::{Error, ErrorKind, Result, cancel};
 
 /// Schedules tried of each test, for each of two ways to choose them.
 const SCHEDULES: usize = 1000;

@@ -2,11 +2,12 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Barrier, mpsc};
 use std::thread;
+use std::time::Instant;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::ErrorKind;
+use crate::{Error, ErrorKind};
 
 type Pin<'a> = Pinned<u32, u32, &'a Cache<u32, u32>>;
 
