@@ -52,7 +52,7 @@ use std::hash::Hash;
 use std::ops::Deref;
 
 use crate::memory::{Class, Ledger};
-use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
+use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering};
 
 pub(crate) use counts::Counts;
 use hash::hash_of;
@@ -243,21 +243,28 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
     /// Forgets every value that is not pinned or dirty and for which `which` holds. They do not count as evictions.
     pub(crate) fn remove_if(&self, mut which: impl FnMut(&K) -> bool) {
         let mut state = self.state.lock();
-        let slots = 0..state.n_slots();
-        let removed: Evicted<V> = slots
+        let removed = (0..state.n_slots())
             .filter(|slot| self.slots.key(*slot).is_some_and(|key| which(&key)))
             .filter_map(|slot| state.remove(slot, &self.slots, &self.index))
             .collect();
-        self.count_out(&removed);
-        drop(state);
-        drop(removed);
+        self.let_go(state, removed);
     }
 
-    /// As [`remove_if`](Self::remove_if) for all values, those too that are being loaded: who waits for one already gets
-    /// it, and it is not kept.
+    /// Forgets every value that is not dirty. One that is pinned stays with those who pin it, and is found by nobody else;
+    /// one that is being loaded is got by those who wait for it already, and not kept.
     pub(crate) fn forget(&self) {
-        self.state.lock().forgotten += 1;
-        self.remove_if(|_| true);
+        let mut state = self.state.lock();
+        state.forgotten += 1;
+        let entries = (0..state.n_slots()).filter(|slot| self.slots.key(*slot).is_some());
+        let removed = entries.filter_map(|slot| state.hide(slot, &self.slots, &self.index)).collect();
+        self.let_go(state, removed);
+    }
+
+    /// Drops what was taken out, without the mutex.
+    fn let_go(&self, state: MutexGuard<'_, State<K, V>>, gone: Evicted<V>) {
+        self.count_out(&gone);
+        drop(state);
+        drop(gone);
     }
 
     pub(crate) fn counts(&self) -> Counts {

@@ -22,6 +22,8 @@ type Shared = Arc<Cache<u32, Value>>;
 /// A value that knows whether it was dropped.
 struct Value {
     key: u32,
+    /// How many were made before it.
+    nth: u32,
     alive: AtomicU32,
     dropped: Arc<AtomicU32>,
 }
@@ -60,8 +62,8 @@ impl Run {
     }
 
     fn value(&self, key: u32) -> Value {
-        self.made.fetch_add(1, Ordering::SeqCst);
-        Value { key, alive: AtomicU32::new(1), dropped: Arc::clone(&self.dropped) }
+        let nth = self.made.fetch_add(1, Ordering::SeqCst);
+        Value { key, nth, alive: AtomicU32::new(1), dropped: Arc::clone(&self.dropped) }
     }
 
     fn get(&self, key: u32, mode: Mode) -> Result<Pinned<u32, Value, &Cache<u32, Value>>> {
@@ -221,6 +223,24 @@ fn many_wait_for_one_load_that_ends_well_or_not() {
         });
         join(threads);
         run.read(7, Mode::Use);
+        run.check_end();
+    });
+}
+
+#[test]
+fn what_is_pinned_while_all_is_forgotten_is_not_found_afterwards() {
+    check(|| {
+        let run = Run::new(2);
+        drop(run.get(7, Mode::Use));
+        let holders = [Mode::Use, Mode::Lock].map(|mode| spawn(&run, move |run| run.read(7, mode)));
+        let forgets = spawn(&run, |run| {
+            run.cache.forget();
+            // Only what was loaded after that is there now.
+            let pin = run.get(7, Mode::Use).unwrap();
+            pin.check(7);
+            assert!(pin.nth > 0, "a value of before");
+        });
+        join(holders.into_iter().chain([forgets]));
         run.check_end();
     });
 }

@@ -11,7 +11,7 @@ use super::index::Index;
 use super::kind::CachePolicy;
 use super::policy::{Hint, Policy, Uses, lengthen};
 use super::seen::Seen;
-use super::slots::{SAMPLED, Slots, State as SlotState, WATCHED};
+use super::slots::{HIDDEN, SAMPLED, Slots, State as SlotState, WATCHED};
 use super::worth::Worth;
 use super::{Account, Counts, Mode};
 
@@ -292,7 +292,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
 
     /// The last pin on a parked entry went: the policy gets it back, unless somebody pinned it again.
     pub(super) fn settle(&mut self, slot: u32, slots: &Slots<K, V>, index: &Index) -> Evicted<V> {
-        if self.policy.is_none() {
+        if self.policy.is_none() || slots.word(slot).has(HIDDEN) {
             return self.remove(slot, slots, index).into_iter().collect();
         }
         if slots.unpark(slot) {
@@ -380,9 +380,32 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         Some(value)
     }
 
+    /// Takes an entry out, or, when it is pinned, lets nobody find it any more: it goes with its last pin. What is dirty
+    /// stays.
+    pub(super) fn hide(&mut self, slot: u32, slots: &Slots<K, V>, index: &Index) -> Option<V> {
+        // Pins come and go meanwhile: it can be taken, or be parked, or it is asked again.
+        loop {
+            if let Some(value) = self.remove(slot, slots, index) {
+                return Some(value);
+            }
+            let word = slots.word(slot);
+            if word.state() != SlotState::Clean || word.has(HIDDEN) {
+                return None;
+            }
+            self.park(slot, slots);
+            // Whoever takes the last pin back waits for the mutex, and finds the mark then.
+            if slots.word(slot).is_parked() {
+                index.remove(self.metas[slot as usize].hash, slot);
+                slots.set_flag(slot, HIDDEN, true);
+                return None;
+            }
+        }
+    }
+
     /// The slot is free from now on.
     fn forget(&mut self, slot: u32, index: &Index) {
         let Meta { hash, bytes } = self.metas[slot as usize];
+        // There is nothing to remove for one that was hidden.
         index.remove(hash, slot);
         self.bytes -= bytes;
         self.account.give(bytes);
@@ -467,7 +490,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
             assert!(!self.curve.watches(meta.hash) || word.has(WATCHED));
             let is_sampled = self.policy.as_ref().is_some_and(|policy| policy.samples(meta.hash));
             assert!(!is_sampled || word.has(SAMPLED));
-            assert!(slots.key(slot).is_some_and(|key| is_found(&key, slot)));
+            assert!(slots.key(slot).is_some_and(|key| is_found(&key, slot) != word.has(HIDDEN)));
             assert!(word.is_parked() || word.state() == SlotState::Clean, "a dirty entry is in no policy");
             assert!(!word.is_parked() || word.pins() > 0 || word.state() != SlotState::Clean);
             entries += 1;

@@ -89,6 +89,34 @@ fn what_was_being_loaded_when_all_was_forgotten_is_not_found() {
 }
 
 #[test]
+fn what_was_locked_when_all_was_forgotten_stays_with_its_holders_only() {
+    for kind in CachePolicy::ALL {
+        let cache = own(3000, kind);
+        let load = |value: u32| move || Ok(value);
+        let (old, other) = (cache.get_or_load(7, ONE, Mode::Lock, load(1)).unwrap(), cache.get(&7, Mode::Use).unwrap());
+        let dirty = cache.get_or_load(8, ONE, Mode::Lock, load(3)).unwrap();
+        cache.mark_dirty(&dirty);
+        cache.forget();
+        cache.check_invariants();
+        assert!(cache.get(&7, Mode::Use).is_none() && !cache.contains(&7), "{kind:?}");
+        // What must be written is not lost; its bytes and those of what is held count on.
+        assert_eq!((cache.get(&8, Mode::Use).as_deref(), cache.counts().bytes), (Some(&3), 2000), "{kind:?}");
+        let new = cache.get_or_load(7, ONE, Mode::Lock, load(2)).unwrap();
+        assert_eq!((*old, *other, *new, cache.counts().entries), (1, 1, 2, 3), "{kind:?}");
+        cache.forget();
+        drop(old);
+        assert_eq!((*other, cache.counts().entries), (1, 3), "{kind:?}");
+        drop(other);
+        cache.check_invariants();
+        assert_eq!((*new, cache.counts().entries, cache.counts().bytes), (2, 2, 2000), "{kind:?}");
+        assert_eq!(cache.ledger().bytes(Class::Overhead), 2 * ENTRY_OVERHEAD);
+        drop((new, dirty));
+        assert_eq!((cache.counts().entries, cache.counts().dirty_bytes), (1, 1000), "{kind:?}");
+        cache.check_invariants();
+    }
+}
+
+#[test]
 fn the_oldest_use_is_that_of_the_entry_that_goes_first() {
     for kind in [CachePolicy::Lru, CachePolicy::Clock, CachePolicy::ClockPro, CachePolicy::Adaptive] {
         let cache = cache(3);
@@ -321,6 +349,7 @@ fn threads_that_read_lock_write_and_evict_at_once_see_whole_values_only() {
                         }
                         match random >> 12 & 63 {
                             0 => cache.remove_if(|k| k % 3 == 0),
+                            5 => cache.forget(),
                             1 => cache.set_budget(CacheBudget::Own(u64::from(random >> 20 & 15) * 1000)),
                             2 => drop(cache.insert_with(key, ONE, || {
                                 Some(Alive { key, alive: std::sync::atomic::AtomicU32::new(ALIVE) })
@@ -422,6 +451,7 @@ enum Step {
     Policy(CachePolicy),
     MakeDirty(usize),
     Flush(u32),
+    Forget,
 }
 
 fn reads() -> impl Strategy<Value = Vec<Step>> {
@@ -445,6 +475,7 @@ fn everything() -> impl Strategy<Value = Vec<Step>> {
         1 => policies.prop_map(Step::Policy),
         1 => (0..100usize).prop_map(Step::MakeDirty),
         1 => (0..3u32).prop_map(Step::Flush),
+        1 => Just(Step::Forget),
     ];
     prop::collection::vec(step, 1..300)
 }
@@ -486,18 +517,22 @@ proptest! {
         // What is locked, and what was made dirty and not written since.
         let mut pins: Vec<Pin<'_>> = Vec::new();
         let mut dirty = BTreeSet::new();
+        // Values say when they were loaded. Of those of before, what was dirty when all was forgotten is found.
+        let mut kept = BTreeSet::new();
+        let mut forgotten = 0;
         for step in steps {
             match step {
                 Step::Get(key) | Step::Pass(key) => {
                     let mode = if matches!(step, Step::Get(_)) { Mode::Use } else { Mode::Passing };
-                    let must_hit = dirty.contains(&key) || pins.iter().any(|pin| **pin == key * 10);
+                    let is_found = |value: u32| value / 1000 == key && (value % 1000 == forgotten || kept.contains(&value));
+                    let must_hit = dirty.iter().copied().chain(pins.iter().map(|pin| **pin)).any(is_found);
                     let mut hit = true;
-                    let pin = cache.get_or_load(key, ONE, mode, || { hit = false; Ok(key * 10) }).unwrap();
-                    prop_assert_eq!(*pin, key * 10);
+                    let pin = cache.get_or_load(key, ONE, mode, || { hit = false; Ok(key * 1000 + forgotten) }).unwrap();
+                    prop_assert!(is_found(*pin), "{} of {} is of before", *pin, key);
                     prop_assert!(hit || !must_hit, "{} is locked or dirty and was not found", key);
                 }
                 Step::Lock(key) => {
-                    let pin = cache.get_or_load(key, ONE, Mode::Lock, || Ok(key * 10));
+                    let pin = cache.get_or_load(key, ONE, Mode::Lock, || Ok(key * 1000 + forgotten));
                     // A lock is refused only when there is no room beside what must stay.
                     if pin.is_err() {
                         let counts = cache.counts();
@@ -515,22 +550,30 @@ proptest! {
                 Step::Policy(kind) => cache.set_policy(kind),
                 Step::MakeDirty(index) if !pins.is_empty() => {
                     let pin = &pins[index % pins.len()];
-                    cache.mark_dirty(pin);
-                    dirty.insert(**pin / 10);
+                    // What is not found any more is not written to either.
+                    if **pin % 1000 == forgotten || kept.contains(&**pin) {
+                        cache.mark_dirty(pin);
+                        dirty.insert(**pin);
+                    }
                 }
                 Step::MakeDirty(_) => {}
                 Step::Flush(fail) => {
                     // Every third key cannot be written, or none.
-                    let is_bad = |key: u32| fail == 1 && key.is_multiple_of(3);
+                    let is_bad = |value: u32| fail == 1 && (value / 1000).is_multiple_of(3);
                     let mut written = BTreeSet::new();
                     let flushed = cache.flush(|key, value| {
-                        assert_eq!(*value, key * 10);
-                        assert!(written.insert(*key));
-                        if is_bad(*key) { Err(Error::new(ErrorKind::Io, "disk full")) } else { Ok(()) }
+                        assert_eq!(*value / 1000, *key);
+                        assert!(written.insert(*value));
+                        if is_bad(*value) { Err(Error::new(ErrorKind::Io, "disk full")) } else { Ok(()) }
                     });
                     prop_assert_eq!(&written, &dirty);
-                    prop_assert_eq!(flushed.is_err(), dirty.iter().any(|key| is_bad(*key)));
-                    dirty.retain(|key| is_bad(*key));
+                    prop_assert_eq!(flushed.is_err(), dirty.iter().any(|value| is_bad(*value)));
+                    dirty.retain(|value| is_bad(*value));
+                }
+                Step::Forget => {
+                    forgotten += 1;
+                    kept.clone_from(&dirty);
+                    cache.forget();
                 }
             }
             cache.check_invariants();
