@@ -1,0 +1,164 @@
+//! From the next bits of a stream to what they mean: the codes of one block.
+
+use crate::error::{Error, Result};
+
+/// The longest code.
+pub(super) const MAX_CODE_BITS: usize = 15;
+
+/// What the next bits mean.
+#[derive(Clone, Copy)]
+pub(super) struct Entry(u32);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Literal,
+    Copy,
+    End,
+    Invalid,
+}
+
+impl Entry {
+    const INVALID: Self = Self(3 << 8);
+    /// Marks an entry that leads to others: `base` is where they start.
+    const SUB: u32 = 1 << 10;
+
+    const fn new(kind: Kind, extra: u32, base: u16) -> Self {
+        Self((kind as u32) << 8 | extra << 12 | (base as u32) << 16)
+    }
+
+    pub(super) fn literal(value: u16) -> Self {
+        Self::new(Kind::Literal, 0, value)
+    }
+
+    /// RFC 1951, 3.2.5.
+    pub(super) fn of_litlen(symbol: usize) -> Self {
+        match symbol {
+            0..=255 => Self::literal(symbol as u16),
+            256 => Self::new(Kind::End, 0, 0),
+            257..=264 => Self::new(Kind::Copy, 0, symbol as u16 - 254),
+            265..=284 => {
+                let extra = (symbol as u32 - 261) / 4;
+                let base = 3 + ((4 + (symbol as u32 - 265) % 4) << extra);
+                Self::new(Kind::Copy, extra, base as u16)
+            }
+            285 => Self::new(Kind::Copy, 0, 258),
+            _ => Self::INVALID,
+        }
+    }
+
+    pub(super) fn of_distance(symbol: usize) -> Self {
+        match symbol {
+            0..=3 => Self::new(Kind::Copy, 0, symbol as u16 + 1),
+            4..=29 => {
+                let extra = symbol as u32 / 2 - 1;
+                Self::new(Kind::Copy, extra, (1 + ((2 + symbol as u32 % 2) << extra)) as u16)
+            }
+            _ => Self::INVALID,
+        }
+    }
+
+    /// Bits of the code.
+    #[inline]
+    pub(super) fn len(self) -> u32 {
+        self.0 & 0xff
+    }
+
+    #[inline]
+    pub(super) fn kind(self) -> Kind {
+        match self.0 >> 8 & 3 {
+            0 => Kind::Literal,
+            1 => Kind::Copy,
+            2 => Kind::End,
+            _ => Kind::Invalid,
+        }
+    }
+
+    /// Bits that are added to the base.
+    #[inline]
+    pub(super) fn extra(self) -> u32 {
+        self.0 >> 12 & 15
+    }
+
+    #[inline]
+    pub(super) fn base(self) -> u16 {
+        (self.0 >> 16) as u16
+    }
+}
+
+/// Codes by the bits that they start with, `ROOT` being a power of two; longer ones than that are in `rest`.
+pub(super) struct Table<const ROOT: usize> {
+    root: Box<[Entry; ROOT]>,
+    rest: Vec<Entry>,
+    /// How many bits decide behind the root.
+    rest_bits: u32,
+}
+
+impl<const ROOT: usize> Default for Table<ROOT> {
+    fn default() -> Self {
+        Self { root: Box::new([Entry::INVALID; ROOT]), rest: Vec::new(), rest_bits: 0 }
+    }
+}
+
+impl<const ROOT: usize> Table<ROOT> {
+    const ROOT_BITS: u32 = ROOT.ilog2();
+
+    #[inline]
+    pub(super) fn look(&self, hold: u64) -> Entry {
+        let entry = self.root[hold as usize % ROOT];
+        if entry.0 & Entry::SUB == 0 {
+            return entry;
+        }
+        let rest = hold >> Self::ROOT_BITS & ((1 << self.rest_bits) - 1);
+        self.rest[usize::from(entry.base()) + rest as usize]
+    }
+
+    /// Makes the table of codes of these lengths, 0 for symbols without one. A code that is not complete is an error,
+    /// but for none at all and, where `one_is_enough`, for one of a single bit.
+    pub(super) fn build(
+        &mut self,
+        lengths: &[u8],
+        meaning: impl Fn(usize) -> Entry,
+        one_is_enough: bool,
+    ) -> Result<()> {
+        let mut counts = [0_u32; MAX_CODE_BITS + 1];
+        lengths.iter().for_each(|length| counts[usize::from(*length)] += 1);
+        counts[0] = 0;
+        let longest = (1..=MAX_CODE_BITS).rev().find(|bits| counts[*bits] > 0).unwrap_or(0);
+        let mut next = [0_u32; MAX_CODE_BITS + 2];
+        for bits in 1..=MAX_CODE_BITS {
+            next[bits + 1] = (next[bits] + counts[bits]) << 1;
+            if next[bits] + counts[bits] > 1 << bits {
+                return Err(Error::corrupt("a deflate block with too many codes of a length"));
+            }
+        }
+        let is_complete = next[MAX_CODE_BITS + 1] == 1 << (MAX_CODE_BITS + 1);
+        if !is_complete && longest != 0 && !(one_is_enough && longest == 1) {
+            return Err(Error::corrupt("a deflate block with codes that mean nothing"));
+        }
+        self.root.fill(Entry::INVALID);
+        self.rest.clear();
+        self.rest_bits = (longest as u32).saturating_sub(Self::ROOT_BITS);
+        for (symbol, length) in lengths.iter().enumerate().filter(|(_, length)| **length > 0) {
+            let bits = u32::from(*length);
+            let code = next[usize::from(*length)];
+            next[usize::from(*length)] += 1;
+            let reversed = (code.reverse_bits() >> (32 - bits)) as usize;
+            let entry = Entry(meaning(symbol).0 | bits);
+            if bits <= Self::ROOT_BITS {
+                self.root[reversed..].iter_mut().step_by(1 << bits).for_each(|place| *place = entry);
+                continue;
+            }
+            let root = &mut self.root[reversed % ROOT];
+            if root.0 & Entry::SUB == 0 {
+                let start = self.rest.len();
+                self.rest.resize(start + (1 << self.rest_bits), Entry::INVALID);
+                *root = Entry((start as u32) << 16 | Entry::SUB);
+            }
+            let start = usize::from(root.base());
+            let rest = &mut self.rest[start..start + (1 << self.rest_bits)];
+            let places = rest[reversed >> Self::ROOT_BITS..].iter_mut().step_by(1 << (bits - Self::ROOT_BITS));
+            places.for_each(|place| *place = entry);
+        }
+        Ok(())
+    }
+}
