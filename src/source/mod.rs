@@ -176,125 +176,73 @@ fn no_such(what: &str, name: &str) -> Error {
     Error::new(ErrorKind::NotFound, format!("there is no {what} called {name:?}"))
 }
 
-impl<S: TileSource + ?Sized> TileSource for Arc<S> {
-    fn info(&self) -> &SourceInfo {
-        (**self).info()
-    }
+/// A pointer to a source is the same source.
+macro_rules! forward_to_source {
+    ($pointer:ident) => {
+        impl<S: TileSource + ?Sized> TileSource for $pointer<S> {
+            fn info(&self) -> &SourceInfo {
+                (**self).info()
+            }
 
-    fn read_block(&self, at: BlockId, out: &mut [u8], context: &mut ReadContext<'_>) -> Result<()> {
-        (**self).read_block(at, out, context)
-    }
+            fn read_block(&self, at: BlockId, out: &mut [u8], context: &mut ReadContext<'_>) -> Result<()> {
+                (**self).read_block(at, out, context)
+            }
 
-    fn lend(&self, at: BlockId) -> Option<LentBytes<'_>> {
-        (**self).lend(at)
-    }
+            fn lend(&self, at: BlockId) -> Option<LentBytes<'_>> {
+                (**self).lend(at)
+            }
 
-    fn stored_picture(
-        &self,
-        frame: u32,
-        level: u32,
-        window: &Window,
-        context: &mut ReadContext<'_>,
-    ) -> Option<StoredPicture> {
-        (**self).stored_picture(frame, level, window, context)
-    }
+            fn stored_picture(
+                &self,
+                frame: u32,
+                level: u32,
+                window: &Window,
+                context: &mut ReadContext<'_>,
+            ) -> Option<StoredPicture> {
+                (**self).stored_picture(frame, level, window, context)
+            }
 
-    fn will_need(&self, at: BlockId) {
-        (**self).will_need(at);
-    }
+            fn will_need(&self, at: BlockId) {
+                (**self).will_need(at);
+            }
 
-    fn is_a_copy(&self, at: BlockId) -> bool {
-        (**self).is_a_copy(at)
-    }
+            fn is_a_copy(&self, at: BlockId) -> bool {
+                (**self).is_a_copy(at)
+            }
 
-    fn may_keep(&self, bytes: u64) -> u64 {
-        (**self).may_keep(bytes)
-    }
+            fn may_keep(&self, bytes: u64) -> u64 {
+                (**self).may_keep(bytes)
+            }
 
-    fn index_bytes(&self) -> u64 {
-        (**self).index_bytes()
-    }
+            fn index_bytes(&self) -> u64 {
+                (**self).index_bytes()
+            }
 
-    fn metadata_bytes(&self) -> u64 {
-        (**self).metadata_bytes()
-    }
+            fn metadata_bytes(&self) -> u64 {
+                (**self).metadata_bytes()
+            }
 
-    fn rest(&self) {
-        (**self).rest();
-    }
+            fn rest(&self) {
+                (**self).rest();
+            }
 
-    fn mask(&self) -> Option<Arc<dyn TileSource>> {
-        (**self).mask()
-    }
+            fn mask(&self) -> Option<Arc<dyn TileSource>> {
+                (**self).mask()
+            }
 
-    fn open_associated(&self, name: &str) -> Result<Box<dyn TileSource>> {
-        (**self).open_associated(name)
-    }
+            fn open_associated(&self, name: &str) -> Result<Box<dyn TileSource>> {
+                (**self).open_associated(name)
+            }
 
-    fn read_blob(&self, name: &str) -> Result<Vec<u8>> {
-        (**self).read_blob(name)
-    }
+            fn read_blob(&self, name: &str) -> Result<Vec<u8>> {
+                (**self).read_blob(name)
+            }
+        }
+    };
 }
 
-impl<S: TileSource + ?Sized> TileSource for Box<S> {
-    fn info(&self) -> &SourceInfo {
-        (**self).info()
-    }
-
-    fn read_block(&self, at: BlockId, out: &mut [u8], context: &mut ReadContext<'_>) -> Result<()> {
-        (**self).read_block(at, out, context)
-    }
-
-    fn lend(&self, at: BlockId) -> Option<LentBytes<'_>> {
-        (**self).lend(at)
-    }
-
-    fn stored_picture(
-        &self,
-        frame: u32,
-        level: u32,
-        window: &Window,
-        context: &mut ReadContext<'_>,
-    ) -> Option<StoredPicture> {
-        (**self).stored_picture(frame, level, window, context)
-    }
-
-    fn will_need(&self, at: BlockId) {
-        (**self).will_need(at);
-    }
-
-    fn is_a_copy(&self, at: BlockId) -> bool {
-        (**self).is_a_copy(at)
-    }
-
-    fn may_keep(&self, bytes: u64) -> u64 {
-        (**self).may_keep(bytes)
-    }
-
-    fn index_bytes(&self) -> u64 {
-        (**self).index_bytes()
-    }
-
-    fn metadata_bytes(&self) -> u64 {
-        (**self).metadata_bytes()
-    }
-
-    fn rest(&self) {
-        (**self).rest();
-    }
-
-    fn mask(&self) -> Option<Arc<dyn TileSource>> {
-        (**self).mask()
-    }
-
-    fn open_associated(&self, name: &str) -> Result<Box<dyn TileSource>> {
-        (**self).open_associated(name)
-    }
-
-    fn read_blob(&self, name: &str) -> Result<Vec<u8>> {
-        (**self).read_blob(name)
-    }
-}
+forward_to_source!(Arc);
+forward_to_source!(Box);
 
 /// What the reader of a block and the source say to each other while it is read.
 #[derive(Default)]
