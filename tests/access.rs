@@ -14,6 +14,10 @@ use tilekeep::{
     ReadContext, Result, SampleType, SourceInfo, TileSource, Window, WindowRequest, check_block, conformance,
 };
 
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "common/strace.rs"]
+mod strace;
+
 #[path = "../examples/support/tiff_writer.rs"]
 #[allow(dead_code)]
 mod tiff_writer;
@@ -408,8 +412,6 @@ fn loans_that_break_their_promises_are_found_and_those_that_do_not_fit_are_not_u
 }
 
 const CHILD: &str = "TILEKEEP_TEST_FILE_TO_ACCESS";
-const BEGIN: &str = "/tilekeep-test/begin";
-const END: &str = "/tilekeep-test/end";
 
 /// The other half of the next tests: runs in a process of its own, watched from outside. The two look-ups of files that
 /// do not exist mark in the trace where reading begins and ends.
@@ -422,36 +424,21 @@ fn reads_between_two_marks() {
     let mut first = vec![0; 64 * 64 * 2];
     dataset.read_window(&WindowRequest::new(0, Window::new(0, 0, 64, 64)), &mut first).unwrap();
     dataset.evict_all();
-    assert!(std::fs::metadata(BEGIN).is_err());
+    strace::mark(strace::BEGIN);
     let read = pixels(&dataset, 0).unwrap();
-    assert!(std::fs::metadata(END).is_err());
+    strace::mark(strace::END);
     assert_eq!(dataset.stats().mapped, 0);
     assert!(read == pixels(&Dataset::open(&path).unwrap(), 0).unwrap());
 }
 
 /// System calls between the marks that name one of `names`, while a file of `image` is read; `None` without strace.
 fn traced(name: &str, image: &Image, names: &[&str]) -> Option<Vec<String>> {
-    if Command::new("strace").arg("-V").output().is_err() {
-        assert!(std::env::var_os("TILEKEEP_REQUIRE_PEERS").is_none(), "strace is not installed");
-        eprintln!("SKIPPED: strace is not installed");
-        return None;
-    }
     let dir = tempfile::tempdir().unwrap();
-    let (path, trace) = (dir.path().join(name), dir.path().join("trace"));
+    let path = dir.path().join(name);
     write(&path, Format::default(), std::slice::from_ref(image));
-    let child = Command::new("strace")
-        .arg("-f")
-        .arg("-o")
-        .arg(&trace)
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "reads_between_two_marks", "--test-threads", "1"])
-        .env(CHILD, &path)
-        .output()
-        .unwrap();
-    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
-    let trace = std::fs::read_to_string(&trace).unwrap();
-    let lines = trace.lines().skip_while(|line| !line.contains(BEGIN)).take_while(|line| !line.contains(END));
-    Some(lines.filter(|line| names.iter().any(|name| line.contains(name))).map(str::to_owned).collect())
+    let trace = strace::trace("reads_between_two_marks", CHILD, &path)?;
+    let wanted = |line: &&String| names.iter().any(|name| line.contains(name));
+    Some(trace.between().iter().filter(wanted).cloned().collect())
 }
 
 #[test]

@@ -6,7 +6,6 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -20,6 +19,10 @@ use tilekeep::{
 
 #[path = "common/goods.rs"]
 mod goods;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "common/strace.rs"]
+mod strace;
+
 #[allow(dead_code)]
 #[path = "../examples/support/tiff_writer.rs"]
 mod tiff_writer;
@@ -404,8 +407,6 @@ fn opening_again_allocates_as_little_among_many_known_files_as_among_few() {
 }
 
 const CHILD: &str = "TILEKEEP_TEST_FILE_TO_OPEN_AGAIN";
-const BEGIN: &str = "/tilekeep-test/begin";
-const END: &str = "/tilekeep-test/end";
 
 /// The other half of the next test: runs in a process of its own, watched from outside. The look-ups of files that do not
 /// exist mark in the trace where opening begins and ends.
@@ -414,42 +415,22 @@ fn opening_again_between_two_marks() {
     let Some(path) = std::env::var_os(CHILD) else { return };
     // For what is set up once in a process, and what its memory grows by.
     (0..10).for_each(|_| assert_eq!(value(&Dataset::open(&path).unwrap()), 7));
-    assert!(fs::metadata(BEGIN).is_err());
+    strace::mark(strace::BEGIN);
     let dataset = Dataset::open(&path).unwrap();
-    assert!(fs::metadata(END).is_err());
+    strace::mark(strace::END);
     println!("{:?}", dataset.info().epsg());
 }
 
 #[test]
 fn opening_again_is_one_look() {
-    if Command::new("strace").arg("-V").output().is_err() {
-        assert!(std::env::var_os("TILEKEEP_REQUIRE_PEERS").is_none(), "strace is not installed");
-        eprintln!("SKIPPED: strace is not installed");
-        return;
-    }
     let (_dir, path) = folder();
     let world = path.with_extension("tfw");
     fs::write(&world, "2\n0\n0\n-2\n1\n1\n").unwrap();
     // As old as the raster: what lies beside it is part of what is known again.
     let old = fs::metadata(&path).unwrap().modified().unwrap();
     File::options().write(true).open(&world).unwrap().set_modified(old).unwrap();
-    let trace = path.with_extension("trace");
-    let child = Command::new("strace")
-        .arg("-f")
-        .arg("-o")
-        .arg(&trace)
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "opening_again_between_two_marks", "--test-threads", "1"])
-        .env(CHILD, &path)
-        .output()
-        .unwrap();
-    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
-    let trace = fs::read_to_string(&trace).unwrap();
-    let lines: Vec<_> = trace.lines().collect();
-    let find = |mark: &str| lines.iter().position(|line| line.contains(mark)).unwrap();
-    let (begin, end) = (find(BEGIN), find(END));
-    let id = |line: &str| line.split_whitespace().next().unwrap().to_owned();
-    let calls: Vec<_> = lines[begin + 1..end].iter().filter(|line| id(line) == id(lines[begin])).collect();
+    let Some(trace) = strace::trace("opening_again_between_two_marks", CHILD, &path) else { return };
+    let calls = trace.of_the_test();
     assert_eq!(calls.len(), 1, "{calls:#?}");
     assert!(calls[0].contains("stat") && calls[0].contains("raster.tif"), "{calls:#?}");
 }

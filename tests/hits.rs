@@ -3,10 +3,13 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::path::Path;
-use std::process::Command;
 
 use tiff_writer::{Blocks, Format, Image, TiffWriter};
 use tilekeep::{CachePolicy, Dataset, MemorySource, OpenOptions, SampleType, Window, WindowRequest};
+
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "common/strace.rs"]
+mod strace;
 
 #[path = "../examples/support/tiff_writer.rs"]
 #[allow(dead_code)]
@@ -150,8 +153,6 @@ fn a_hit_allocates_nothing_when_the_cache_is_full_either() {
 }
 
 const CHILD: &str = "TILEKEEP_TEST_FILE_TO_HIT";
-const BEGIN: &str = "/tilekeep-test/begin";
-const END: &str = "/tilekeep-test/end";
 
 /// The other half of the next test: runs in a process of its own, watched from outside. The two look-ups of files that
 /// do not exist mark in the trace where the hits begin and end.
@@ -162,10 +163,10 @@ fn hits_between_two_marks() {
     let window = WindowRequest::new(0, Window::new(10, 10, 500, 2000));
     hit(&dataset, 100, &mut pixels);
     dataset.read_window(&window, &mut pixels).unwrap();
-    assert!(std::fs::metadata(BEGIN).is_err());
+    strace::mark(strace::BEGIN);
     hit(&dataset, 1000, &mut pixels);
     dataset.read_window(&window, &mut pixels).unwrap();
-    assert!(std::fs::metadata(END).is_err());
+    strace::mark(strace::END);
 }
 
 #[test]
@@ -179,34 +180,13 @@ fn a_block_of_a_mapped_file_is_lent_without_a_system_call() {
 }
 
 fn no_system_call(name: &str, write: impl Fn(&Path)) {
-    if Command::new("strace").arg("-V").output().is_err() {
-        assert!(std::env::var_os("TILEKEEP_REQUIRE_PEERS").is_none(), "strace is not installed");
-        eprintln!("SKIPPED: strace is not installed");
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
-    let (path, trace) = (dir.path().join(name), dir.path().join("trace"));
+    let path = dir.path().join(name);
     write(&path);
-    let child = Command::new("strace")
-        .arg("-f")
-        .arg("-o")
-        .arg(&trace)
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "hits_between_two_marks", "--test-threads", "1"])
-        .env(CHILD, &path)
-        .output()
-        .unwrap();
-    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
-    let trace = std::fs::read_to_string(&trace).unwrap();
-    let lines: Vec<_> = trace.lines().collect();
-    let find = |mark: &str| lines.iter().position(|line| line.contains(mark)).unwrap();
-    let (begin, end) = (find(BEGIN), find(END));
-    // The runner's main thread waits for the test; only its own calls could stand in between.
-    let id = |line: &str| line.split_whitespace().next().unwrap().to_owned();
-    let between: Vec<_> = lines[begin + 1..end].iter().filter(|line| id(line) == id(lines[begin])).collect();
-    assert!(between.is_empty(), "{between:#?}");
+    let Some(trace) = strace::trace("hits_between_two_marks", CHILD, &path) else { return };
+    assert!(trace.of_the_test().is_empty(), "{:#?}", trace.of_the_test());
     // What the trace would have shown.
-    let opened = lines.iter().position(|line| line.contains("openat") && line.contains(name)).unwrap();
-    let reads = lines[opened..begin].iter().filter(|line| line.contains("pread64")).count();
-    assert_eq!(reads > 0, name.ends_with("png"), "{:#?}", &lines[opened..begin]);
+    let opened = trace.since_opened(&path);
+    let reads = opened.iter().filter(|line| line.contains("pread64")).count();
+    assert_eq!(reads > 0, name.ends_with("png"), "{opened:#?}");
 }

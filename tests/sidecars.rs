@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use tempfile::TempDir;
 use tiff_writer::{Blocks, Compression, Format, Image, Kind, TiffWriter};
@@ -10,6 +9,10 @@ use tilekeep::{
     ColorInterpretation, Dataset, ErrorKind, Interleave, Layout, Limits, MaskKind, Nodata, OpenOptions, Resampling,
     Result, Sidecars, Window, WindowRequest,
 };
+
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "common/strace.rs"]
+mod strace;
 
 #[path = "../examples/support/tiff_writer.rs"]
 #[allow(dead_code)]
@@ -431,8 +434,6 @@ fn a_client_can_read_a_mask_in_parts_of_any_interleave() {
 }
 
 const CHILD: &str = "TILEKEEP_TEST_FILE_TO_OPEN";
-const BEGIN: &str = "/tilekeep-test/begin";
-const END: &str = "/tilekeep-test/end";
 
 /// The other half of the next test: runs in a process of its own, watched from outside. The look-ups of files that do not
 /// exist mark in the trace where opening begins and ends.
@@ -441,41 +442,15 @@ fn opening_between_two_marks() {
     let Some(path) = std::env::var_os(CHILD) else { return };
     // Once before, for what is set up only once in a process.
     drop(open(&path).unwrap());
-    assert!(fs::metadata(BEGIN).is_err());
+    strace::mark(strace::BEGIN);
     let dataset = open(&path).unwrap();
     let place = (dataset.info().geotransform, dataset.info().epsg(), dataset.info().gcps.len());
-    assert!(fs::metadata(END).is_err());
+    strace::mark(strace::END);
     println!("{place:?}");
-}
-
-/// The system calls that opening `path` and asking where it lies makes, one a line.
-fn calls(path: &Path) -> Vec<String> {
-    let trace = path.with_extension("trace");
-    let child = Command::new("strace")
-        .arg("-f")
-        .arg("-o")
-        .arg(&trace)
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "opening_between_two_marks", "--test-threads", "1"])
-        .env(CHILD, path)
-        .output()
-        .unwrap();
-    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
-    let trace = fs::read_to_string(&trace).unwrap();
-    let lines: Vec<_> = trace.lines().collect();
-    let find = |mark: &str| lines.iter().position(|line| line.contains(mark)).unwrap();
-    let (begin, end) = (find(BEGIN), find(END));
-    let id = |line: &str| line.split_whitespace().next().unwrap().to_owned();
-    lines[begin + 1..end].iter().filter(|line| id(line) == id(lines[begin])).map(|line| (*line).to_owned()).collect()
 }
 
 #[test]
 fn opening_makes_at_most_thirty_system_calls_however_many_files_lie_beside() {
-    if Command::new("strace").arg("-V").output().is_err() {
-        assert!(std::env::var_os("TILEKEEP_REQUIRE_PEERS").is_none(), "strace is not installed");
-        eprintln!("SKIPPED: strace is not installed");
-        return;
-    }
     let placed = Image { pixel_scale: Some([1.0; 3]), tiepoints: vec![[0.0; 6]], ..rgb(300, 200) };
     for (name, image, most) in
         [("plain.tif", Some(rgb(300, 200)), 30), ("placed.tif", Some(placed), 24), ("picture.png", None, 30)]
@@ -491,7 +466,8 @@ fn opening_makes_at_most_thirty_system_calls_however_many_files_lie_beside() {
             for i in 0..n_siblings {
                 File::create(dir.path().join(format!("sibling{i}.tif.aux.xml"))).unwrap();
             }
-            let made = calls(&path);
+            let Some(trace) = strace::trace("opening_between_two_marks", CHILD, &path) else { return };
+            let made = trace.of_the_test();
             assert!(made.iter().all(|call| !call.contains("getdents")), "{made:#?}");
             assert!(made.len() <= most, "{name} beside {n_siblings}: {} calls: {made:#?}", made.len());
             counts.push(made.len());

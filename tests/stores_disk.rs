@@ -9,6 +9,10 @@ use std::time::{Duration, SystemTime};
 
 use tilekeep::{ErrorKind, TileKey, TileStore, open_store};
 
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "common/strace.rs"]
+mod strace;
+
 fn open(dir: &Path, max: &str) -> Box<dyn TileStore> {
     open_store(&format!("disk:{}?max={max}", dir.display())).unwrap().unwrap()
 }
@@ -320,11 +324,11 @@ fn asks_for_what_is_absent() {
     for key in &absent[..4] {
         assert_eq!(store.get(*key).unwrap(), None);
     }
-    let _ = fs::metadata("/the-folders-are-known");
+    strace::mark(strace::BEGIN);
     for key in absent.iter().cycle().take(100_000) {
         assert_eq!(store.get(*key).unwrap(), None);
     }
-    let _ = fs::metadata("/that-was-all");
+    strace::mark(strace::END);
 }
 
 #[cfg(target_os = "linux")]
@@ -332,19 +336,8 @@ fn asks_for_what_is_absent() {
 fn a_tile_that_is_not_there_costs_no_system_call() {
     let dir = tempfile::tempdir().unwrap();
     open(dir.path(), "1G").put(TileKey { source: 1, tile: 0xFF << 32 }, b"x").unwrap();
-    let log = dir.path().join("strace");
-    let mut command = Command::new("strace");
-    command.arg("-f").arg("-o").arg(&log).arg(std::env::current_exe().unwrap());
-    command.args(["--exact", "asks_for_what_is_absent"]).env("TILEKEEP_TEST_DIR", dir.path());
-    let Ok(done) = command.stdout(Stdio::null()).status() else {
-        assert!(std::env::var_os("TILEKEEP_REQUIRE_PEERS").is_none(), "strace is not installed");
-        return;
-    };
-    assert!(done.success());
-    let log = fs::read_to_string(log).unwrap();
-    let (_, rest) = log.split_once("/the-folders-are-known").unwrap();
-    let (between, _) = rest.split_once("/that-was-all").unwrap();
-    let calls: Vec<&str> = between.lines().skip(1).filter(|line| line.contains("tilekeep-1")).collect();
+    let Some(trace) = strace::trace("asks_for_what_is_absent", "TILEKEEP_TEST_DIR", dir.path()) else { return };
+    let calls: Vec<_> = trace.between().iter().filter(|line| line.contains("tilekeep-1")).collect();
     // Four folders, looked at once a second at most; on a busy machine it may take a few.
     assert!(calls.len() <= 40, "{} calls for 100,000 questions: {:?}", calls.len(), &calls[..10]);
     assert!(calls.iter().all(|call| call.contains("stat")), "{calls:?}");
