@@ -20,7 +20,7 @@ const OWNED: usize = if cfg!(shuttle) { 0 } else { 12 };
 /// And those for all other threads.
 const SHARED: usize = 4;
 const RINGS: usize = OWNED + SHARED;
-const RING: usize = 128;
+const RING: usize = 256;
 /// Hits between two looks at how full the ring is.
 const PATIENCE: u64 = 32;
 
