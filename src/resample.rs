@@ -52,17 +52,17 @@ fn beside<T: Sample>(value: T) -> T {
 /// Makes a level of half the size: a pixel of `target` from up to four of `source`, whose top left pixel is the
 /// first of the four for the top left pixel of `target`.
 ///
-/// At the right and bottom edge of an odd size, two pixels or one make one.
+/// At the right and bottom edge of an odd size, two pixels or one make one. `nodata` is that of each of the blocks' bands.
 pub(crate) fn halve(
     source: (&BlockLayout, &[u8]),
     target: (&BlockLayout, &mut [u8]),
-    nodata: Option<Nodata>,
+    nodata: impl Fn(u32) -> Option<Nodata>,
     resampling: Resampling,
 ) {
     if resampling == Resampling::Nearest || source.0.sample.is_complex() {
         halve_nearest(source, target);
     } else {
-        with_sample!(source.0.sample, T => halve_average::<T>(source, target, nodata_as::<T>(nodata)));
+        with_sample!(source.0.sample, T => halve_average::<T>(source, target, |band| nodata_as::<T>(nodata(band))));
     }
 }
 
@@ -79,20 +79,21 @@ fn halve_nearest((from, source): (&BlockLayout, &[u8]), (to, target): (&BlockLay
 fn halve_average<T: Sample>(
     (from, source): (&BlockLayout, &[u8]),
     (to, target): (&BlockLayout, &mut [u8]),
-    nodata: Option<T>,
+    nodata: impl Fn(u32) -> Option<T>,
 ) {
+    let nodata: Vec<Option<T>> = (0..to.n_bands).map(nodata).collect();
     for y in 0..to.height {
         let rows = if y * 2 + 1 < from.height { 2 } else { 1 };
         for x in 0..to.width {
             let cols = if x * 2 + 1 < from.width { 2 } else { 1 };
-            for band in 0..to.n_bands {
+            for (band, nodata) in (0..).zip(&nodata) {
                 let mut mean = Mean::default();
                 for dy in 0..rows {
                     for dx in 0..cols {
-                        mean.add(T::read(&source[from.offset(x * 2 + dx, y * 2 + dy, band)..]), nodata);
+                        mean.add(T::read(&source[from.offset(x * 2 + dx, y * 2 + dy, band)..]), *nodata);
                     }
                 }
-                mean.finish(nodata).write(&mut target[to.offset(x, y, band)..]);
+                mean.finish(*nodata).write(&mut target[to.offset(x, y, band)..]);
             }
         }
     }
@@ -332,7 +333,7 @@ mod tests {
         let half = (size.0.div_ceil(2), size.1.div_ceil(2));
         let to = BlockLayout::new(half, half.0, half.1, 1, sample).unwrap();
         let mut out = vec![0x77; to.bytes];
-        halve((&from, &bytes(values)), (&to, &mut out), nodata, Resampling::Average);
+        halve((&from, &bytes(values)), (&to, &mut out), |_| nodata, Resampling::Average);
         out
     }
 

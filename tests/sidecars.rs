@@ -419,6 +419,26 @@ fn alpha_and_nodata_make_masks() {
 }
 
 #[test]
+fn what_is_averaged_leaves_out_the_nodata_of_each_band() {
+    // In every second column there is nothing, which each band says by a value that another one means.
+    let of = |x: u32, _: u32, band: u32| [[9, 40], [5, 9], [40, 5]][band as usize][x as usize % 2];
+    for planar in [false, true] {
+        let (_dir, path) = folder();
+        write(&path, &[(&Image { planar, ..rgb(512, 4) }, &of)]);
+        let bands = [9, 5, 40].iter().zip(1..).map(|(nodata, band)| {
+            format!("<PAMRasterBand band=\"{band}\"><NoDataValue>{nodata}</NoDataValue></PAMRasterBand>")
+        });
+        beside(&path, ".aux.xml", &format!("<PAMDataset>{}</PAMDataset>", bands.collect::<String>()));
+        let dataset = open(&path).unwrap();
+        assert!(level(&dataset, 1).chunks_exact(3).all(|pixel| pixel == [40, 9, 5]), "planar: {planar}");
+        let window = WindowRequest::new(0, Window::new(0, 0, 512, 4)).size(128, 1).resampling(Resampling::Average);
+        let mut pixels = vec![0; dataset.window_bytes(&window.clone().bands([2, 1])).unwrap()];
+        dataset.read_window(&window.bands([2, 1]), &mut pixels).unwrap();
+        assert!(pixels.chunks_exact(2).all(|pixel| pixel == [5, 9]), "planar: {planar}");
+    }
+}
+
+#[test]
 fn a_client_can_read_a_mask_in_parts_of_any_interleave() {
     let (_dir, path) = folder();
     let image = Image { nodata: Some("70".to_owned()), planar: true, ..rgb(300, 200) };

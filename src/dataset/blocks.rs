@@ -207,7 +207,8 @@ impl Dataset {
         let (mut from, _charge) = self.memory_for(&gathered)?;
         let window = Window::new(x, y, u64::from(width), u64::from(height));
         self.gather(BlockId { level: at.level - 1, ..at }, &window, &gathered, &mut from)?;
-        resample::halve((&gathered, &from), (layout, pixels), self.info().nodata, self.level_resampling());
+        let nodata = |band| self.info().band_nodata(self.band_of(at.plane, band));
+        resample::halve((&gathered, &from), (layout, pixels), nodata, self.level_resampling());
         Ok(())
     }
 

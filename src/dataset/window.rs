@@ -467,19 +467,29 @@ impl Dataset {
                         );
                         for (from, to) in bands {
                             let pixels = (block.layout(), block.bytes());
-                            averages.add(pixels, corner, (from, to as u32), info.nodata);
+                            let nodata = info.band_nodata(plan.bands[to]);
+                            averages.add(pixels, corner, (from, to as u32), nodata);
                         }
                     }
                 }
             }
             for y in rows_now.clone() {
-                for band in 0..plan.bands.len() {
-                    let target = &mut out[plan.offset(across.start, y, band)..];
-                    averages.write_row(y - first, band as u32, info.sample, info.nodata, target, plan.run())?;
+                for (place, band) in plan.bands.iter().enumerate() {
+                    let target = &mut out[plan.offset(across.start, y, place)..];
+                    let nodata = info.band_nodata(*band);
+                    averages.write_row(y - first, place as u32, info.sample, nodata, target, plan.run())?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Which band of the dataset is band `band` of the blocks of a plane.
+    pub(super) fn band_of(&self, plane: u32, band: u32) -> u32 {
+        match self.info().interleave {
+            Interleave::Pixel => band,
+            Interleave::Band => plane.saturating_sub(self.core.first_plane),
+        }
     }
 
     /// The planes that hold these bands, and for each its bands: number in the block and place in the result.
