@@ -3,41 +3,65 @@
 //! | URL | what it is |
 //! | --- | --- |
 //! | `/api/datasets` | the rasters and what is known of them |
-//! | `/api/stats` | what the caches did and hold |
+//! | `/api/stats?view=NAME` | what the caches and requests did and hold; says that the page of the view is still there |
 //! | `/api/datasets/ID/histogram?band=1&bins=256` | how the samples of a band are spread; bands count from 1, as in styles |
 //! | `/api/datasets/ID/curve` | the hit ratios that other budgets are predicted to have |
 //! | `/api/datasets/ID/budget` | `POST {"bytes": N}` changes the budget, `null` makes it a share of the total |
+//! | `/api/datasets/ID/views/NAME.png?style=…` | `POST` of a frame, see `views`: a view shows these tiles in this look |
+//! | `/api/views/NAME` | `DELETE`: the view is gone |
 //! | `/api/tiles/budget` | `POST {"bytes": N}` changes how many bytes of rendered tiles are kept |
+
+use std::sync::Arc;
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use tilekeep::{
-    CacheBudget, CatalogStats, ColorInterpretation, Stats, StoreStats, TileCacheStats, catalog_stats, process_stats,
-    set_tile_cache_max, tile_cache_max, tile_cache_stats, tile_store_error, total_max,
+    CacheBudget, CatalogStats, ColorInterpretation, Dataset, Error, Stats, StoreStats, TileCacheStats, catalog_stats,
+    process_stats, set_tile_cache_max, tile_cache_max, tile_cache_stats, tile_store_error, total_max,
 };
 
 use crate::catalog::{Catalog, Shown};
 use crate::message::{Ask, Reply, escaped};
-use crate::routes::{asked_number, shown};
+use crate::routes::{Viewer, asked_number, named, shown};
+use crate::views::{self, Frame, view_name};
 
 /// Budgets that the curve is asked for.
 const POINTS: u32 = 64;
 /// The share of hits for which a budget is suggested.
 const GOAL: f64 = 0.95;
 
-pub(crate) fn answer(catalog: &Catalog, ask: &Ask, path: &[&str]) -> Result<Reply, Reply> {
+/// Pixels that the coarsest picture of a raster may be made of before it is asked for whatever is seen.
+const CHEAP_PIXELS: u64 = 1 << 22;
+
+pub(crate) fn answer(viewer: &Viewer, ask: &Ask, path: &[&str]) -> Result<Reply, Reply> {
+    let catalog = &viewer.catalog;
     let is_get = matches!(ask.method.as_str(), "GET" | "HEAD");
     match path {
-        [.., "budget"] if ask.method != "POST" => Err(Reply::not_allowed("POST")),
-        ["datasets", id, "budget"] => set_budget(shown(catalog, id)?, ask),
+        [.., "budget"] | ["datasets", _, "views", _] if ask.method != "POST" => Err(Reply::not_allowed("POST")),
+        ["views", _] if ask.method != "DELETE" => Err(Reply::not_allowed("DELETE")),
+        ["datasets", id, "budget"] => set_budget(catalog, &*shown(catalog, id)?, ask),
+        ["datasets", id, "views", name] => show(viewer, &*shown(catalog, id)?, name, ask),
+        ["views", name] => Ok(Reply::json(&json!({ "closed": viewer.views.close(name) }))),
         ["tiles", "budget"] => set_tile_budget(ask),
         _ if !is_get => Err(Reply::not_allowed("GET, HEAD")),
-        ["datasets"] => Ok(Reply::json(&catalog.iter().map(described).collect())),
-        ["stats"] => Ok(Reply::json(&stats(catalog))),
-        ["datasets", id, "histogram"] => histogram(shown(catalog, id)?, ask),
-        ["datasets", id, "curve"] => Ok(Reply::json(&curve(shown(catalog, id)?))),
+        ["datasets"] => Ok(Reply::json(&catalog.iter().map(|(shown, _)| described(&shown)).collect())),
+        ["stats"] => {
+            viewer.views.hear(ask.value("view").unwrap_or_default().split(','));
+            Ok(Reply::json(&stats(viewer)))
+        }
+        ["datasets", id, "histogram"] => histogram(&*shown(catalog, id)?, ask),
+        ["datasets", id, "curve"] => Ok(Reply::json(&curve(&*shown(catalog, id)?))),
         _ => Err(Reply::not_found(&format!("/api/{}", path.join("/")))),
     }
+}
+
+/// Shows a frame in a view.
+fn show(viewer: &Viewer, shown: &Shown, name: &str, ask: &Ask) -> Result<Reply, Reply> {
+    let (name, encoding) = named(name, view_name, ask)?;
+    let look = shown.pictures.look(asked_number(ask, "frame", 0)?, ask.value("style").unwrap_or_default())?;
+    let frame = Frame::read(shown, &look, encoding, ask)?;
+    let missing = viewer.views.show(&viewer.requests, shown, &name, &frame);
+    Ok(Reply::json(&json!({ "missing": missing, "version": shown.version() })))
 }
 
 fn described(shown: &Shown) -> Value {
@@ -57,13 +81,15 @@ fn described(shown: &Shown) -> Value {
     json!({
         "id": shown.id,
         "name": shown.name,
-        "version": format!("{:032x}", shown.version),
+        "version": shown.version(),
         "format": info.format,
         "compression": info.compression,
         "sample": info.sample.name(),
         "width": grid.width,
         "height": grid.height,
         "max_zoom": grid.max_zoom(),
+        "has_coarsest": has_coarsest(dataset),
+        "has_thumbnail": info.associated.iter().any(|picture| picture.name == "thumbnail"),
         "levels": dataset.levels().iter().map(level).collect::<Vec<_>>(),
         "bands": info.colors.iter().enumerate().map(band).collect::<Vec<_>>(),
         "frames": info.n_frames,
@@ -77,10 +103,23 @@ fn described(shown: &Shown) -> Value {
     })
 }
 
-fn stats(catalog: &Catalog) -> Value {
+/// Whether the coarsest picture costs little: it is stored, or made of few pixels.
+fn has_coarsest(dataset: &Dataset) -> bool {
+    let stored = dataset.levels().iter().rfind(|level| level.native).unwrap_or(&dataset.levels()[0]);
+    stored.width.saturating_mul(stored.height) <= CHEAP_PIXELS
+}
+
+fn stats(viewer: &Viewer) -> Value {
     let (process, tiles) = (process_stats(), tile_cache_stats());
-    let datasets: serde_json::Map<_, _> =
-        catalog.iter().map(|shown| (shown.id.clone(), counts(&shown.dataset.stats()))).collect();
+    let dataset = |(shown, trouble): (Arc<Shown>, Option<Error>)| {
+        let mut counts = counts(&shown.dataset.stats());
+        counts["version"] = json!(shown.version());
+        counts["trouble"] = json!(trouble.map(|error| error.to_string()));
+        // Blocks that were begun to be read over a slow line, and those that came.
+        counts["line"] =
+            json!(shown.line.as_ref().map(|line| json!({ "begun": line.reads(), "read": line.finished() })));
+        (shown.id.clone(), counts)
+    };
     json!({
         "process": {
             "used_bytes": process.used_bytes,
@@ -88,10 +127,11 @@ fn stats(catalog: &Catalog) -> Value {
             "held_bytes": process.held_bytes(),
             "loading_bytes": process.datasets.loading_bytes,
         },
-        "datasets": datasets,
+        "datasets": viewer.catalog.iter().map(dataset).collect::<serde_json::Map<_, _>>(),
+        "requests": views::counts(&viewer.requests, &viewer.views, viewer.n_threads),
         "tiles": tile_counts(&tiles),
         "files": file_counts(&catalog_stats()),
-        "store": catalog.store.as_ref().map(|kind| store_counts(kind, &tiles.store)),
+        "store": viewer.catalog.store.as_ref().map(|kind| store_counts(kind, &tiles.store)),
     })
 }
 
@@ -194,11 +234,8 @@ fn curve(shown: &Shown) -> Value {
     })
 }
 
-fn set_budget(shown: &Shown, ask: &Ask) -> Result<Reply, Reply> {
-    match asked_bytes(ask)? {
-        Some(bytes) => shown.dataset.set_cache_max(bytes),
-        None => shown.dataset.set_cache_budget(CacheBudget::default()),
-    }
+fn set_budget(catalog: &Catalog, shown: &Shown, ask: &Ask) -> Result<Reply, Reply> {
+    catalog.set_budget(shown, asked_bytes(ask)?.map_or_else(CacheBudget::default, CacheBudget::Own));
     Ok(Reply::json(&json!({ "max_bytes": shown.dataset.cache_max() })))
 }
 

@@ -1,7 +1,8 @@
 //! Shows rasters in a browser, and what their caches do meanwhile.
 //!
 //! ```text
-//! cargo run --release --example viewer [FILES…] [--port N] [--store URI] [--allow-origin ORIGIN]
+//! cargo run --release --example viewer [FILES…] [--port N] [--threads N] [--latency-ms N] [--bandwidth-mib N]
+//!                                      [--store URI] [--allow-origin ORIGIN]
 //! ```
 //!
 //! Without files it makes two large ones. The page is at `/`; other viewers find tiles as XYZ, DeepZoom and IIIF, see
@@ -18,15 +19,22 @@ mod reduced;
 mod routes;
 mod sample;
 mod server;
+mod soon;
+mod views;
 
 use std::error::Error;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
 
 use catalog::Catalog;
 use options::{Options, USAGE};
+use routes::Viewer;
 use server::Site;
+use tilekeep::Requests;
+use views::Views;
 
 #[path = "../support/tiff_writer.rs"]
 #[allow(dead_code)]
@@ -52,17 +60,21 @@ fn run() -> Result<(), Box<dyn Error>> {
     };
     // Before anything that takes long: a port that is taken is said at once.
     let listener = listen(options.port)?;
+    // What all rasters share: a store behind the cache of tiles, and threads.
     let store = options.store.as_deref().map(tilekeep::open_store).transpose()?.flatten();
-    let kind = |uri: String| uri.split(':').next().map(str::to_owned);
-    let store_kind = options.store.filter(|_| store.is_some()).and_then(kind);
+    let kind = |uri: &String| uri.split(':').next().map(str::to_owned);
+    let store_kind = options.store.as_ref().filter(|_| store.is_some()).and_then(kind);
     tilekeep::set_tile_store(store)?;
+    let n_threads = options.n_threads();
+    let requests = Requests::new(n_threads)?;
+
     let files = if options.files.is_empty() { sample::files()? } else { options.files };
-    let mut catalog = Catalog::open(&files, |error| eprintln!("viewer: {error}"));
+    let mut catalog = Catalog::open(&files, options.line, |error| eprintln!("viewer: {error}"));
     catalog.store = store_kind;
     if catalog.iter().next().is_none() {
         return Err("there is nothing to show".into());
     }
-    for shown in catalog.iter() {
+    for (shown, _) in catalog.iter() {
         let (grid, info) = (shown.grid(), shown.dataset.info());
         println!(
             "{}: {} x {} pixels, {} of {}",
@@ -75,8 +87,14 @@ fn run() -> Result<(), Box<dyn Error>> {
     }
     println!("http://{}/", listener.local_addr()?);
     io::stdout().flush()?;
-    let answer = Box::new(move |ask: &message::Ask| routes::answer(&catalog, ask));
-    let served = server::run(listener, Site { answer, allowed_origin: options.allowed_origin });
+    let viewer = Arc::new(Viewer { catalog, requests, n_threads, views: Views::default() });
+    let answering = Arc::clone(&viewer);
+    let site = Site {
+        answer: Box::new(move |ask| routes::answer(&answering, ask)),
+        tidy: Box::new(move || viewer.views.tidy(Instant::now())),
+        allowed_origin: options.allowed_origin,
+    };
+    let served = server::run(listener, site);
     // Tiles that wait to be stored are not lost.
     tilekeep::flush_tile_store();
     tilekeep::set_tile_store(None)?;

@@ -1,6 +1,7 @@
 //! What comes in and what goes out, apart from how it travels.
 
 use std::fmt::Write as _;
+use std::pin::Pin;
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
@@ -20,6 +21,8 @@ pub(crate) struct Ask {
     pub(crate) host: String,
     /// What the client has already: the header If-None-Match.
     pub(crate) has: Option<String>,
+    /// Which of a page's views it is for: the header X-View.
+    pub(crate) view: Option<String>,
     pub(crate) body: Bytes,
 }
 
@@ -66,6 +69,19 @@ fn decoded(text: &str, in_query: bool) -> Option<String> {
 
 fn digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).map(|digit| digit as u8)
+}
+
+/// The answer to what a client asks.
+pub(crate) enum Answer {
+    Now(Reply),
+    /// It takes a while. Whoever drops it takes back what was asked for.
+    Later(Pin<Box<dyn Future<Output = Reply> + Send>>),
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self::Now(reply)
+    }
 }
 
 /// What is sent back.
@@ -115,6 +131,8 @@ impl From<Error> for Reply {
         let status = match error.kind() {
             ErrorKind::InvalidArgument | ErrorKind::LimitExceeded | ErrorKind::Unsupported => StatusCode::BAD_REQUEST,
             ErrorKind::NotFound => StatusCode::NOT_FOUND,
+            // Another try may do better.
+            ErrorKind::Cancelled | ErrorKind::Changed => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::refused(status, error.to_string())

@@ -4,7 +4,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::message::{Ask, Reply, etag, is_known};
 
-const FILES: [(&str, &str, &str); 11] = [
+const FILES: [(&str, &str, &str); 13] = [
     ("index.html", "text/html; charset=utf-8", include_str!("web/index.html")),
     ("style.css", "text/css; charset=utf-8", include_str!("web/style.css")),
     ("icon.svg", "image/svg+xml", include_str!("web/icon.svg")),
@@ -14,6 +14,8 @@ const FILES: [(&str, &str, &str); 11] = [
     ("look.js", "text/javascript; charset=utf-8", include_str!("web/look.js")),
     ("range.js", "text/javascript; charset=utf-8", include_str!("web/range.js")),
     ("canvas.js", "text/javascript; charset=utf-8", include_str!("web/canvas.js")),
+    ("frames.js", "text/javascript; charset=utf-8", include_str!("web/frames.js")),
+    ("requests.js", "text/javascript; charset=utf-8", include_str!("web/requests.js")),
     ("tilecache.js", "text/javascript; charset=utf-8", include_str!("web/tilecache.js")),
     ("cache.js", "text/javascript; charset=utf-8", include_str!("web/cache.js")),
 ];

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use lru::LruCache;
 use parking_lot::Mutex;
-use tilekeep::{Dataset, Encoding, Error, ErrorKind, Result, Style, TileBytes, TileRequest, TileStyle};
+use tilekeep::{Dataset, Encoding, Error, ErrorKind, Result, Style, TileRequest, TileStyle};
 
 use crate::grid::{Area, Grid, TILE};
 use crate::reduced::Reduced;
@@ -50,19 +50,21 @@ impl Pictures {
         Ok(look)
     }
 
-    /// The file of `area`, shared with the library's cache of tiles. Where a level of the raster has these pixels it is one
+    /// The tile that shows `area`, and the raster that it is one of. Where a level of the raster has these pixels it is one
     /// of its tiles; otherwise, as below the coarsest level and where levels are not halves of each other, it is a tile of
     /// a raster that is made from a finer level.
-    pub(crate) fn file(&self, area: Area, look: &Look, encoding: Encoding) -> Result<TileBytes> {
-        let tile = match tile(&self.dataset, area) {
-            Some(request) => self.dataset.read_tile(&dressed(request, look).encoding(encoding))?,
-            None => {
-                let (size, (col, row)) = area.cut(grid(&self.dataset).size(area.step)).ok_or_else(|| nowhere(area))?;
-                let request = TileRequest::new(0, col, row).size(size.0, size.1).encoding(encoding);
-                self.reduced(look, area.step)?.read_tile(&request)?
-            }
-        };
-        Ok(tile.bytes)
+    pub(crate) fn tile(&self, area: Area, look: &Look, encoding: Encoding) -> Result<(Dataset, TileRequest)> {
+        if let Some(request) = self.level_tile(area, look, encoding) {
+            return Ok((self.dataset.clone(), request));
+        }
+        let (size, (col, row)) = area.cut(grid(&self.dataset).size(area.step)).ok_or_else(|| nowhere(area))?;
+        let request = TileRequest::new(0, col, row).size(size.0, size.1).encoding(encoding);
+        Ok((self.reduced(look, area.step)?, request))
+    }
+
+    /// The tile of the raster itself that has the pixels of `area`, if a level has them.
+    pub(crate) fn level_tile(&self, area: Area, look: &Look, encoding: Encoding) -> Option<TileRequest> {
+        tile(&self.dataset, area).map(|request| dressed(request, look).encoding(encoding))
     }
 
     /// The raster in this look, reduced so many times. It is the same one as long as it is kept, so that its tiles are
@@ -103,7 +105,7 @@ fn tile(dataset: &Dataset, area: Area) -> Option<TileRequest> {
 
 #[cfg(test)]
 mod tests {
-    use tilekeep::{MemorySource, OpenOptions, SampleType};
+    use tilekeep::{MemorySource, OpenOptions, SampleType, TileBytes};
 
     use super::*;
     use crate::reduced::colors_of_png;
@@ -116,13 +118,18 @@ mod tests {
         Pictures::new(Dataset::from_source(source, &OpenOptions::default()).unwrap())
     }
 
+    fn file(pictures: &Pictures, area: Area, look: &Look, encoding: Encoding) -> TileBytes {
+        let (dataset, request) = pictures.tile(area, look, encoding).unwrap();
+        dataset.read_tile(&request).unwrap().bytes
+    }
+
     #[test]
     fn an_area_that_a_level_has_is_a_tile_of_it_and_shares_its_bytes() {
         let pictures = pictures(600, 300, |x, y| (x / 3) as u8 ^ y as u8);
         let area = grid(&pictures.dataset).xyz(2, 2, 1).unwrap();
-        let file = pictures.file(area, &pictures.look(0, OWN).unwrap(), Encoding::Png).unwrap();
+        let made = file(&pictures, area, &pictures.look(0, OWN).unwrap(), Encoding::Png);
         let same = TileRequest::new(0, 2, 1).style(Style::default()).encoding(Encoding::Png);
-        assert_eq!(file.as_ptr(), pictures.dataset.read_tile(&same).unwrap().bytes.as_ptr());
+        assert_eq!(made.as_ptr(), pictures.dataset.read_tile(&same).unwrap().bytes.as_ptr());
     }
 
     #[test]
@@ -132,14 +139,14 @@ mod tests {
         for (level, width, height) in [(7, 100, 50), (5, 25, 13), (1, 2, 1), (0, 1, 1)] {
             let area = grid.deep_zoom(level, 0, 0).unwrap();
             assert_eq!((area.width, area.height), (width, height));
-            let file = pictures.file(area, &look, Encoding::Png).unwrap();
-            let (across, colors) = colors_of_png(&file).unwrap();
+            let made = file(&pictures, area, &look, Encoding::Png);
+            let (across, colors) = colors_of_png(&made).unwrap();
             assert_eq!((across as u64, colors.len() as u64), (width, width * height));
             assert!(colors.iter().all(|color| *color == [50, 50, 50, 255]), "level {level}");
             // A style that comes to the same finds it too.
-            let again = pictures.file(area, &pictures.look(0, " null ").unwrap(), Encoding::Png).unwrap();
-            assert_eq!(file.as_ptr(), again.as_ptr());
-            let jpeg = pictures.file(area, &look, Encoding::jpeg(90)).unwrap();
+            let again = file(&pictures, area, &pictures.look(0, " null ").unwrap(), Encoding::Png);
+            assert_eq!(made.as_ptr(), again.as_ptr());
+            let jpeg = file(&pictures, area, &look, Encoding::jpeg(90));
             assert_eq!(jpeg[..2], [0xFF, 0xD8]);
         }
     }

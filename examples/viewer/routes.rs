@@ -12,42 +12,56 @@
 //! `jpg` or `webp`; `?style=` is a style as JSON, without which a raster is shown as it describes itself, `?quality=` that
 //! of JPEG or WebP, which may be `lossless`, `?frame=` the page of a file that has several.
 
+use std::sync::Arc;
+
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use serde_json::json;
-use tilekeep::Encoding;
+use tilekeep::{Delivery, Encoding, Requests, Tile};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::catalog::{Catalog, Shown};
 use crate::grid::{Area, TILE, number};
-use crate::message::{Ask, Reply, escaped, etag, is_known};
-use crate::{api, page};
+use crate::message::{Answer, Ask, Reply, escaped, etag, is_known};
+use crate::views::{BEFORE_VIEWS, BEHIND_VIEWS, Views};
+use crate::{api, page, soon};
 
 const GET: &str = "GET, HEAD";
 const IIIF: &str = "http://iiif.io/api/image/3/context.json";
 
-/// The answer to a request, or why there is none.
-pub(crate) fn answer(catalog: &Catalog, ask: &Ask) -> Reply {
-    routed(catalog, ask).unwrap_or_else(|refusal| refusal)
+/// What answers are made of.
+pub(crate) struct Viewer {
+    pub(crate) catalog: Catalog,
+    /// Makes all tiles.
+    pub(crate) requests: Requests,
+    pub(crate) n_threads: usize,
+    pub(crate) views: Views,
 }
 
-fn routed(catalog: &Catalog, ask: &Ask) -> Result<Reply, Reply> {
+/// The answer to a request, or why there is none.
+pub(crate) fn answer(viewer: &Viewer, ask: &Ask) -> Answer {
+    routed(viewer, ask).unwrap_or_else(Answer::Now)
+}
+
+fn routed(viewer: &Viewer, ask: &Ask) -> Result<Answer, Reply> {
+    let catalog = &viewer.catalog;
     let parts: Vec<&str> = ask.path.iter().map(String::as_str).collect();
     if let ["api", rest @ ..] = &parts[..] {
-        return api::answer(catalog, ask, rest);
+        return api::answer(viewer, ask, rest).map(Answer::Now);
     }
     if !matches!(ask.method.as_str(), "GET" | "HEAD") {
         return Err(Reply::not_allowed(GET));
     }
     let nowhere = || Reply::not_found(&format!("/{}", parts.join("/")));
-    match &parts[..] {
-        [""] => page::file("index.html", ask),
-        ["web", name] => page::file(name, ask),
+    let at = |area: Option<Area>| area.ok_or_else(nowhere);
+    let reply = match &parts[..] {
+        [""] => page::file("index.html", ask)?,
+        ["web", name] => page::file(name, ask)?,
         ["iiif", id] => {
             let to = format!("/iiif/{}/info.json", escaped(&shown(catalog, id)?.id));
-            Ok(Reply { status: StatusCode::SEE_OTHER, ..Reply::new("text/plain", "") }.with("location", to))
+            Reply { status: StatusCode::SEE_OTHER, ..Reply::new("text/plain", "") }.with("location", to)
         }
-        ["iiif", id, "info.json"] => Ok(iiif_info(shown(catalog, id)?, ask)),
+        ["iiif", id, "info.json"] => iiif_info(&*shown(catalog, id)?, ask),
         ["iiif", id, region, size, "0", name] => {
             let shown = shown(catalog, id)?;
             let encoding = named(name, |name| (name == "default").then_some(()), ask)?.1;
@@ -55,35 +69,38 @@ fn routed(catalog: &Catalog, ask: &Ask) -> Result<Reply, Reply> {
                 let message = format!("region {region} at size {size} is none that info.json lists");
                 Reply::refused(StatusCode::BAD_REQUEST, message)
             })?;
-            picture(shown, area, encoding, ask)
+            return picture(viewer, &shown, area, encoding, ask);
         }
         ["iiif", _, _, _, rotation, _] => {
-            Err(Reply::refused(StatusCode::BAD_REQUEST, format!("rotation {rotation}; there is only 0")))
+            return Err(Reply::refused(StatusCode::BAD_REQUEST, format!("rotation {rotation}; there is only 0")));
         }
         [id, "xyz", z, x, y] => {
             let shown = shown(catalog, id)?;
             let (y, encoding) = named(y, number, ask)?;
             let area = number(z).zip(number(x)).and_then(|(z, x)| shown.grid().xyz(z, x, y));
-            picture(shown, area.ok_or_else(nowhere)?, encoding, ask)
+            return picture(viewer, &shown, at(area)?, encoding, ask);
         }
-        [name] if name.ends_with(".dzi") => Ok(deep_zoom_info(shown(catalog, &name[..name.len() - 4])?, ask)),
+        [name] if name.ends_with(".dzi") => deep_zoom_info(&*shown(catalog, &name[..name.len() - 4])?, ask),
         [name, level, tile] if name.ends_with("_files") => {
             let shown = shown(catalog, &name[..name.len() - "_files".len()])?;
             let place = |place: &str| place.split_once('_').and_then(|(col, row)| Some((number(col)?, number(row)?)));
             let ((col, row), encoding) = named(tile, place, ask)?;
             let area = number(level).and_then(|level| shown.grid().deep_zoom(level, col, row));
-            picture(shown, area.ok_or_else(nowhere)?, encoding, ask)
+            return picture(viewer, &shown, at(area)?, encoding, ask);
         }
-        _ => Err(nowhere()),
-    }
+        _ => return Err(nowhere()),
+    };
+    Ok(reply.into())
 }
 
-pub(crate) fn shown<'a>(catalog: &'a Catalog, id: &str) -> Result<&'a Shown, Reply> {
-    catalog.get(id).ok_or_else(|| Reply::not_found(&format!("dataset {id}")))
+/// The raster of this name as it is now.
+pub(crate) fn shown(catalog: &Catalog, id: &str) -> Result<Arc<Shown>, Reply> {
+    let found = catalog.get(id).ok_or_else(|| Reply::not_found(&format!("dataset {id}")))?;
+    found.map_err(|error| Reply::refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))
 }
 
 /// A file's name as what `stem` makes of its first part, and the encoding that its ending says.
-fn named<T>(name: &str, stem: impl Fn(&str) -> Option<T>, ask: &Ask) -> Result<(T, Encoding), Reply> {
+pub(crate) fn named<T>(name: &str, stem: impl Fn(&str) -> Option<T>, ask: &Ask) -> Result<(T, Encoding), Reply> {
     let parts = name.rsplit_once('.').and_then(|(first, ending)| Some((stem(first)?, ending)));
     let (first, ending) = parts.ok_or_else(|| Reply::not_found(name))?;
     let quality = || asked_number(ask, "quality", 85);
@@ -104,24 +121,41 @@ pub(crate) fn asked_number<T: std::str::FromStr>(ask: &Ask, key: &str, default: 
 }
 
 /// The picture of an area, unless the client has it.
-fn picture(shown: &Shown, area: Area, encoding: Encoding, ask: &Ask) -> Result<Reply, Reply> {
+fn picture(viewer: &Viewer, shown: &Shown, area: Area, encoding: Encoding, ask: &Ask) -> Result<Answer, Reply> {
     let look = shown.pictures.look(asked_number(ask, "frame", 0)?, ask.value("style").unwrap_or_default())?;
+    let (dataset, request) = shown.pictures.tile(area, &look, encoding)?;
+    if ask.value("soon").is_some() {
+        let size = (area.width as u32, area.height as u32);
+        return Ok(soon::answer(&viewer.requests, &dataset, request, size));
+    }
 
     // Everything that the bytes depend on: it is known before they are made.
     let of = (env!("CARGO_PKG_VERSION"), shown.version, area, look.frame, look.plan, encoding);
     let tag = etag(xxh3_128(format!("{of:?}").as_bytes()));
     // What is asked for by version never changes; anything else has to be asked for again.
-    let version = format!("{:032x}", shown.version);
+    let version = shown.version();
     let fixed = ask.value("v") == Some(version.as_str());
     let keep = if fixed { "private, max-age=31536000, immutable" } else { "private, no-cache" };
-    let reply = if is_known(ask.has.as_deref(), &tag) {
-        Reply::unchanged()
-    } else {
-        // What is sent is what the cache of tiles holds.
-        let bytes = Bytes::from_owner(shown.pictures.file(area, &look, encoding)?);
-        Reply::new(content_type(encoding), bytes)
+    let is_known = is_known(ask.has.as_deref(), &tag);
+    let dressed = move |reply: Reply| reply.with("etag", tag).with("cache-control", keep).with("x-version", version);
+    if is_known {
+        return Ok(dressed(Reply::unchanged()).into());
+    }
+    // What is sent is what the cache of tiles holds.
+    let reply = move |made: tilekeep::Result<Tile>| match made {
+        Ok(tile) => dressed(Reply::new(content_type(encoding), Bytes::from_owner(tile.bytes))),
+        Err(error) => error.into(),
     };
-    Ok(reply.with("etag", tag).with("cache-control", keep))
+    if let Some(tile) = ask.view.as_ref().and_then(|view| viewer.views.tile(view, shown, &request)) {
+        return Ok(reply(Ok(tile)).into());
+    }
+    let priority = if ask.view.is_some() { BEHIND_VIEWS } else { BEFORE_VIEWS };
+    let asked = viewer.requests.request_tile(&dataset, request, priority, Delivery::handle());
+    Ok(match asked.poll() {
+        Some(made) => reply(made).into(),
+        // A client that goes away drops this, and takes the tile back.
+        None => Answer::Later(Box::pin(async move { reply(asked.await) })),
+    })
 }
 
 fn content_type(encoding: Encoding) -> &'static str {

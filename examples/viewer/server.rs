@@ -1,7 +1,7 @@
 //! HTTP on the loopback interface, with bounds on everything that a client can make it hold.
 //!
-//! One thread reads and writes; a few others make the answers, so that pictures take turns. Work for a client that went
-//! away is dropped while it waits for its turn.
+//! One thread reads and writes; a few others find the answers. What takes longer is waited for here, and dropped when its
+//! client goes away: whoever makes it then knows that nobody wants it.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::message::{Ask, Reply};
+use crate::message::{Answer, Ask, Reply};
 
 const MAX_CONNECTIONS: usize = 256;
 /// Bytes of a request line and headers together, from which on no more are read; a style in the query may be long.
@@ -34,13 +34,17 @@ const MAX_BODY: usize = 64 << 10;
 const MAX_WORKERS: usize = 8;
 /// To send a request, or between two of them.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// From one tidying to the next.
+const TIDY_EVERY: Duration = Duration::from_secs(5);
 /// To finish what was begun when the server stops.
 const LAST_ORDERS: Duration = Duration::from_secs(5);
 
 /// What is served.
 pub(crate) struct Site {
-    /// Makes an answer; called by several threads at once.
-    pub(crate) answer: Box<dyn Fn(&Ask) -> Reply + Send + Sync>,
+    /// Finds an answer; called by several threads at once.
+    pub(crate) answer: Box<dyn Fn(&Ask) -> Answer + Send + Sync>,
+    /// Called now and then, for what is given up when nobody asks for it any more.
+    pub(crate) tidy: Box<dyn Fn() + Send + Sync>,
     /// Pages of this origin may read it, beside the server's own.
     pub(crate) allowed_origin: Option<HeaderValue>,
 }
@@ -68,6 +72,14 @@ async fn serve(listener: TcpListener, site: Arc<Site>, stop: impl Future<Output 
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let graceful = GracefulShutdown::new();
+    let tidied = Arc::clone(&site);
+    let tidying = tokio::spawn(async move {
+        loop {
+            sleep(TIDY_EVERY).await;
+            let site = Arc::clone(&tidied);
+            let _ = tokio::task::spawn_blocking(move || (site.tidy)()).await;
+        }
+    });
     let stopped = {
         let (mut stop, mut accepting) = (pin!(stop), pin!(accept(listener, site, &graceful)));
         poll_fn(|cx| match stop.as_mut().poll(cx) {
@@ -76,6 +88,7 @@ async fn serve(listener: TcpListener, site: Arc<Site>, stop: impl Future<Output 
         })
         .await
     };
+    tidying.abort();
     // Connections that wait are closed, answers under way are finished.
     let _ = timeout(LAST_ORDERS, graceful.shutdown()).await;
     stopped
@@ -123,8 +136,8 @@ fn stop_asked() -> io::Result<impl Future<Output = io::Result<()>>> {
     Ok(tokio::signal::ctrl_c())
 }
 
-/// An answer under way, taken back when nobody waits for it any more.
-struct Job(JoinHandle<Reply>);
+/// An answer that is looked for, given up when nobody waits for it any more.
+struct Job(JoinHandle<Answer>);
 
 impl Drop for Job {
     fn drop(&mut self) {
@@ -138,9 +151,11 @@ async fn respond(site: Arc<Site>, request: Request<Incoming>) -> Result<Response
     let reply = match asked(request).await {
         Ok(ask) => {
             let mut job = Job(tokio::task::spawn_blocking(move || (site.answer)(&ask)));
-            (&mut job.0).await.unwrap_or_else(|_| {
-                Reply::refused(StatusCode::INTERNAL_SERVER_ERROR, "internal error: the answer was given up")
-            })
+            match (&mut job.0).await {
+                Ok(Answer::Now(reply)) => reply,
+                Ok(Answer::Later(reply)) => reply.await,
+                Err(_) => Reply::refused(StatusCode::INTERNAL_SERVER_ERROR, "internal error: the answer was given up"),
+            }
         }
         Err(refusal) => refusal,
     };
@@ -178,6 +193,7 @@ async fn asked(request: Request<Incoming>) -> Result<Ask, Reply> {
         return Err(refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body has to be application/json"));
     }
     let has = header(IF_NONE_MATCH).map(str::to_owned);
+    let view = header(HeaderName::from_static("x-view")).map(str::to_owned);
     let ask = Ask::new(request.method().as_str(), request.uri().path(), request.uri().query());
     let ask = ask.ok_or_else(|| refused(StatusCode::BAD_REQUEST, "the URL is no text in UTF-8"))?;
     let body = match timeout(PATIENCE, Limited::new(request.into_body(), MAX_BODY).collect()).await {
@@ -185,7 +201,7 @@ async fn asked(request: Request<Incoming>) -> Result<Ask, Reply> {
         Ok(Err(_)) => return Err(refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long, or broke off")),
         Err(_) => return Err(refused(StatusCode::REQUEST_TIMEOUT, "the body took too long")),
     };
-    Ok(Ask { host, has, body, ..ask })
+    Ok(Ask { host, has, view, body, ..ask })
 }
 
 /// Whether the value of the header Host, which may have a port, is a name of this machine for itself.
@@ -202,7 +218,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpStream};
     use std::sync::Mutex;
-    use std::sync::mpsc::channel;
+    use std::sync::mpsc::{Sender, channel};
 
     use super::*;
 
@@ -229,6 +245,14 @@ mod tests {
         answer.split(' ').nth(1).unwrap().to_owned()
     }
 
+    struct Kept(Sender<String>);
+
+    impl Drop for Kept {
+        fn drop(&mut self) {
+            let _ = self.0.send("dropped".to_owned());
+        }
+    }
+
     #[test]
     fn what_nobody_waits_for_any_more_is_not_made() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -238,18 +262,35 @@ mod tests {
         let gate = Mutex::new(gate);
         let made = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&made);
+        // Told when an answer that takes longer is dropped.
+        let (drops, dropped) = channel::<String>();
         let answer = move |ask: &Ask| {
+            if ask.path[0] == "later" {
+                let kept = Kept(drops.clone());
+                starts.send(()).unwrap();
+                return Answer::Later(Box::pin(async move {
+                    let _kept = kept;
+                    std::future::pending().await
+                }));
+            }
             seen.lock().unwrap().push(ask.path[0].clone());
             if ask.path[0] == "slow" {
                 starts.send(()).unwrap();
                 gate.lock().unwrap().recv().unwrap();
             }
-            Reply::new("text/plain", "")
+            Reply::new("text/plain", "").into()
         };
-        let site = Site { answer: Box::new(answer), allowed_origin: None };
+        let site = Site { answer: Box::new(answer), tidy: Box::new(|| ()), allowed_origin: None };
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let until = async { stopped.await.map_err(io::Error::other) };
         let server = std::thread::spawn(move || run_until(listener, site, 1, until));
+
+        // What is waited for is dropped as soon as its client goes.
+        let later = ask(address, "localhost", "/later");
+        started.recv().unwrap();
+        assert!(dropped.try_recv().is_err());
+        drop(later);
+        assert_eq!(dropped.recv().unwrap(), "dropped");
 
         // The only worker is busy, and others wait for it.
         let slow = ask(address, "localhost", "/slow");

@@ -4,6 +4,8 @@
 mod browser;
 mod in_browser;
 mod program;
+mod slow;
+mod views_over_http;
 
 /// The program's parts, for the tests that they bring: an example that is tested is not built as a program.
 macro_rules! parts {
@@ -21,6 +23,8 @@ parts! {
     reduced "../../examples/viewer/reduced.rs"
     routes "../../examples/viewer/routes.rs"
     server "../../examples/viewer/server.rs"
+    soon "../../examples/viewer/soon.rs"
+    views "../../examples/viewer/views.rs"
     tiff_writer "../../examples/support/tiff_writer.rs"
 }
 

@@ -102,6 +102,7 @@ impl Drop for Server {
     }
 }
 
+#[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
     headers: Vec<(String, String)>,

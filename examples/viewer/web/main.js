@@ -3,6 +3,7 @@
 import { CachePanel, bytes, count, terms } from "./cache.js";
 import { PALETTES, band_name, plain, query, stretches, style } from "./look.js";
 import { Range } from "./range.js";
+import { show_requests } from "./requests.js";
 import { TilePanel } from "./tilecache.js";
 import { Layer } from "./tiles.js";
 import { Place, View } from "./zoom.js";
@@ -29,7 +30,7 @@ function new_pane() {
     <div class="caption"><b></b><span></span></div>`;
   find("panes").append(pane);
   const made = { pane, dataset: null, looks: new Map(), place: new Place() };
-  made.view = new View(pane, made.place, () => activate(made));
+  made.view = new View(pane, made.place, () => activate(made), reload);
   state.panes.push(made);
   return made;
 }
@@ -51,7 +52,8 @@ function show(pane) {
   message(null);
   const [ending, options] = query(pane.dataset, look(pane));
   const onError = (text) => pane === state.active && message(text);
-  const layer = new Layer(pane.dataset, ending, options, () => pane.view.redraw(), onError);
+  const onChange = () => pane.view.redraw();
+  const layer = new Layer(pane.dataset, ending, options, { onChange, onError, onVersion: reload });
   layer.keep = find("keep").checked;
   pane.view.show(layer);
 }
@@ -68,8 +70,7 @@ function open_dataset(pane, dataset) {
 function set_views(n) {
   while (state.panes.length > n) {
     const pane = state.panes.pop();
-    pane.view.place.views.delete(pane.view);
-    pane.view.layer?.close();
+    pane.view.close();
     pane.pane.remove();
   }
   while (state.panes.length < n) {
@@ -175,13 +176,38 @@ function changed(controls = false) {
   if (controls) show_controls();
 }
 
+/** Files changed: what shows them is made anew. */
+async function reload() {
+  if (state.reloading) return;
+  state.reloading = true;
+  try {
+    const datasets = await (await fetch("/api/datasets")).json();
+    state.datasets = datasets;
+    list_datasets();
+    for (const pane of state.panes) {
+      const { dataset } = pane;
+      const now = datasets.find(({ id }) => id === dataset.id);
+      if (now.version === dataset.version) continue;
+      // Other bands may need another look.
+      if (now.bands.length !== dataset.bands.length || now.sample !== dataset.sample) pane.looks.delete(now.id);
+      pane.dataset = now;
+      show(pane);
+    }
+    show_controls();
+  } catch {
+    // The next poll tells again.
+  }
+  state.reloading = false;
+}
+
 let histogram_of = "";
 async function load_histogram() {
   const { dataset } = state.active;
   const of = look();
   if (!stretches(of)) return;
   const band = of.mode === "single" ? of.band : of.rgb[0];
-  const url = `/api/datasets/${encodeURIComponent(dataset.id)}/histogram?band=${band}&frame=${of.frame - 1}`;
+  const query = `band=${band}&frame=${of.frame - 1}&v=${dataset.version}`;
+  const url = `/api/datasets/${encodeURIComponent(dataset.id)}/histogram?${query}`;
   if (histogram_of === url) return;
   histogram_of = url;
   const reply = await fetch(url);
@@ -229,16 +255,34 @@ function listen() {
   find("one").addEventListener("click", () => set_views(1));
   find("two").addEventListener("click", () => set_views(2));
   find("sync").addEventListener("change", share_places);
+  addEventListener("pagehide", () => state.panes.forEach((pane) => pane.view.frames.close()));
+  document.addEventListener("visibilitychange", () => {
+    for (const pane of state.panes) document.hidden ? pane.view.frames.close() : pane.view.redraw();
+  });
   find("toggle").addEventListener("click", () => {
     const folded = document.body.classList.toggle("folded");
     find("toggle").setAttribute("aria-expanded", !folded);
   });
 }
 
+/** Sees whether files changed, or cannot be read any more, or can again. */
+function look_after() {
+  const { datasets } = state.stats;
+  if (state.panes.some((pane) => datasets[pane.dataset.id].version !== pane.dataset.version)) reload();
+  for (const pane of state.panes) {
+    const { trouble } = datasets[pane.dataset.id];
+    if (trouble && pane === state.active) message(trouble);
+    if (!trouble && pane.trouble) show(pane);
+    pane.trouble = trouble;
+  }
+}
+
 async function poll() {
   if (!document.hidden) {
     try {
-      state.stats = await (await fetch("/api/stats")).json();
+      const views = state.panes.map((pane) => pane.view.frames.name).join();
+      state.stats = await (await fetch(`/api/stats?view=${views}`)).json();
+      look_after();
       const { process, files } = state.stats;
       terms(find("process"), [
         ["in caches", `${bytes(process.used_bytes)} of ${bytes(process.max_bytes)}`],
@@ -248,6 +292,7 @@ async function poll() {
         ["files open", count(files.open)],
         ["files parsed", `${count(files.misses)} of ${count(files.hits + files.misses)}`],
       ]);
+      show_requests(find, state.stats);
       tiles.refresh(state.stats);
       await cache.refresh(state.stats);
       if (state.lost) message(null);

@@ -1,7 +1,7 @@
 // Tiles of one raster in one look: asked for as they are wanted, kept as long as there is room.
 
-/** Requests under way at a time: what browsers open to one server anyway. */
-const AT_ONCE = 6;
+/** Tiles under way at a time. Browsers have six connections to one server: two stay free, for frames and counts. */
+const AT_ONCE = 4;
 /** Tiles that a layer keeps; a megabyte holds four. */
 const MOST = 600;
 
@@ -19,8 +19,8 @@ function next() {
 
 /** Tiles of `dataset` with these `options` in the query; `ending` is the picture's format. */
 export class Layer {
-  constructor(dataset, ending, options, onChange, onError) {
-    Object.assign(this, { dataset, ending, onChange, onError });
+  constructor(dataset, ending, options, { onChange, onError, onVersion }) {
+    Object.assign(this, { dataset, ending, onChange, onError, onVersion });
     this.query = new URLSearchParams(options).toString();
     this.tiles = new Map();
     this.loads = new Map();
@@ -29,6 +29,13 @@ export class Layer {
     this.closed = false;
     /** The server does not make such pictures: what was shown before stays. */
     this.refused = false;
+    /** The file changed: another layer will take the place of this one. */
+    this.stale = false;
+    /** What the server knows the view by that shows it. */
+    this.view = "";
+    /** Something to show in the place of the coarsest tile, and the request for it. */
+    this.preview = null;
+    this.early = null;
   }
 
   static key(z, x, y) {
@@ -56,7 +63,7 @@ export class Layer {
 
   /** Says which tiles are wanted now, the most urgent first: others are not waited for any longer. */
   want(places) {
-    if (this.refused) return;
+    if (this.refused || this.stale) return;
     const keys = new Set(places.map((place) => Layer.key(...place)));
     for (const [key, load] of this.loads) {
       if (!keys.has(key)) load.abort();
@@ -74,15 +81,43 @@ export class Layer {
     }
   }
 
+  /** How many of the tiles that were wanted last are not there. */
+  get missing() {
+    return this.wanted.length + this.loads.size;
+  }
+
+  /** Asks for whatever can be shown first of the whole. */
+  async look_ahead() {
+    const { has_coarsest, has_thumbnail } = this.dataset;
+    if (this.early || this.tiles.size || !(has_coarsest || has_thumbnail)) return;
+    this.early = new AbortController();
+    try {
+      const reply = await fetch(this.url(0, 0, 0, "png", "&soon=1"), { signal: this.early.signal });
+      if (!reply.ok) return;
+      const picture = await createImageBitmap(await reply.blob());
+      if (this.closed || this.get(0, 0, 0)) return picture.close();
+      this.preview = picture;
+      this.onChange();
+    } catch {
+      // The tiles themselves are still to come.
+    }
+  }
+
+  url(z, x, y, ending, more = "") {
+    const path = this.dataset.tiles.replace("{z}", z).replace("{x}", x).replace("{y}", y);
+    return `${path}.${ending}?${this.query}${more}`;
+  }
+
   /** Asks for nothing more; what is there stays. */
   rest() {
     this.wanted = [];
+    this.early?.abort();
     for (const load of this.loads.values()) load.abort();
   }
 
   /** Whether nothing is wanted or under way. */
   get settled() {
-    return this.wanted.length === 0 && this.loads.size === 0;
+    return !this.stale && this.missing === 0;
   }
 
   start() {
@@ -101,10 +136,10 @@ export class Layer {
     return true;
   }
 
-  async load(key, [z, x, y], signal) {
+  async load(key, place, signal) {
     try {
-      const path = this.dataset.tiles.replace("{z}", z).replace("{x}", x).replace("{y}", y);
-      const reply = await fetch(`${path}.${this.ending}?${this.query}`, { signal, cache: this.keep ? "default" : "no-store" });
+      const [cache, headers] = [this.keep ? "default" : "no-store", this.view ? { "x-view": this.view } : {}];
+      const reply = await fetch(this.url(...place, this.ending), { signal, cache, headers });
       if (!reply.ok) {
         const { error } = await reply.json().catch(() => ({ error: reply.statusText }));
         if (reply.status === 400 && !this.refused && !this.closed) {
@@ -116,7 +151,16 @@ export class Layer {
         throw new Error(error);
       }
       const picture = await createImageBitmap(await reply.blob());
+      const version = reply.headers.get("x-version");
+      if (version !== this.dataset.version) {
+        // Of another file than its neighbours.
+        picture.close();
+        this.stale = true;
+        this.rest();
+        return this.onVersion();
+      }
       if (this.closed || signal.aborted) return picture.close();
+      if (key === "0/0/0") this.drop_preview();
       this.tiles.set(key, { picture });
       for (const oldest of this.tiles.keys()) {
         if (this.tiles.size <= MOST) break;
@@ -132,6 +176,12 @@ export class Layer {
     }
   }
 
+  drop_preview() {
+    this.early?.abort();
+    this.preview?.close();
+    this.preview = null;
+  }
+
   drop(key) {
     this.tiles.get(key)?.picture?.close();
     this.tiles.delete(key);
@@ -140,6 +190,7 @@ export class Layer {
   close() {
     this.closed = true;
     this.rest();
+    this.drop_preview();
     for (const key of [...this.tiles.keys()]) this.drop(key);
   }
 }

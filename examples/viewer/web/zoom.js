@@ -1,6 +1,6 @@
 // A picture of any size on a canvas, moved with pointers, wheel and keys.
 
-import { Layer } from "./tiles.js";
+import { Frames } from "./frames.js";
 
 /** Pixels of the screen that a pixel of full resolution may measure. */
 const CLOSEST = 32;
@@ -22,8 +22,11 @@ export class Place {
 }
 
 export class View {
-  constructor(pane, place, onActive) {
+  constructor(pane, place, onActive, onVersion) {
+    this.frames = new Frames((version) => this.dataset && version !== this.dataset.version && onVersion());
     Object.assign(this, { pane, onActive, layer: null, old: null, pointers: new Map(), frame: 0, last: 0 });
+    /** What is seen of a raster where nothing of it is there. */
+    this.empty = "#1d1f22";
     this.canvas = pane.querySelector("canvas");
     this.caption = pane.querySelector(".caption");
     this.context = this.canvas.getContext("2d");
@@ -50,7 +53,8 @@ export class View {
 
   /** Shows another layer. What is on the screen stays until the new one is there. */
   show(layer) {
-    if (this.dataset?.id !== layer.dataset.id) {
+    const alike = ["id", "width", "height"].every((what) => this.dataset?.[what] === layer.dataset[what]);
+    if (!alike) {
       this.old?.close();
       this.layer?.close();
       this.old = null;
@@ -62,6 +66,9 @@ export class View {
       this.old.rest();
     }
     this.layer = layer;
+    layer.view = this.frames.name;
+    // Otherwise there is something to show.
+    if (!this.old) layer.look_ahead();
     if (!this.place.span) this.fit();
     this.redraw();
   }
@@ -180,9 +187,9 @@ export class View {
     context.fillRect(0, 0, canvas.width, canvas.height);
     context.save();
     context.beginPath();
-    context.rect(Math.round(left), Math.round(top), Math.round(dataset.width * scale), Math.round(dataset.height * scale));
+    context.rect(...edges([left, top], [dataset.width * scale, dataset.height * scale]));
     context.clip();
-    context.fillStyle = "#1d1f22";
+    context.fillStyle = this.empty;
     context.fillRect(0, 0, canvas.width, canvas.height);
     // Single pixels are seen as squares, not as a blur.
     context.imageSmoothingEnabled = step > 1 || scale < 2;
@@ -194,9 +201,23 @@ export class View {
       this.old.close();
       this.old = null;
     }
-    // The coarsest first: there is something to show soon.
-    layer.want(z > 0 ? [[0, 0, 0], ...places] : places);
+    if (!layer.refused) this.tell(places);
+    // The coarsest first, where it costs little: there is something to show soon.
+    layer.want(z > 0 && dataset.has_coarsest ? [[0, 0, 0], ...places] : places);
     this.describe(z);
+  }
+
+  /** Tells the server what is seen. */
+  tell(places) {
+    const { dataset, place, layer, scale } = this;
+    this.frames.show(layer, places, [place.x * dataset.width, place.y * dataset.height], scale);
+  }
+
+  close() {
+    this.place.views.delete(this);
+    this.frames.close();
+    this.layer?.close();
+    this.old?.close();
   }
 
   /** Draws what there is for a tile's place, from one source only, as tiles may be clear in part. */
@@ -229,28 +250,37 @@ export class View {
     return found;
   }
 
-  /** Draws a part of the closest coarser tile. */
-  coarser(layer, z, x, y, { left, top, scale }) {
+  /** Draws a part of the closest coarser tile, or of what there is in the place of the coarsest one. */
+  coarser(layer, z, x, y, paint) {
     for (let up = 1; up <= z; up++) {
       const picture = layer.get(z - up, x >> up, y >> up);
-      if (!picture) continue;
-      const { step } = layer.grid(z);
-      const [part, cell] = [256 / 2 ** up, 256 * step * scale];
-      const from = [(x % 2 ** up) * part, (y % 2 ** up) * part];
-      const size = [Math.min(part, picture.width - from[0]), Math.min(part, picture.height - from[1])];
-      if (size[0] <= 0 || size[1] <= 0) return true;
-      const to = [left + x * cell, top + y * cell];
-      const extent = size.map((pixels) => (pixels / part) * cell);
-      this.context.drawImage(picture, ...from, ...size, ...edges(to, extent));
-      return true;
+      if (picture) return this.enlarge(picture, up, layer, [z, x, y], paint);
     }
-    return false;
+    return !!layer.preview && this.enlarge(layer.preview, z, layer, [z, x, y], paint);
   }
 
-  stamp(picture, layer, [z, x, y], { left, top, scale }) {
-    const { step } = layer.grid(z);
-    const to = [left + x * 256 * step * scale, top + y * 256 * step * scale];
-    this.context.drawImage(picture, ...edges(to, [picture.width * step * scale, picture.height * step * scale]));
+  /** Draws the part of a picture, so many zooms coarser, that is in a tile's place. */
+  enlarge(picture, up, layer, [z, x, y], paint) {
+    const part = 256 / 2 ** up;
+    // A coarse picture may lack what is less than one of its pixels at the edge.
+    const from = [Math.min((x % 2 ** up) * part, picture.width - 1), Math.min((y % 2 ** up) * part, picture.height - 1)];
+    const size = [Math.min(part, picture.width - from[0]), Math.min(part, picture.height - from[1])];
+    this.context.drawImage(picture, ...from, ...size, ...this.ends(layer, [z, x, y], size.map((n) => n / part), paint));
+    return true;
+  }
+
+  stamp(picture, layer, place, paint) {
+    this.context.drawImage(picture, ...this.ends(layer, place, [picture.width / 256, picture.height / 256], paint));
+  }
+
+  /** Where so much of a tile's place is on the screen: in the last column and row all that there is of the raster. */
+  ends(layer, [z, x, y], parts, { left, top, scale }) {
+    const { step, cols, rows } = layer.grid(z);
+    const cell = 256 * step * scale;
+    const extent = parts.map((part) => part * cell);
+    if (x === cols - 1) extent[0] = Math.max(extent[0], layer.dataset.width * scale - x * cell);
+    if (y === rows - 1) extent[1] = Math.max(extent[1], layer.dataset.height * scale - y * cell);
+    return edges([left + x * cell, top + y * cell], extent);
   }
 
   describe(z) {
@@ -258,6 +288,7 @@ export class View {
     const name = this.caption.querySelector("b");
     const percent = this.scale * (devicePixelRatio || 1) * 100;
     const parts = [`${percent < 10 ? percent.toFixed(1) : Math.round(percent)} %`, `zoom ${z} of ${dataset.max_zoom}`];
+    if (this.layer.missing) parts.push(`${this.layer.missing} to come`);
     const point = this.cursor && this.at(this.cursor.x, this.cursor.y);
     if (point && point.x >= 0 && point.y >= 0 && point.x < dataset.width && point.y < dataset.height) {
       parts.push(`x ${Math.floor(point.x)}, y ${Math.floor(point.y)}`);
