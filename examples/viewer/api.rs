@@ -22,7 +22,7 @@ use tilekeep::{
 
 use crate::catalog::{Catalog, Shown};
 use crate::message::{Ask, Reply, escaped};
-use crate::routes::{Viewer, asked_number, named, shown};
+use crate::routes::{Viewer, asked_number, look, named, shown};
 use crate::views::{self, Frame, view_name};
 
 /// Budgets that the curve is asked for.
@@ -58,7 +58,7 @@ pub(crate) fn answer(viewer: &Viewer, ask: &Ask, path: &[&str]) -> Result<Reply,
 /// Shows a frame in a view.
 fn show(viewer: &Viewer, shown: &Shown, name: &str, ask: &Ask) -> Result<Reply, Reply> {
     let (name, encoding) = named(name, view_name, ask)?;
-    let look = shown.pictures.look(asked_number(ask, "frame", 0)?, ask.value("style").unwrap_or_default())?;
+    let look = look(viewer, shown, ask)?;
     let frame = Frame::read(shown, &look, encoding, ask)?;
     let missing = viewer.views.show(&viewer.requests, shown, &name, &frame);
     Ok(Reply::json(&json!({ "missing": missing, "version": shown.version() })))

@@ -28,8 +28,9 @@ pub(crate) struct Area {
 impl Area {
     /// The area as a tile of a picture of this size: the size of such tiles, and column and row.
     pub(crate) fn cut(&self, (width, height): (u64, u64)) -> Option<((u32, u32), (u32, u32))> {
-        // A tile of the grid, or the whole.
-        let is_whole = (self.x, self.y, self.width, self.height) == (0, 0, width, height);
+        // A tile of the grid, or the whole where that is larger.
+        let is_large = width > TILE || height > TILE;
+        let is_whole = is_large && (self.x, self.y, self.width, self.height) == (0, 0, width, height);
         let size = if is_whole { (width, height) } else { (TILE, TILE) };
         let small = |number| u32::try_from(number).ok();
         let place = (small(self.x / size.0)?, small(self.y / size.1)?);

@@ -4,13 +4,20 @@ use std::num::NonZeroUsize;
 
 use lru::LruCache;
 use parking_lot::Mutex;
-use tilekeep::{Dataset, Encoding, Error, ErrorKind, Result, Style, TileRequest, TileStyle};
+use tilekeep::{
+    Bound, Dataset, Delivery, Encoding, Error, ErrorKind, Level, Requests, Result, SampleType, Style, StyleBands,
+    TileRequest, TileStyle, Window, WindowRequest,
+};
 
 use crate::grid::{Area, Grid, TILE};
 use crate::reduced::Reduced;
+use crate::views::BEFORE_VIEWS;
 
 /// Styles that are kept, and rasters of what no level has; each is small.
 const MAX_KEPT: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+
+/// Ranges are found in the finest level that has no more pixels a side.
+const MAX_LOOKED_AT: u64 = 1024;
 
 /// What a picture is of, beside where. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -26,6 +33,8 @@ pub(crate) struct Pictures {
     dataset: Dataset,
     /// By frame, and the text of the style.
     looks: Mutex<LruCache<(u32, String), Look>>,
+    /// The frame of which samples were read for styles.
+    read: Mutex<Option<u32>>,
     /// What no level has, by its plan, frame and step.
     reduced: Mutex<LruCache<(u128, u32, u64), Dataset>>,
 }
@@ -33,21 +42,57 @@ pub(crate) struct Pictures {
 impl Pictures {
     pub(crate) fn new(dataset: Dataset) -> Self {
         let (looks, reduced) = (LruCache::new(MAX_KEPT), LruCache::new(MAX_KEPT));
-        Self { dataset, looks: Mutex::new(looks), reduced: Mutex::new(reduced) }
+        Self { dataset, looks: Mutex::new(looks), read: Mutex::default(), reduced: Mutex::new(reduced) }
     }
 
-    /// What the text of a style means; the raster as it describes itself where there is none.
-    pub(crate) fn look(&self, frame: u32, style: &str) -> Result<Look> {
-        let key = (frame, style.to_owned());
-        if let Some(look) = self.looks.lock().get(&key) {
-            return Ok(look.clone());
+    /// What the text of a style means; the raster as it describes itself where there is none. Samples that have to be looked
+    /// at for that are read by all threads of `requests`.
+    pub(crate) fn look(&self, requests: &Requests, frame: u32, style: &str) -> Result<Look> {
+        if let Some(look) = self.known_look(frame, style) {
+            return Ok(look);
         }
         // Ranges may have to be found in the samples: nobody waits for that who wants another style.
+        let key = (frame, style.to_owned());
         let style = if style.is_empty() { Style::default() } else { Style::parse(style)? };
+        if needs_samples(&style) && frame < self.dataset.info().n_frames {
+            self.read_samples(requests, frame);
+        }
         let plan = style.resolve(&self.dataset, frame)?.hash();
         let look = Look { frame, style: style.into(), plan };
         self.looks.lock().put(key, look.clone());
         Ok(look)
+    }
+
+    /// The same if it is known without looking at samples.
+    pub(crate) fn known_look(&self, frame: u32, style: &str) -> Option<Look> {
+        self.looks.lock().get(&(frame, style.to_owned())).cloned()
+    }
+
+    /// Reads the level that ranges are found in, where it is stored. They are found in one block after the other: over a
+    /// slow line that would take so many times as long.
+    fn read_samples(&self, requests: &Requests, frame: u32) {
+        // Who comes second waits, and need not read.
+        let mut read = self.read.lock();
+        if *read == Some(frame) {
+            return;
+        }
+        let small = |level: &Level| level.width <= MAX_LOOKED_AT && level.height <= MAX_LOOKED_AT;
+        let Some(number) = self.dataset.levels().iter().position(small) else { return };
+        let level = self.dataset.levels()[number];
+        if !level.native {
+            return;
+        }
+        let starts = |side: u64| (0..side).step_by(TILE as usize);
+        let cells = starts(level.height).flat_map(|y| starts(level.width).map(move |x| (x, y)));
+        let ask = |(x, y): (u64, u64)| {
+            let window = Window::new(x, y, TILE.min(level.width - x), TILE.min(level.height - y));
+            let request = WindowRequest::new(number as u32, window).frame(frame);
+            requests.request_window(&self.dataset, request, BEFORE_VIEWS, Delivery::handle())
+        };
+        let asked: Vec<_> = cells.map(ask).collect();
+        // What cannot be read is told by whoever needs it.
+        asked.iter().for_each(|window| drop(window.wait()));
+        *read = Some(frame);
     }
 
     /// The tile that shows `area`, and the raster that it is one of. Where a level of the raster has these pixels it is one
@@ -67,12 +112,27 @@ impl Pictures {
         tile(&self.dataset, area).map(|request| dressed(request, look).encoding(encoding))
     }
 
+    /// The same with samples of 8 bits as they are, which takes no look at others: all but the same as the raster's own look.
+    pub(crate) fn plain_tile(&self, area: Area, frame: u32) -> Option<TileRequest> {
+        let is_plain = self.dataset.info().sample == SampleType::U8;
+        tile(&self.dataset, area).filter(|_| is_plain).map(|request| request.frame(frame))
+    }
+
     /// The raster in this look, reduced so many times. It is the same one as long as it is kept, so that its tiles are
     /// found again.
     fn reduced(&self, look: &Look, step: u64) -> Result<Dataset> {
         // To make it reads nothing.
         let make = || Reduced::open(self.dataset.clone(), look.clone(), step);
         self.reduced.lock().try_get_or_insert((look.plan, look.frame, step), make).cloned()
+    }
+}
+
+/// Whether it takes a look at samples to know what a style comes to.
+fn needs_samples(style: &Style) -> bool {
+    let is_given = |bound: &Bound| matches!(bound, Bound::Number(_) | Bound::Full);
+    match &style.bands {
+        StyleBands::These(bands) => !bands.iter().all(|band| is_given(&band.min) && is_given(&band.max)),
+        bands => *bands == StyleBands::Visible,
     }
 }
 
@@ -105,7 +165,7 @@ fn tile(dataset: &Dataset, area: Area) -> Option<TileRequest> {
 
 #[cfg(test)]
 mod tests {
-    use tilekeep::{MemorySource, OpenOptions, SampleType, TileBytes};
+    use tilekeep::{MemorySource, OpenOptions, TileBytes};
 
     use super::*;
     use crate::reduced::colors_of_png;
@@ -118,16 +178,34 @@ mod tests {
         Pictures::new(Dataset::from_source(source, &OpenOptions::default()).unwrap())
     }
 
+    fn look_of(pictures: &Pictures, style: &str) -> Look {
+        pictures.look(&Requests::new(2).unwrap(), 0, style).unwrap()
+    }
+
     fn file(pictures: &Pictures, area: Area, look: &Look, encoding: Encoding) -> TileBytes {
         let (dataset, request) = pictures.tile(area, look, encoding).unwrap();
         dataset.read_tile(&request).unwrap().bytes
     }
 
     #[test]
+    fn a_style_needs_samples_where_it_does_not_give_its_ranges() {
+        for (text, needs) in [
+            ("null", true),
+            ("{}", false),
+            (r#"{"bands": [{"band": 1}]}"#, true),
+            (r#"{"bands": [{"band": 1, "min": 0, "max": "max:0.02"}]}"#, true),
+            (r#"{"bands": [{"band": 1, "min": 0, "max": "full"}]}"#, false),
+            (r#"{"min": -1.5, "max": 7}"#, false),
+        ] {
+            assert_eq!(needs_samples(&Style::parse(text).unwrap()), needs, "{text}");
+        }
+    }
+
+    #[test]
     fn an_area_that_a_level_has_is_a_tile_of_it_and_shares_its_bytes() {
         let pictures = pictures(600, 300, |x, y| (x / 3) as u8 ^ y as u8);
         let area = grid(&pictures.dataset).xyz(2, 2, 1).unwrap();
-        let made = file(&pictures, area, &pictures.look(0, OWN).unwrap(), Encoding::Png);
+        let made = file(&pictures, area, &look_of(&pictures, OWN), Encoding::Png);
         let same = TileRequest::new(0, 2, 1).style(Style::default()).encoding(Encoding::Png);
         assert_eq!(made.as_ptr(), pictures.dataset.read_tile(&same).unwrap().bytes.as_ptr());
     }
@@ -135,7 +213,7 @@ mod tests {
     #[test]
     fn what_no_level_has_is_the_mean_of_a_finer_one_and_found_again() {
         let pictures = pictures(200, 100, |x, _| if x % 2 == 0 { 40 } else { 60 });
-        let (grid, look) = (grid(&pictures.dataset), pictures.look(0, OWN).unwrap());
+        let (grid, look) = (grid(&pictures.dataset), look_of(&pictures, OWN));
         for (level, width, height) in [(7, 100, 50), (5, 25, 13), (1, 2, 1), (0, 1, 1)] {
             let area = grid.deep_zoom(level, 0, 0).unwrap();
             assert_eq!((area.width, area.height), (width, height));
@@ -144,7 +222,7 @@ mod tests {
             assert_eq!((across as u64, colors.len() as u64), (width, width * height));
             assert!(colors.iter().all(|color| *color == [50, 50, 50, 255]), "level {level}");
             // A style that comes to the same finds it too.
-            let again = file(&pictures, area, &pictures.look(0, " null ").unwrap(), Encoding::Png);
+            let again = file(&pictures, area, &look_of(&pictures, " null "), Encoding::Png);
             assert_eq!(made.as_ptr(), again.as_ptr());
             let jpeg = file(&pictures, area, &look, Encoding::jpeg(90));
             assert_eq!(jpeg[..2], [0xFF, 0xD8]);

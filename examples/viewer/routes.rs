@@ -17,12 +17,13 @@ use std::sync::Arc;
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use serde_json::json;
-use tilekeep::{Delivery, Encoding, Requests, Tile};
+use tilekeep::{Delivery, Encoding, Requests, Tile, TileRequest};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::catalog::{Catalog, Shown};
 use crate::grid::{Area, TILE, number};
 use crate::message::{Answer, Ask, Reply, escaped, etag, is_known};
+use crate::picture::Look;
 use crate::views::{BEFORE_VIEWS, BEHIND_VIEWS, Views};
 use crate::{api, page, soon};
 
@@ -122,12 +123,17 @@ pub(crate) fn asked_number<T: std::str::FromStr>(ask: &Ask, key: &str, default: 
 
 /// The picture of an area, unless the client has it.
 fn picture(viewer: &Viewer, shown: &Shown, area: Area, encoding: Encoding, ask: &Ask) -> Result<Answer, Reply> {
-    let look = shown.pictures.look(asked_number(ask, "frame", 0)?, ask.value("style").unwrap_or_default())?;
-    let (dataset, request) = shown.pictures.tile(area, &look, encoding)?;
     if ask.value("soon").is_some() {
+        let plain = plain(shown, area, ask)?;
+        let (dataset, request) = match plain {
+            Some(request) => (shown.dataset.clone(), request),
+            None => shown.pictures.tile(area, &look(viewer, shown, ask)?, encoding)?,
+        };
         let size = (area.width as u32, area.height as u32);
         return Ok(soon::answer(&viewer.requests, &dataset, request, size));
     }
+    let look = look(viewer, shown, ask)?;
+    let (dataset, request) = shown.pictures.tile(area, &look, encoding)?;
 
     // Everything that the bytes depend on: it is known before they are made.
     let of = (env!("CARGO_PKG_VERSION"), shown.version, area, look.frame, look.plan, encoding);
@@ -156,6 +162,19 @@ fn picture(viewer: &Viewer, shown: &Shown, area: Area, encoding: Encoding, ask: 
         // A client that goes away drops this, and takes the tile back.
         None => Answer::Later(Box::pin(async move { reply(asked.await) })),
     })
+}
+
+/// The look that is asked for.
+pub(crate) fn look(viewer: &Viewer, shown: &Shown, ask: &Ask) -> Result<Look, Reply> {
+    let style = ask.value("style").unwrap_or_default();
+    Ok(shown.pictures.look(&viewer.requests, asked_number(ask, "frame", 0)?, style)?)
+}
+
+/// What can be shown before the raster's own look is known.
+fn plain(shown: &Shown, area: Area, ask: &Ask) -> Result<Option<TileRequest>, Reply> {
+    let (frame, style) = (asked_number(ask, "frame", 0)?, ask.value("style").unwrap_or_default());
+    let is_open = style.is_empty() && shown.pictures.known_look(frame, style).is_none();
+    Ok(is_open.then(|| shown.pictures.plain_tile(area, frame)).flatten())
 }
 
 fn content_type(encoding: Encoding) -> &'static str {

@@ -30,8 +30,8 @@ const MAX_CONNECTIONS: usize = 256;
 /// Bytes of a request line and headers together, from which on no more are read; a style in the query may be long.
 const MAX_HEAD: usize = 64 << 10;
 const MAX_BODY: usize = 64 << 10;
-/// Threads that make answers.
-const MAX_WORKERS: usize = 8;
+/// Threads that find answers. They make no tiles, but may wait for what a style has to know of a raster.
+const N_WORKERS: usize = 16;
 /// To send a request, or between two of them.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// From one tidying to the next.
@@ -51,8 +51,7 @@ pub(crate) struct Site {
 
 /// Serves until the process is asked to stop, by Ctrl-C or SIGTERM.
 pub(crate) fn run(listener: TcpListener, site: Site) -> io::Result<()> {
-    let n_workers = std::thread::available_parallelism().map_or(2, |n| n.get()).clamp(2, MAX_WORKERS);
-    run_until(listener, site, n_workers, async { stop_asked()?.await })
+    run_until(listener, site, N_WORKERS, async { stop_asked()?.await })
 }
 
 /// Serves until `stop` is there, or fails.
