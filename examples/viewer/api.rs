@@ -36,10 +36,11 @@ const CHEAP_PIXELS: u64 = 1 << 22;
 pub(crate) fn answer(viewer: &Viewer, ask: &Ask, path: &[&str]) -> Result<Reply, Reply> {
     let catalog = &viewer.catalog;
     let is_get = matches!(ask.method.as_str(), "GET" | "HEAD");
+    let last = |id: &str| catalog.last(id).ok_or_else(|| Reply::not_found(&format!("dataset {id}")));
     match path {
         [.., "budget"] | ["datasets", _, "views", _] if ask.method != "POST" => Err(Reply::not_allowed("POST")),
         ["views", _] if ask.method != "DELETE" => Err(Reply::not_allowed("DELETE")),
-        ["datasets", id, "budget"] => set_budget(catalog, &*shown(catalog, id)?, ask),
+        ["datasets", id, "budget"] => set_budget(catalog, &*last(id)?, ask),
         ["datasets", id, "views", name] => show(viewer, &*shown(catalog, id)?, name, ask),
         ["views", name] => Ok(Reply::json(&json!({ "closed": viewer.views.close(name) }))),
         ["tiles", "budget"] => set_tile_budget(ask),
@@ -50,7 +51,7 @@ pub(crate) fn answer(viewer: &Viewer, ask: &Ask, path: &[&str]) -> Result<Reply,
             Ok(Reply::json(&stats(viewer)))
         }
         ["datasets", id, "histogram"] => histogram(&*shown(catalog, id)?, ask),
-        ["datasets", id, "curve"] => Ok(Reply::json(&curve(&*shown(catalog, id)?))),
+        ["datasets", id, "curve"] => Ok(Reply::json(&curve(&*last(id)?))),
         _ => Err(Reply::not_found(&format!("/api/{}", path.join("/")))),
     }
 }

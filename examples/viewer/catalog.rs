@@ -124,6 +124,12 @@ impl Catalog {
         Some(trouble.map_or(Ok(shown), Err))
     }
 
+    /// The raster of this name as it was last seen: for what is known of it without its file.
+    pub(crate) fn last(&self, id: &str) -> Option<Arc<Shown>> {
+        let entry = self.all.iter().find(|entry| entry.id == id)?;
+        Some(self.now(entry).0)
+    }
+
     /// Every raster as it was last seen, and why what is there now cannot be shown.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Arc<Shown>, Option<tilekeep::Error>)> {
         self.all.iter().map(|entry| self.now(entry))

@@ -81,8 +81,8 @@ fn a_view_loads_its_tiles_and_forgets_those_of_the_frame_before() {
     let fast = server(&["--threads", "2"], &files.picture);
     let reply = show(&fast, "one.png", &frame(1, &finest()));
     assert_eq!(reply.status, 200, "{}", reply.text());
-    wait("tiles are there", || counts(&fast, "tiles", ["rendered"]), |[rendered]| *rendered >= 15);
-    let [rendered] = counts(&fast, "tiles", ["rendered"]);
+    // With the one of the coarsest level.
+    let [rendered] = wait("tiles are there", || counts(&fast, "tiles", ["rendered"]), |now| *now == [16]);
     // Who asks for one of them is sent it.
     let path = format!("/a-picture/xyz/3/2/1.png?style={}", escaped(PLAIN));
     let sent = fast.ask("GET", &path, &[("x-view", "one")], b"");
@@ -100,7 +100,6 @@ fn a_view_loads_its_tiles_and_forgets_those_of_the_frame_before() {
         serde_json::from_slice::<Value>(&reply.body).unwrap()["missing"].clone()
     };
     assert_eq!(missing(&frame(7, &finest())), 15);
-    // With the one of the coarsest level.
     wait("two are begun", || requests(&slow, ["running", "queued"]), |now| *now == [2, 14]);
     assert_eq!(missing(&frame(9, &[[3, 0, 0], [3, 4, 2]])), 2);
     wait("two are left", || requests(&slow, ["running", "queued"]), |now| now.iter().sum::<u64>() == 3);
