@@ -113,6 +113,32 @@ fn pan_and_zoom_over_a_slow_source_never_show_a_blank_tile() {
 }
 
 #[test]
+fn who_zooms_out_sees_what_was_there_until_the_coarser_tiles_come() {
+    let Some(mut browser) = Browser::start() else { return };
+    let browser = &mut browser;
+    let (_folder, path) = raster();
+    let server = start(&[], &path);
+    open(browser, &server);
+    browser.wait("!!globalThis.viewer?.state.panes[0]?.view.layer?.get(0, 0, 0)");
+    full_resolution(browser, 1500.0, 1000.0);
+    browser.value(WATCH);
+    // From now on nothing comes.
+    browser.value(
+        "(() => { const v = viewer.state.panes[0].view, stamp = v.stamp.bind(v); v.layer.want = () => {}; \
+         for (const key of [...v.layer.tiles.keys()]) if (!/^(0|4)\\//.test(key)) v.layer.drop(key); \
+         globalThis.drawn = new Set(); v.stamp = (picture, layer, place, paint) => { drawn.add(place.join('/')); \
+         stamp(picture, layer, place, paint); }; v.zoom(1 / 4, 500, 350, true); return 0; })()",
+    );
+    browser.wait("!viewer.state.panes[0].view.frame && viewer.state.panes[0].view.scale < 0.3");
+    let sharp = number(browser, "[...drawn].filter((key) => key.startsWith('4/')).length");
+    assert!(sharp >= 12.0, "{sharp} tiles of full resolution: {}", browser.value("[...drawn].join(' ')"));
+    let frames = number(browser, "frames");
+    browser.wait(&format!("frames > {frames} + 1"));
+    assert_eq!(browser.value("blank"), json!([]));
+    assert_quiet(browser);
+}
+
+#[test]
 fn what_is_passed_by_in_a_hurry_is_not_read() {
     let Some(mut browser) = Browser::start() else { return };
     let browser = &mut browser;

@@ -149,6 +149,7 @@ export class CachePanel {
       ["shared loads", count(counts.coalesced)],
       ["time in loads", `${(counts.load_ms / 1000).toFixed(2)} s`],
       ["loads under way", bytes(counts.loading_bytes)],
+      ...(counts.line ? [["over the slow line", `${count(counts.line.read)} of ${count(counts.line.begun)}`]] : []),
     ]);
     this.plot(budget);
   }

@@ -5,6 +5,8 @@ import { Frames } from "./frames.js";
 /** Pixels of the screen that a pixel of full resolution may measure. */
 const CLOSEST = 32;
 const EASE_MS = 70;
+/** Zooms that are looked through for finer tiles in the place of one that is missing. */
+const FINER = 2;
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
 
 /**
@@ -220,34 +222,40 @@ export class View {
     this.old?.close();
   }
 
-  /** Draws what there is for a tile's place, from one source only, as tiles may be clear in part. */
-  cell([z, x, y], paint) {
-    const { layer, old } = this;
-    const exact = layer.get(z, x, y);
-    if (exact !== undefined) {
-      if (exact) this.stamp(exact, layer, [z, x, y], paint);
-      return true;
-    }
-    const finer = this.finer(layer, z, x, y);
-    if (finer) for (const [place, picture] of finer) this.stamp(picture, layer, place, paint);
-    else if (old?.get(z, x, y)) this.stamp(old.get(z, x, y), old, [z, x, y], paint);
-    else this.coarser(layer, z, x, y, paint) || (old && this.coarser(old, z, x, y, paint));
-    return false;
+  /** Draws what there is for a tile's place, each part from one source only, as tiles may be clear in part. */
+  cell(place, paint) {
+    const exact = this.layer.get(...place);
+    if (exact) this.stamp(exact, this.layer, place, paint);
+    else if (exact === undefined) this.fill(place, FINER, paint);
+    return exact !== undefined;
   }
 
-  /** The tiles of the next finer zoom in this place, when all are there. */
-  finer(layer, z, x, y) {
-    if (z >= layer.dataset.max_zoom) return null;
-    const { cols, rows } = layer.grid(z + 1);
-    const found = [];
-    for (const [dx, dy] of [[0, 0], [1, 0], [0, 1], [1, 1]]) {
-      const place = [z + 1, 2 * x + dx, 2 * y + dy];
-      if (place[1] >= cols || place[2] >= rows) continue;
-      const picture = layer.get(...place);
-      if (!picture) return null;
-      found.push([place, picture]);
-    }
-    return found;
+  /** Draws finer tiles in a tile's place, where they are there; elsewhere what was shown before, or something coarser. */
+  fill(place, deep, paint) {
+    const { layer, old } = this;
+    const finer = deep > 0 ? this.finer(place) : [];
+    const shown = old?.get(...place);
+    if (finer.some((part) => this.has(part, deep - 1))) {
+      for (const part of finer) {
+        const picture = layer.get(...part);
+        if (picture) this.stamp(picture, layer, part, paint);
+        else this.fill(part, deep - 1, paint);
+      }
+    } else if (shown) this.stamp(shown, old, place, paint);
+    else this.coarser(layer, ...place, paint) || (old && this.coarser(old, ...place, paint));
+  }
+
+  /** Whether a tile is there, or a finer one in its place. */
+  has(place, deep) {
+    return !!this.layer.get(...place) || (deep > 0 && this.finer(place).some((part) => this.has(part, deep - 1)));
+  }
+
+  /** The places of the next finer zoom in a tile's place. */
+  finer([z, x, y]) {
+    if (z >= this.layer.dataset.max_zoom) return [];
+    const { cols, rows } = this.layer.grid(z + 1);
+    const parts = [[0, 0], [1, 0], [0, 1], [1, 1]].map(([dx, dy]) => [z + 1, 2 * x + dx, 2 * y + dy]);
+    return parts.filter(([, col, row]) => col < cols && row < rows);
   }
 
   /** Draws a part of the closest coarser tile, or of what there is in the place of the coarsest one. */
