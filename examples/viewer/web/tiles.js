@@ -9,11 +9,12 @@ const MOST = 600;
 let underWay = 0;
 const waiting = new Set();
 
+/** Starts what there is room for; layers take turns. */
 function next() {
-  for (const layer of waiting) {
-    while (underWay < AT_ONCE && layer.start());
-    if (underWay >= AT_ONCE) return;
+  while (underWay < AT_ONCE && waiting.size) {
+    const [layer] = waiting;
     waiting.delete(layer);
+    if (layer.start()) waiting.add(layer);
   }
 }
 
