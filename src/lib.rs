@@ -73,7 +73,8 @@
 //!    not remembered, concerns its one block, and pixels are never invented for it.
 //!    The same holds for rendered tiles.
 //! 4. A published block never changes.
-//! 5. A locked block stays findable, unless the client says that the pixels changed. Blocks that are locked for long are in no eviction structure.
+//! 5. A locked block stays findable, unless the client says that the pixels changed. Blocks that are locked for long are
+//!    in no eviction structure.
 //! 6. Cached blocks, their overhead and loads under way stay within the budget of their dataset, rendered tiles within
 //!    theirs, and all of them within the total. What a dataset was promised is not taken from it for another one. When only locked
 //!    bytes are left a further lock is refused; reads go on, uncached. Making a level that is not stored takes up to
