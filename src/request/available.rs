@@ -1,6 +1,7 @@
 //! What can be shown of a tile at once: other levels that are in memory.
 
 use crate::dataset::Dataset;
+use crate::grid::Window;
 use crate::render::{Tile, TileRequest};
 
 /// More tiles than these are not looked for in one level.
@@ -36,6 +37,12 @@ pub struct AvailablePart {
 pub(super) struct Rect([f64; 4]);
 
 impl Rect {
+    /// Of a window of level 0.
+    pub(super) fn of(window: &Window) -> Self {
+        let [x, y] = [window.x, window.y].map(|at| at as f64);
+        Self([x, y, x + window.width as f64, y + window.height as f64])
+    }
+
     fn intersection(self, other: Self) -> Option<Self> {
         let ([a, b, c, d], [e, f, g, h]) = (self.0, other.0);
         let both = [a.max(e), b.max(f), c.min(g), d.min(h)];
@@ -105,7 +112,18 @@ pub(super) fn place_of_level(dataset: &Dataset, level: u32) -> Option<Rect> {
 /// The requests for the tiles of `level` that lie under a part of level 0, in the same look; none when there is no such
 /// level, or too many.
 pub(super) fn tiles_under(dataset: &Dataset, like: &TileRequest, level: u32, part: Rect) -> Vec<TileRequest> {
-    let (Ok(grid), Some(scale)) = (dataset.level(level), dataset.scale(level)) else { return Vec::new() };
+    at_most_tiles_under(MOST_TILES, dataset, like, level, part).unwrap_or_default()
+}
+
+/// As [`tiles_under`]; `None` when there are more than `most`.
+pub(super) fn at_most_tiles_under(
+    most: u64,
+    dataset: &Dataset,
+    like: &TileRequest,
+    level: u32,
+    part: Rect,
+) -> Option<Vec<TileRequest>> {
+    let (Ok(grid), Some(scale)) = (dataset.level(level), dataset.scale(level)) else { return Some(Vec::new()) };
     let span = |start: f64, end: f64, scale: f64, side: u32, size: u64| {
         let (start, end) = ((start / scale).max(0.0), (end / scale).min(size as f64));
         let n = |at: f64| (at / f64::from(side)) as u32;
@@ -114,11 +132,11 @@ pub(super) fn tiles_under(dataset: &Dataset, like: &TileRequest, level: u32, par
     };
     let cols = span(part.0[0], part.0[2], scale.0, like.size.0.max(1), grid.width);
     let rows = span(part.0[1], part.0[3], scale.1, like.size.1.max(1), grid.height);
-    if cols.len() as u64 * rows.len() as u64 > MOST_TILES {
-        return Vec::new();
+    if cols.len() as u64 * rows.len() as u64 > most {
+        return None;
     }
     let at = |row: u32| cols.clone().map(move |col| TileRequest { level, col, row, ..like.clone() });
-    rows.flat_map(at).collect()
+    Some(rows.flat_map(at).collect())
 }
 
 /// What is in memory of a tile, where `find` looks for one: the tile itself; or all of the next finer level; or the nearest

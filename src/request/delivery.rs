@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use crate::cancel;
 use crate::error::{Error, Result};
 use crate::render::Tile;
-use crate::sync::{Arc, Condvar, Mutex, wait, wait_for};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, wait, wait_for};
 
 use super::available::Available;
 use super::pool::{Asks, Shared};
 use super::queue::{Class, Place, Rank};
+use super::signal::Signal;
 use super::work::{Answer, Outcome};
 
 /// How an answer comes, beside through the [`Request`] that is returned.
@@ -83,18 +84,24 @@ impl<T> Delivery<T> {
 pub(super) struct Waiting<T> {
     state: Mutex<State<T>>,
     arrived: Condvar,
+    /// Told how many answers nobody has looked at.
+    signal: Option<Arc<Signal>>,
 }
 
 struct State<T> {
     answer: Option<Result<T>>,
     courier: Option<Courier<T>>,
     waker: Option<Waker>,
+    /// Whether whoever asked has looked at the answer, or will not.
+    is_seen: bool,
 }
 
 impl<T: Answer> Waiting<T> {
-    pub(super) fn new(delivery: Delivery<T>) -> Arc<Self> {
-        let state = State { answer: None, courier: delivery.0, waker: None };
-        Arc::new(Self { state: Mutex::new(state), arrived: Condvar::new() })
+    /// One who hears of an answer by `delivery`, or else by looking, for which there may be a signal.
+    pub(super) fn new(delivery: Delivery<T>, signal: Option<&Arc<Signal>>) -> Arc<Self> {
+        let signal = signal.filter(|_| delivery.is_handle()).cloned();
+        let state = State { answer: None, courier: delivery.0, waker: None, is_seen: false };
+        Arc::new(Self { state: Mutex::new(state), arrived: Condvar::new(), signal })
     }
 
     /// Settles what the answer is; whether it was not settled before.
@@ -104,9 +111,12 @@ impl<T: Answer> Waiting<T> {
             return false;
         }
         state.answer = Some(answer.clone());
-        let (courier, waker) = (state.courier.take(), state.waker.take());
+        let (courier, waker, is_seen) = (state.courier.take(), state.waker.take(), state.is_seen);
         drop(state);
         self.arrived.notify_all();
+        if let Some(signal) = self.signal.as_ref().filter(|_| !is_seen) {
+            signal.change(1);
+        }
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -133,15 +143,34 @@ impl<T: Answer> Waiting<T> {
         }
     }
 
-    fn answer(&self) -> Option<Result<T>> {
-        self.state.lock().answer.clone()
+    fn is_answered(&self) -> bool {
+        self.state.lock().answer.is_some()
     }
 
+    /// The answer if it is there, which was then looked at.
+    fn look(&self) -> Option<Result<T>> {
+        let state = self.state.lock();
+        let answer = state.answer.clone()?;
+        self.saw(state);
+        Some(answer)
+    }
+
+    /// Whoever asked has looked at the answer, or will not.
+    fn saw(&self, mut state: MutexGuard<'_, State<T>>) {
+        let was_signalled = !std::mem::replace(&mut state.is_seen, true) && state.answer.is_some();
+        drop(state);
+        if let Some(signal) = self.signal.as_ref().filter(|_| was_signalled) {
+            signal.change(-1);
+        }
+    }
+
+    /// As [`look`](Self::look), after a while.
     fn wait(&self, until: Option<Instant>) -> Option<Result<T>> {
         let mut state = self.state.lock();
         loop {
-            if let Some(answer) = &state.answer {
-                return Some(answer.clone());
+            if let Some(answer) = state.answer.clone() {
+                self.saw(state);
+                return Some(answer);
             }
             state = match until {
                 None => wait(&self.arrived, state),
@@ -195,8 +224,8 @@ impl<T: Answer> Request<T> {
     }
 
     /// One that was answered before anybody had to do anything.
-    pub(super) fn answered(shared: &Arc<Shared<Outcome>>, answer: Result<T>) -> Self {
-        let waiting = Waiting::new(Delivery::handle());
+    pub(super) fn answered(shared: &Arc<Shared<Outcome>>, signal: Option<&Arc<Signal>>, answer: Result<T>) -> Self {
+        let waiting = Waiting::new(Delivery::handle(), signal);
         waiting.settle(answer);
         Self::new(shared, waiting, (None, None))
     }
@@ -224,7 +253,7 @@ impl<T: Answer> Request<T> {
     }
 
     fn check_thread(&self) -> Result<()> {
-        if self.shared.is_mine() && self.waiting.answer().is_none() {
+        if self.shared.is_mine() && !self.waiting.is_answered() {
             return Err(Error::invalid("waiting for a request in a thread that answers requests"));
         }
         Ok(())
@@ -232,7 +261,12 @@ impl<T: Answer> Request<T> {
 
     /// The answer if it is there.
     pub fn poll(&self) -> Option<Result<T>> {
-        self.waiting.answer()
+        self.waiting.look()
+    }
+
+    /// As [`poll`](Self::poll), of which nobody else hears.
+    pub(crate) fn peek(&self) -> Option<Result<T>> {
+        self.waiting.state.lock().answer.clone()
     }
 
     /// Takes the request back: it is answered `cancelled` now, in this thread, unless it has its answer; whether it had
@@ -272,8 +306,11 @@ impl<T: Answer> Request<T> {
 impl<T: Answer> Drop for Request<T> {
     fn drop(&mut self) {
         // An answered one is in no queue, and asking costs its lock.
-        if self.place.is_some() && self.waiting.answer().is_none() {
+        if self.place.is_some() && !self.waiting.is_answered() {
+            self.waiting.saw(self.waiting.state.lock());
             self.cancel();
+        } else if self.waiting.signal.is_some() {
+            self.waiting.saw(self.waiting.state.lock());
         }
     }
 }
@@ -283,8 +320,9 @@ impl<T: Answer> Future for Request<T> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
         let mut state = self.waiting.state.lock();
-        if let Some(answer) = &state.answer {
-            return Poll::Ready(answer.clone());
+        if let Some(answer) = state.answer.clone() {
+            self.waiting.saw(state);
+            return Poll::Ready(answer);
         }
         let before = state.waker.replace(context.waker().clone());
         drop(state);
@@ -295,6 +333,6 @@ impl<T: Answer> Future for Request<T> {
 
 impl<T: Answer> std::fmt::Debug for Request<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Request").field("is_answered", &self.waiting.answer().is_some()).finish_non_exhaustive()
+        f.debug_struct("Request").field("is_answered", &self.waiting.is_answered()).finish_non_exhaustive()
     }
 }

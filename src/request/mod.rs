@@ -6,13 +6,14 @@
 //! | `pool` | the threads that work the queue off |
 //! | `work` | what can be asked for |
 //! | `delivery` | how an answer reaches the one who asked |
+//! | `signal` | what an event loop waits on |
 //! | `available` | what can be shown of a tile at once |
 //! | `preview` | something coarser, sooner |
 //! | `viewport` | the set of tiles of a frame |
 //! | `prefetch` | what a viewer will probably ask for next |
 //!
-//! Locks: a thread takes the one of the queue, of a request, or of a viewport's tiles, never two at once, and none while it
-//! works, answers, or drops what is left of a job.
+//! Locks: a thread takes the one of the queue, of a request, of a viewport's tiles, or of the signal, never two at once, and
+//! none while it works, answers, or drops what is left of a job.
 
 mod available;
 mod delivery;
@@ -20,11 +21,14 @@ mod pool;
 mod prefetch;
 mod preview;
 mod queue;
+mod signal;
 mod stats;
 mod viewport;
 mod work;
 
-use std::sync::Weak;
+#[cfg(unix)]
+use std::os::fd::BorrowedFd;
+use std::sync::{OnceLock, Weak};
 
 use crate::dataset::{Dataset, SharedBlock, WindowRequest};
 use crate::error::Result;
@@ -38,8 +42,10 @@ pub use delivery::{Arrival, Delivery, Request};
 use pool::{Pool, Work};
 use preview::{ForPreview, PreviewWork, preview_key};
 use queue::{Class, Rank};
+use signal::Signal;
 pub use stats::RequestStats;
 use viewport::Board;
+pub(crate) use viewport::Shown;
 pub use viewport::Viewport;
 pub use work::Answer;
 use work::{BlockWork, Outcome, TileWork, WindowWork, block_key, tile_key, window_key};
@@ -78,6 +84,8 @@ use work::{BlockWork, Outcome, TileWork, WindowWork, block_key, tile_key, window
 pub struct Requests {
     pool: Pool<Outcome>,
     boards: Mutex<Vec<Weak<Board>>>,
+    /// Made when somebody wants to wait on it.
+    signal: OnceLock<Arc<Signal>>,
 }
 
 impl Requests {
@@ -88,7 +96,7 @@ impl Requests {
     ///
     /// `invalid argument` for none, or more than 1024; `i/o error` when the system gives no more.
     pub fn new(n_threads: usize) -> Result<Self> {
-        Ok(Self { pool: Pool::new(n_threads)?, boards: Mutex::default() })
+        Ok(Self { pool: Pool::new(n_threads)?, boards: Mutex::default(), signal: OnceLock::new() })
     }
 
     /// Asks for a tile, as [`Dataset::read_tile`] gives it.
@@ -106,10 +114,10 @@ impl Requests {
             && let Some(tile) = dataset.found_tile(&request)
         {
             shared.count(|stats| stats.answered += 1);
-            return Request::answered(shared, Ok(tile));
+            return Request::answered(shared, self.signal.get(), Ok(tile));
         }
         let (key, with_preview) = (tile_key(dataset, &request), delivery.is_progressive());
-        let waiting = Waiting::new(delivery);
+        let waiting = Waiting::new(delivery, self.signal.get());
         let preview = with_preview.then(|| {
             let asks = Arc::new(ForPreview(Arc::clone(&waiting)));
             let work = Box::new(PreviewWork(dataset.clone(), request.clone()));
@@ -128,7 +136,7 @@ impl Requests {
     ) -> Request<Arc<SharedBlock>> {
         let at = at.into();
         let work = Box::new(BlockWork(dataset.clone(), at));
-        self.ask(block_key(dataset, at), priority, (Waiting::new(delivery), None), work)
+        self.ask(block_key(dataset, at), priority, (Waiting::new(delivery, self.signal.get()), None), work)
     }
 
     /// Asks for the bytes of a window, as [`Dataset::read_window`] writes them into a buffer of
@@ -142,7 +150,7 @@ impl Requests {
     ) -> Request<TileBytes> {
         let key = window_key(dataset, &request);
         let work = Box::new(WindowWork(dataset.clone(), request));
-        self.ask(key, priority, (Waiting::new(delivery), None), work)
+        self.ask(key, priority, (Waiting::new(delivery, self.signal.get()), None), work)
     }
 
     fn ask<T: Answer>(
@@ -182,6 +190,30 @@ impl Requests {
             let key = tile_key(dataset, tile);
             boards.iter().find_map(|board| board.find(key)).or_else(|| dataset.found_tile(tile))
         })
+    }
+
+    /// A file descriptor for event loops: readable for as long as there are answers that nobody has looked at, to requests
+    /// that were made after the first call of this and are delivered through the [`Request`] only. Looking is
+    /// [`Request::poll`] or waiting, and so is dropping the request.
+    ///
+    /// It is to be waited on, as with `poll` or `epoll`, never read or written. Whoever never calls this has none.
+    ///
+    /// # Errors
+    ///
+    /// `i/o error` when the system gives none.
+    #[cfg(unix)]
+    pub fn fd(&self) -> Result<BorrowedFd<'_>> {
+        if let Some(signal) = self.signal.get() {
+            return Ok(signal.as_fd());
+        }
+        let made = Arc::new(Signal::new()?);
+        Ok(self.signal.get_or_init(|| made).as_fd())
+    }
+
+    /// Changes how many threads at most load what nobody has asked for yet: half of all until this is called, and one at
+    /// least. With 0 nothing is loaded ahead.
+    pub fn set_prefetch_threads(&self, at_most: usize) {
+        self.pool.shared.set_most_ahead(at_most);
     }
 
     /// What was asked for and what became of it.

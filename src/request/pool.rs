@@ -20,6 +20,11 @@ pub(super) trait Asks<O>: Send + Sync {
     /// Takes the answer; whether it was the first. Called without a lock.
     fn answer(&self, answer: Result<O>) -> bool;
 
+    /// Hears, in the thread that asks, that the threads are going.
+    fn refuse(&self) {
+        self.answer(Err(cancel::stopped()));
+    }
+
     /// Whether somebody asked in so many words.
     fn is_request(&self) -> bool {
         true
@@ -55,7 +60,7 @@ impl<O: Clone + Send + 'static> Shared<O> {
         let mut state = self.state.lock();
         if state.closing {
             drop(state);
-            asks.answer(Err(cancel::stopped()));
+            asks.refuse();
             return None;
         }
         let (place, joined) = state.queue.add(key, rank, asks, work);
@@ -70,6 +75,12 @@ impl<O: Clone + Send + 'static> Shared<O> {
         let is_there = self.state.lock().queue.set_rank(place, rank);
         self.has_work.notify_one();
         is_there
+    }
+
+    /// Changes how many threads at most work ahead of what is asked for.
+    pub(super) fn set_most_ahead(&self, n: usize) {
+        self.state.lock().queue.set_most_ahead(n);
+        self.has_work.notify_all();
     }
 
     /// Takes back what one asked for. He is answered `cancelled` at once, in this thread, unless he has his answer.

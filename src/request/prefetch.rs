@@ -96,11 +96,10 @@ pub(super) struct Ahead {
     shared: Arc<Shared<Outcome>>,
     board: Arc<AheadBoard>,
     places: HashMap<u128, Place>,
-    max_bytes: u64,
 }
 
 /// Where threads put what was loaded ahead.
-struct AheadBoard {
+pub(super) struct AheadBoard {
     slots: Mutex<Slots>,
     shared: Arc<Shared<Outcome>>,
 }
@@ -131,6 +130,13 @@ impl Slots {
             gone.extend(self.remove(oldest));
         }
         gone
+    }
+}
+
+impl AheadBoard {
+    /// The tile if it is there, to be shown as a part of something.
+    pub(super) fn find(&self, key: u128) -> Option<Tile> {
+        self.slots.lock().tiles.get(&key).cloned().flatten()
     }
 }
 
@@ -169,11 +175,10 @@ impl Ahead {
     pub(super) fn new(shared: &Arc<Shared<Outcome>>, max_bytes: u64) -> Self {
         let slots = Mutex::new(Slots { max_bytes, ..Slots::default() });
         let board = Arc::new(AheadBoard { slots, shared: Arc::clone(shared) });
-        Self { shared: Arc::clone(shared), board, places: HashMap::new(), max_bytes }
+        Self { shared: Arc::clone(shared), board, places: HashMap::new() }
     }
 
     pub(super) fn set_max(&mut self, bytes: u64) {
-        self.max_bytes = bytes;
         let gone = {
             let mut slots = self.board.slots.lock();
             slots.max_bytes = bytes;
@@ -193,9 +198,8 @@ impl Ahead {
         Some(tile)
     }
 
-    /// The tile if it is there, to be shown as a part of something.
-    pub(super) fn peek(&self, key: u128) -> Option<Tile> {
-        self.board.slots.lock().tiles.get(&key).cloned().flatten()
+    pub(super) fn board(&self) -> &Arc<AheadBoard> {
+        &self.board
     }
 
     /// Waits no more for a tile that is under way, because somebody asks for it.
@@ -211,9 +215,11 @@ impl Ahead {
         let next = match next {
             Next::Same => return,
             Next::Unknown => return self.give_up(),
-            Next::Tiles(_) if self.max_bytes == 0 => return,
             Next::Tiles(tiles) => tiles,
         };
+        if self.board.slots.lock().max_bytes == 0 {
+            return;
+        }
         let next: Vec<_> = next.into_iter().map(|tile| (tile_key(dataset, &tile), tile)).collect();
         let next: Vec<_> = next.into_iter().filter(|(key, _)| !has(key)).collect();
         let left: Vec<_> = {
@@ -227,7 +233,7 @@ impl Ahead {
                 self.shared.set_rank(*place, rank);
                 continue;
             }
-            if self.peek(key).is_some() || dataset.found_tile(&tile).is_some() {
+            if self.board.find(key).is_some() || dataset.found_tile(&tile).is_some() {
                 continue;
             }
             self.board.slots.lock().tiles.insert(key, None);

@@ -104,6 +104,11 @@ impl<A, W> Queue<A, W> {
         }
     }
 
+    /// Changes how many jobs at most run at once that nobody asked for. Those that run go on.
+    pub(super) fn set_most_ahead(&mut self, n: usize) {
+        self.most_ahead = n;
+    }
+
     /// Waits for the job of `key`, which is `work` when there is none yet; whether there was one.
     pub(super) fn add(&mut self, key: u128, rank: Rank, asks: A, work: W) -> (Place, bool) {
         self.last += 1;

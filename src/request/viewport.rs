@@ -1,15 +1,17 @@
 //! What a frame of a viewer shows: a set of tiles that replaces the one before.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::RangeInclusive;
 
 use crate::dataset::Dataset;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::grid::Window;
 use crate::render::{Tile, TileRequest, tile_cache_max};
 use crate::sync::{Arc, Mutex};
 
-use super::available::{self, Available};
+use super::available::{self, Available, Rect, at_most_tiles_under};
 use super::pool::{Asks, Shared};
-use super::prefetch::{Ahead, View};
+use super::prefetch::{Ahead, AheadBoard, View};
 use super::queue::{Class, Place, Rank};
 use super::work::{Outcome, TileWork, tile_key};
 
@@ -19,6 +21,9 @@ const AHEAD_SHARE: u64 = 4;
 const MOST_BACKDROP: usize = 16;
 /// A level that is not stored is made for the sake of showing something when it takes no more pixels than this.
 const CHEAP_PIXELS: u64 = 1 << 22;
+
+/// More tiles of one level are not listed for a frame.
+const MOST_WANTED: u64 = 1 << 16;
 
 type OnTile = Box<dyn Fn(&TileRequest, Result<Tile>) + Send + Sync>;
 
@@ -62,6 +67,46 @@ impl Board {
     }
 }
 
+/// What a viewport has to show, for those who look while it changes.
+#[derive(Clone)]
+pub(crate) struct Shown {
+    dataset: Dataset,
+    board: Arc<Board>,
+    ahead: Arc<AheadBoard>,
+}
+
+impl Shown {
+    /// See [`Viewport::tile`].
+    pub(crate) fn tile(&self, request: &TileRequest) -> Option<Tile> {
+        self.board.find(tile_key(&self.dataset, request))
+    }
+
+    /// See [`Viewport::tiles_under`].
+    pub(crate) fn tiles_under(
+        &self,
+        like: &TileRequest,
+        levels: RangeInclusive<u32>,
+        window: &Window,
+    ) -> Result<Vec<TileRequest>> {
+        self.dataset.level(*levels.end())?;
+        let mut tiles = Vec::new();
+        for level in levels {
+            let under = at_most_tiles_under(MOST_WANTED, &self.dataset, like, level, Rect::of(window));
+            let too_many = || Error::limit(format!("more than {MOST_WANTED} tiles of level {level}"));
+            tiles.extend(under.ok_or_else(too_many)?);
+        }
+        Ok(tiles)
+    }
+
+    /// See [`Viewport::best_available`].
+    pub(crate) fn best_available(&self, request: &TileRequest) -> Option<Available> {
+        available::available(&self.dataset, request, |tile| {
+            let key = tile_key(&self.dataset, tile);
+            self.board.find(key).or_else(|| self.ahead.find(key)).or_else(|| self.dataset.found_tile(tile))
+        })
+    }
+}
+
 /// One tile of a viewport, asked for.
 struct ForBoard {
     board: Arc<Board>,
@@ -82,6 +127,13 @@ impl Asks<Outcome> for ForBoard {
         drop(slots);
         (self.board.on_tile)(&self.request, answer);
         true
+    }
+
+    /// Whoever hands in a frame is told of it by what is missing.
+    fn refuse(&self) {
+        if let Some(slot @ Slot::Pending) = self.board.slots.lock().get_mut(&self.key) {
+            *slot = Slot::Failed;
+        }
     }
 }
 
@@ -188,6 +240,21 @@ impl Viewport {
         asked.iter().filter(|(key, _)| pending.contains(key)).count()
     }
 
+    /// The tiles of some levels that lie under a window of level 0, which may reach beyond it: what a frame
+    /// [wants](Self::want). They look as `like` does.
+    ///
+    /// # Errors
+    ///
+    /// `invalid argument` when there is no such level; `limit exceeded` for more than 65,536 tiles of a level.
+    pub fn tiles_under(
+        &self,
+        like: &TileRequest,
+        levels: RangeInclusive<u32>,
+        window: &Window,
+    ) -> Result<Vec<TileRequest>> {
+        self.shown().tiles_under(like, levels, window)
+    }
+
     fn rank(&self, request: &TileRequest, n_levels: u32, centre: (f64, f64)) -> Rank {
         let far = available::place(&self.dataset, request).map_or(u64::MAX, |place| place.far_from(centre));
         let finer = n_levels.saturating_sub(1 + request.level);
@@ -197,17 +264,19 @@ impl Viewport {
     /// The tile if it is here.
     #[must_use]
     pub fn tile(&self, request: &TileRequest) -> Option<Tile> {
-        self.board.find(tile_key(&self.dataset, request))
+        self.shown().tile(request)
     }
 
     /// What can be shown of a tile now, without reading anything: the tile itself, all of the next finer level, or the
     /// nearest coarser levels with what there is of the finer one on top. `None` when nothing of it is in memory.
     #[must_use]
     pub fn best_available(&self, request: &TileRequest) -> Option<Available> {
-        available::available(&self.dataset, request, |tile| {
-            let key = tile_key(&self.dataset, tile);
-            self.board.find(key).or_else(|| self.ahead.peek(key)).or_else(|| self.dataset.found_tile(tile))
-        })
+        self.shown().best_available(request)
+    }
+
+    pub(crate) fn shown(&self) -> Shown {
+        let (dataset, board) = (self.dataset.clone(), Arc::clone(&self.board));
+        Shown { dataset, board, ahead: Arc::clone(self.ahead.board()) }
     }
 }
 
