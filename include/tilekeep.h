@@ -304,6 +304,12 @@
 // Wait for as long as it takes.
 #define TILEKEEP_WAIT_FOREVER UINT64_MAX
 
+// Tiles in memory that show a tile, or parts of it, in another resolution. Give it to tilekeep_available_free, but for one
+// that a callback is given.
+//
+// @since 0.1
+typedef struct tilekeep_available tilekeep_available;
+
 // An opened raster with a cache of its own for decoded blocks. Made by tilekeep_open, tilekeep_open_source and
 // tilekeep_open_associated, released by tilekeep_close. Every call on it may come from any thread at any time, except while or after it is
 // released.
@@ -311,7 +317,7 @@
 // @since 0.1
 typedef struct tilekeep_dataset tilekeep_dataset;
 
-// A tile that was asked for. Give it to tilekeep_request_free.
+// A tile, a block or a window that was asked for. Give it to tilekeep_request_free.
 //
 // @since 0.1
 typedef struct tilekeep_request tilekeep_request;
@@ -325,6 +331,13 @@ typedef struct tilekeep_requests tilekeep_requests;
 //
 // @since 0.1
 typedef struct tilekeep_store_value tilekeep_store_value;
+
+// What a viewer wants to show of one dataset, frame by frame. Tiles of the frame stay in memory for as long as they are in
+// it, and so do those of the coarsest level, whatever the cache of rendered tiles forgets. Give it to
+// tilekeep_viewport_free. Everything may be called from any thread, its own callback included.
+//
+// @since 0.1
+typedef struct tilekeep_viewport tilekeep_viewport;
 
 // What a call that can fail returns: TILEKEEP_OK, or one of the negative TILEKEEP_ERR_ codes.
 //
@@ -864,7 +877,7 @@ typedef void (*tilekeep_destroy_fn)(void *user_data);
 
 // Reads one block. The buffer has exactly the bytes of the block: rows from the top without padding, bands side by
 // side, samples in native byte order; blocks of the last column and row have the pixels of the level only. All of it
-// must be written. Called from any thread, from several at once, never under a lock of the library. It may use other
+// must be written. A long read may ask tilekeep_read_cancelled whether it still is wanted. Called from any thread, from several at once, never under a lock of the library. It may use other
 // datasets, but must not read from its own: that would wait for itself.
 //
 // Returns TILEKEEP_OK or one of the TILEKEEP_ERR_ codes; tilekeep_set_last_error says why in words.
@@ -996,7 +1009,69 @@ typedef struct tilekeep_request_stats {
     uint64_t dropped;
     // Jobs that were told to stop while they ran, for the same reason.
     uint64_t stopped;
+    // Tiles that were loaded before anybody asked for them.
+    uint64_t prefetched;
+    // Of these, tiles that were then asked for.
+    uint64_t prefetch_used;
+    // Of these, tiles that were given up without having been asked for.
+    uint64_t prefetch_wasted;
 } tilekeep_request_stats;
+
+// A part of a tile that is at hand, and which part of the wanted tile it shows. Rectangles are x, y, width, height.
+//
+// @since 0.1
+typedef struct tilekeep_available_part {
+    // sizeof(tilekeep_available_part), set by the caller.
+    uint32_t struct_size;
+    // 1: a tile of level, which is that of the wanted one if it is the tile itself. 0: a picture of its own, as a thumbnail.
+    uint32_t has_level;
+    // The level of the tile at hand.
+    uint32_t level;
+    // Pixels across the tile at hand.
+    uint32_t width;
+    // Pixels down.
+    uint32_t height;
+    // As in tilekeep_tile.
+    uint32_t n_bands;
+    // The type of a sample, one of TILEKEEP_SAMPLE_.
+    int32_t sample_type;
+    // 0.
+    uint32_t reserved;
+    // The tile's bytes, in the encoding asked for, to be read only. They stay until tilekeep_available_free.
+    const void *data;
+    // How many there are.
+    size_t size;
+    // Which pixels of the tile at hand.
+    double from[4];
+    // Where in the wanted tile they go, in its pixels.
+    double to[4];
+} tilekeep_available_part;
+
+// Hears how a request for a block ended: as tilekeep_tile_fn, with block in place of the tile. Its data is the buffer that
+// was given for it, or else the block itself, to be read during the call only; its token is 0. To keep a block for longer,
+// take it with tilekeep_request_wait_block.
+//
+// @since 0.1
+typedef void (*tilekeep_block_fn)(void *user_data,
+                                  tilekeep_status status,
+                                  const struct tilekeep_block *block,
+                                  const char *message);
+
+// Who hears of a block. The struct is copied.
+//
+// @since 0.1
+typedef struct tilekeep_block_callback {
+    // sizeof(tilekeep_block_callback).
+    uint32_t struct_size;
+    // 0.
+    uint32_t reserved;
+    // Given to the functions as their first argument.
+    void *user_data;
+    // Hears of the block. May be NULL.
+    tilekeep_block_fn arrived;
+    // Releases user_data. Called exactly once, after the last call of arrived, from any thread. May be NULL.
+    tilekeep_destroy_fn destroy;
+} tilekeep_block_callback;
 
 // Hears how a request ended: called exactly once, never under a lock of the library. status is TILEKEEP_OK and tile the
 // tile, which is valid during the call only (to keep its bytes for longer, take the tile with tilekeep_request_wait);
@@ -1013,6 +1088,15 @@ typedef void (*tilekeep_tile_fn)(void *user_data,
                                  const struct tilekeep_tile *tile,
                                  const char *message);
 
+// Hears of something to show until the tile is there: cached tiles of other levels, a thumbnail in the file, or its
+// coarsest level. Called at most once, before arrived and never at the same time; not when nothing is at hand sooner.
+// preview is valid during the call only, and is not to be freed.
+//
+// It runs as tilekeep_tile_fn does.
+//
+// @since 0.1
+typedef void (*tilekeep_preview_fn)(void *user_data, const struct tilekeep_available *preview);
+
 // Who hears of a tile. The struct is copied.
 //
 // @since 0.1
@@ -1025,9 +1109,104 @@ typedef struct tilekeep_tile_callback {
     void *user_data;
     // Hears of the tile. May be NULL.
     tilekeep_tile_fn arrived;
+    // Releases user_data. Called exactly once, after the last call of the others, from any thread. May be NULL.
+    tilekeep_destroy_fn destroy;
+    // Hears of a preview. NULL: none is looked for.
+    tilekeep_preview_fn preview;
+} tilekeep_tile_callback;
+
+// Hears of a tile of a viewport as it arrives, or of what went wrong with it; not of those that were dropped meanwhile.
+// tile and message are as in tilekeep_tile_fn. It runs in threads of the tilekeep_requests, in several of them at once for
+// several tiles, never under a lock of the library; or with TILEKEEP_ERR_CANCELLED in the thread that frees these.
+//
+// @since 0.1
+typedef void (*tilekeep_viewport_fn)(void *user_data,
+                                     uint32_t level,
+                                     uint32_t col,
+                                     uint32_t row,
+                                     tilekeep_status status,
+                                     const struct tilekeep_tile *tile,
+                                     const char *message);
+
+// Who hears of the tiles of a viewport. The struct is copied.
+//
+// @since 0.1
+typedef struct tilekeep_viewport_callback {
+    // sizeof(tilekeep_viewport_callback).
+    uint32_t struct_size;
+    // 0.
+    uint32_t reserved;
+    // Given to the functions as their first argument.
+    void *user_data;
+    // Hears of every tile. May be NULL.
+    tilekeep_viewport_fn arrived;
+    // Releases user_data. Called exactly once, when the viewport was freed and after the last call of arrived, from any
+    // thread. May be NULL.
+    tilekeep_destroy_fn destroy;
+} tilekeep_viewport_callback;
+
+// Which tile.
+//
+// @since 0.1
+typedef struct tilekeep_tile_place {
+    // The level.
+    uint32_t level;
+    // Tiles from the left.
+    uint32_t col;
+    // Tiles from the top.
+    uint32_t row;
+} tilekeep_tile_place;
+
+// What a frame shows. Set struct_size, and either the tiles or the levels and the window; and the centre.
+//
+// @since 0.1
+typedef struct tilekeep_frame {
+    // sizeof(tilekeep_frame).
+    uint32_t struct_size;
+    // Tiles in tiles.
+    uint32_t n_tiles;
+    // The tiles wanted, of one level or of several. May be NULL when n_tiles is 0.
+    const struct tilekeep_tile_place *tiles;
+    // How all of them shall look. NULL: as tilekeep_read_tile does with NULL.
+    const struct tilekeep_tile_options *options;
+    // Where the viewer looks, in pixels of level 0: what is near is loaded first.
+    double centre_x;
+    // The same, from the top.
+    double centre_y;
+    // With n_tiles 0 and a width: all tiles of this level
+    uint32_t finest_level;
+    // to this one are wanted that lie under a window of level 0, which may reach beyond it.
+    uint32_t coarsest_level;
+    // Pixels of level 0 from the left.
+    uint64_t x;
+    // Pixels from the top.
+    uint64_t y;
+    // Pixels across. 0, with n_tiles 0: nothing is wanted any more.
+    uint64_t width;
+    // Pixels down.
+    uint64_t height;
+} tilekeep_frame;
+
+// Hears how a request for a window ended: as tilekeep_tile_fn, with the pixels in the buffer that was given for them.
+//
+// @since 0.1
+typedef void (*tilekeep_window_fn)(void *user_data, tilekeep_status status, const char *message);
+
+// Who hears of a window. The struct is copied.
+//
+// @since 0.1
+typedef struct tilekeep_window_callback {
+    // sizeof(tilekeep_window_callback).
+    uint32_t struct_size;
+    // 0.
+    uint32_t reserved;
+    // Given to the functions as their first argument.
+    void *user_data;
+    // Hears of the window. May be NULL.
+    tilekeep_window_fn arrived;
     // Releases user_data. Called exactly once, after the last call of arrived, from any thread. May be NULL.
     tilekeep_destroy_fn destroy;
-} tilekeep_tile_callback;
+} tilekeep_window_callback;
 
 #ifdef __cplusplus
 extern "C" {
@@ -1429,6 +1608,13 @@ tilekeep_status tilekeep_read_blob(const struct tilekeep_dataset *dataset,
                                    size_t buffer_size,
                                    size_t *size_out);
 
+// For read_block to ask between pieces of its work, in the thread that it was called in: 1 when nobody wants the block any
+// more, because all requests for it were taken back. It may then stop, whatever it has written, and return
+// TILEKEEP_ERR_CANCELLED; the block is absent as if nobody had asked. 0 otherwise, and outside of read_block.
+//
+// @since 0.1
+int32_t tilekeep_read_cancelled(void);
+
 // Opens a client's own source. options may be NULL. destroy is called exactly once: when the dataset was closed and
 // nobody reads any more, or before this returns a failure; not, though, when source is NULL or its struct_size is
 // wrong, for then it cannot be known.
@@ -1506,8 +1692,124 @@ void tilekeep_requests_free(struct tilekeep_requests *requests);
 tilekeep_status tilekeep_requests_stats(const struct tilekeep_requests *requests,
                                         struct tilekeep_request_stats *stats_out);
 
+// Gives a file descriptor for event loops, which is readable (as poll, epoll and kqueue say it) for as long as there are
+// answers that nobody has looked at: to requests without a callback, made after the first call of this. Looking is
+// tilekeep_request_poll that says 1, a wait that ends with the answer, and tilekeep_request_free.
+//
+// It is to be waited on only, never read, written or closed, and not to be used after tilekeep_requests_free. Without a
+// call of this there is none. TILEKEEP_ERR_UNSUPPORTED where the system is no Unix.
+//
+// @since 0.1
+tilekeep_status tilekeep_requests_fd(const struct tilekeep_requests *requests,
+                                     int32_t *fd_out);
+
+// Changes how many threads at most load what nobody has asked for yet, for the viewports of requests: half of them until
+// this is called, and one at least. 0: nothing is loaded ahead.
+//
+// @since 0.1
+tilekeep_status tilekeep_requests_set_prefetch_threads(const struct tilekeep_requests *requests,
+                                                       uint32_t n_threads);
+
+// Says what can be shown of a tile now, without reading anything: the tile itself, all of the next finer level, or the
+// nearest coarser levels with what there is of the finer one on top; out of the cache of rendered tiles and of what the
+// viewports of requests show. TILEKEEP_ERR_NOT_FOUND when nothing of it is in memory. options may be NULL.
+//
+// @since 0.1
+tilekeep_status tilekeep_best_available(const struct tilekeep_requests *requests,
+                                        const struct tilekeep_dataset *dataset,
+                                        uint32_t level,
+                                        uint32_t col,
+                                        uint32_t row,
+                                        const struct tilekeep_tile_options *options,
+                                        struct tilekeep_available **available_out);
+
+// Says how many parts there are, to be drawn in their order, the coarsest first; and how much of the tile's area they
+// cover, from 0 to 1.
+//
+// @since 0.1
+tilekeep_status tilekeep_available_info(const struct tilekeep_available *available,
+                                        uint32_t *n_parts_out,
+                                        double *covered_out);
+
+// Describes one part.
+//
+// @since 0.1
+tilekeep_status tilekeep_available_part_info(const struct tilekeep_available *available,
+                                             uint32_t index,
+                                             struct tilekeep_available_part *part_out);
+
+// Releases what tilekeep_best_available or tilekeep_viewport_best_available gave. NULL does nothing.
+//
+// @since 0.1
+void tilekeep_available_free(struct tilekeep_available *available);
+
+// Asks for a block, and returns at once; otherwise as tilekeep_request_tile. options may be NULL; its cache_use must be
+// TILEKEEP_USE_NORMAL.
+//
+// With a buffer, the pixels are copied there as tilekeep_read_block does. It must live until arrived or, where that is
+// NULL, destroy is called. Without a callback it must live until tilekeep_request_poll says 1, a wait ends with the answer, or
+// tilekeep_request_cancel or tilekeep_request_free returns, and these are what writes to it. What is in it when a request
+// fails is not defined. buffer may be NULL and buffer_size 0: the block is then lent where it lies, without a copy.
+//
+// @since 0.1
+tilekeep_status tilekeep_request_block(const struct tilekeep_requests *requests,
+                                       const struct tilekeep_dataset *dataset,
+                                       uint32_t level,
+                                       uint32_t col,
+                                       uint32_t row,
+                                       const struct tilekeep_block_options *options,
+                                       void *buffer,
+                                       size_t buffer_size,
+                                       int32_t priority,
+                                       const struct tilekeep_block_callback *callback,
+                                       struct tilekeep_request **request_out);
+
+// Takes a request back: its callback hears TILEKEEP_ERR_CANCELLED in this thread, before this returns. One that has its
+// answer keeps it. Others who asked for the same are served; when nobody is left, the work is dropped, or stops soon.
+//
+// @since 0.1
+tilekeep_status tilekeep_request_cancel(const struct tilekeep_request *request);
+
+// Changes the priority of a request that still waits for a thread.
+//
+// @since 0.1
+tilekeep_status tilekeep_request_set_priority(const struct tilekeep_request *request, int32_t priority);
+
+// Says in is_answered_out whether a request has its answer: 1 or 0.
+//
+// @since 0.1
+tilekeep_status tilekeep_request_poll(const struct tilekeep_request *request, int32_t *is_answered_out);
+
+// Waits for the answer to a request for at most timeout_ms milliseconds, or TILEKEEP_WAIT_FOREVER. Returns what the
+// request ended with, TILEKEEP_ERR_CANCELLED when it was taken back, or TILEKEEP_ERR_NOT_FOUND when there is no answer by
+// then. tile_out may be NULL, and must be for what is no tile; otherwise its bytes belong to the caller until it gives them
+// to tilekeep_free_tile. It may be called again. A callback may still be about to hear of it.
+//
+// @since 0.1
+tilekeep_status tilekeep_request_wait(const struct tilekeep_request *request,
+                                      uint64_t timeout_ms,
+                                      struct tilekeep_tile *tile_out);
+
+// As tilekeep_request_wait for a block that was asked for. block_out tells how it lies in memory. With a buffer, data is
+// that buffer and token is 0. Without one the block is lent as by tilekeep_lock_block until it is given to
+// tilekeep_unlock_block, once for every call of this; it is never refused for want of budget, but only in the cache where
+// that has room.
+//
+// @since 0.1
+tilekeep_status tilekeep_request_wait_block(const struct tilekeep_request *request,
+                                            uint64_t timeout_ms,
+                                            struct tilekeep_block *block_out);
+
+// Releases a request. One that has no answer yet is taken back, and its callback hears TILEKEEP_ERR_CANCELLED before this
+// returns. A callback that was about to hear of the answer in another thread still does. NULL does nothing.
+//
+// @since 0.1
+void tilekeep_request_free(struct tilekeep_request *request);
+
 // Asks for a tile, as tilekeep_read_tile gives it, and returns at once. Greater priorities go first, of equal ones the
 // oldest. Equal requests are made once, at the highest priority of all.
+//
+// With a preview in callback, something coarser comes first where it is at hand sooner; all of that is one request.
 //
 // options may be NULL, and so may callback. request_out may be NULL where there is a callback: the request then goes on
 // until it is answered, and cannot be taken back. Otherwise the callback may run before this returns.
@@ -1526,8 +1828,83 @@ tilekeep_status tilekeep_request_tile(const struct tilekeep_requests *requests,
                                       const struct tilekeep_tile_callback *callback,
                                       struct tilekeep_request **request_out);
 
+// Makes a viewport on a dataset, which wants nothing yet. Its tiles are requests of this priority. callback may be NULL:
+// tilekeep_viewport_tile tells what is there. destroy of it is called exactly once, also when this returns a failure; not,
+// though, when its struct_size is wrong. The dataset may be closed meanwhile, and the viewport may outlive requests, from
+// when on nothing arrives.
+//
+// @since 0.1
+tilekeep_status tilekeep_viewport_new(const struct tilekeep_requests *requests,
+                                      const struct tilekeep_dataset *dataset,
+                                      int32_t priority,
+                                      const struct tilekeep_viewport_callback *callback,
+                                      struct tilekeep_viewport **viewport_out);
+
+// Hands in the next frame, which replaces the one before: what is no longer wanted is dropped from the queue, what still is
+// keeps its place by its new distance. Coarse levels are loaded before fine ones, and within a level what is near the centre
+// first; then, as the frames so far suggest, what comes next in a pan or a zoom. A jump gives that up. The tiles of the
+// coarsest level are wanted too, if they are few and it is stored or cheap to make.
+//
+// n_missing_out may be NULL; it is told how many tiles of the frame are not at hand yet. The callback hears of each of them,
+// and of the coarsest level's. One that failed is asked for again when a frame did without it.
+//
+// @since 0.1
+tilekeep_status tilekeep_viewport_want(const struct tilekeep_viewport *viewport,
+                                       const struct tilekeep_frame *frame,
+                                       size_t *n_missing_out);
+
+// Gives a tile of the frame if it is there, and TILEKEEP_ERR_NOT_FOUND otherwise. Its bytes belong to the caller until it
+// gives them to tilekeep_free_tile.
+//
+// @since 0.1
+tilekeep_status tilekeep_viewport_tile(const struct tilekeep_viewport *viewport,
+                                       uint32_t level,
+                                       uint32_t col,
+                                       uint32_t row,
+                                       struct tilekeep_tile *tile_out);
+
+// As tilekeep_best_available for a tile that looks as those of the last frame, out of this viewport too.
+//
+// @since 0.1
+tilekeep_status tilekeep_viewport_best_available(const struct tilekeep_viewport *viewport,
+                                                 uint32_t level,
+                                                 uint32_t col,
+                                                 uint32_t row,
+                                                 struct tilekeep_available **available_out);
+
+// Changes how many bytes of tiles that nobody has asked for yet are kept for the viewport: a quarter of what may be kept of
+// rendered tiles until this is called. 0: nothing is loaded ahead.
+//
+// @since 0.1
+tilekeep_status tilekeep_viewport_set_prefetch_max(const struct tilekeep_viewport *viewport,
+                                                   uint64_t bytes);
+
+// Releases a viewport: what it waits for is dropped, and no call of its callback begins any more. One that runs in another
+// thread goes on. It may be called in the callback. NULL does nothing.
+//
+// @since 0.1
+void tilekeep_viewport_free(struct tilekeep_viewport *viewport);
+
+// Asks for a window, which is read as by tilekeep_read_window, and returns at once; otherwise as tilekeep_request_tile. What
+// lies between the samples in buffer stays as it is; windows that differ in their strides only are read once.
+//
+// buffer must live until arrived or, where that is NULL, destroy is called. Without a callback it must live until
+// tilekeep_request_poll says 1, a wait ends with the answer, or tilekeep_request_cancel or tilekeep_request_free returns, and
+// these are what writes to it. What is in it when a request fails is not defined. Until the request is released, the
+// library keeps the pixels too.
+//
+// @since 0.1
+tilekeep_status tilekeep_request_window(const struct tilekeep_requests *requests,
+                                        const struct tilekeep_dataset *dataset,
+                                        const struct tilekeep_window *window,
+                                        void *buffer,
+                                        size_t buffer_size,
+                                        int32_t priority,
+                                        const struct tilekeep_window_callback *callback,
+                                        struct tilekeep_request **request_out);
+
 // Takes a request back: its callback hears TILEKEEP_ERR_CANCELLED in this thread, before this returns. One that has its
-// answer keeps it. Others who asked for the same tile are served; when nobody is left, the work is dropped, or stops soon.
+// answer keeps it. Others who asked for the same are served; when nobody is left, the work is dropped, or stops soon.
 //
 // @since 0.1
 tilekeep_status tilekeep_request_cancel(const struct tilekeep_request *request);
@@ -1544,19 +1921,180 @@ tilekeep_status tilekeep_request_poll(const struct tilekeep_request *request, in
 
 // Waits for the answer to a request for at most timeout_ms milliseconds, or TILEKEEP_WAIT_FOREVER. Returns what the
 // request ended with, TILEKEEP_ERR_CANCELLED when it was taken back, or TILEKEEP_ERR_NOT_FOUND when there is no answer by
-// then. tile_out may be NULL; otherwise its bytes belong to the caller until it gives them to tilekeep_free_tile. It may be
-// called again. A callback may still be about to hear of it.
+// then. tile_out may be NULL, and must be for what is no tile; otherwise its bytes belong to the caller until it gives them
+// to tilekeep_free_tile. It may be called again. A callback may still be about to hear of it.
 //
 // @since 0.1
 tilekeep_status tilekeep_request_wait(const struct tilekeep_request *request,
                                       uint64_t timeout_ms,
                                       struct tilekeep_tile *tile_out);
 
+// As tilekeep_request_wait for a block that was asked for. block_out tells how it lies in memory. With a buffer, data is
+// that buffer and token is 0. Without one the block is lent as by tilekeep_lock_block until it is given to
+// tilekeep_unlock_block, once for every call of this; it is never refused for want of budget, but only in the cache where
+// that has room.
+//
+// @since 0.1
+tilekeep_status tilekeep_request_wait_block(const struct tilekeep_request *request,
+                                            uint64_t timeout_ms,
+                                            struct tilekeep_block *block_out);
+
 // Releases a request. One that has no answer yet is taken back, and its callback hears TILEKEEP_ERR_CANCELLED before this
-// returns. NULL does nothing.
+// returns. A callback that was about to hear of the answer in another thread still does. NULL does nothing.
 //
 // @since 0.1
 void tilekeep_request_free(struct tilekeep_request *request);
+
+// Asks for a tile, as tilekeep_read_tile gives it, and returns at once. Greater priorities go first, of equal ones the
+// oldest. Equal requests are made once, at the highest priority of all.
+//
+// With a preview in callback, something coarser comes first where it is at hand sooner; all of that is one request.
+//
+// options may be NULL, and so may callback. request_out may be NULL where there is a callback: the request then goes on
+// until it is answered, and cannot be taken back. Otherwise the callback may run before this returns.
+//
+// destroy of the callback is called exactly once, also when this returns a failure (arrived is then never called); not,
+// though, when callback's struct_size is wrong, for then it cannot be known.
+//
+// @since 0.1
+tilekeep_status tilekeep_request_tile(const struct tilekeep_requests *requests,
+                                      const struct tilekeep_dataset *dataset,
+                                      uint32_t level,
+                                      uint32_t col,
+                                      uint32_t row,
+                                      const struct tilekeep_tile_options *options,
+                                      int32_t priority,
+                                      const struct tilekeep_tile_callback *callback,
+                                      struct tilekeep_request **request_out);
+
+// Asks for a block, and returns at once; otherwise as tilekeep_request_tile. options may be NULL; its cache_use must be
+// TILEKEEP_USE_NORMAL.
+//
+// With a buffer, the pixels are copied there as tilekeep_read_block does. It must live until arrived or, where that is
+// NULL, destroy is called. Without a callback it must live until tilekeep_request_poll says 1, a wait ends with the answer, or
+// tilekeep_request_cancel or tilekeep_request_free returns, and these are what writes to it. What is in it when a request
+// fails is not defined. buffer may be NULL and buffer_size 0: the block is then lent where it lies, without a copy.
+//
+// @since 0.1
+tilekeep_status tilekeep_request_block(const struct tilekeep_requests *requests,
+                                       const struct tilekeep_dataset *dataset,
+                                       uint32_t level,
+                                       uint32_t col,
+                                       uint32_t row,
+                                       const struct tilekeep_block_options *options,
+                                       void *buffer,
+                                       size_t buffer_size,
+                                       int32_t priority,
+                                       const struct tilekeep_block_callback *callback,
+                                       struct tilekeep_request **request_out);
+
+// Asks for a window, which is read as by tilekeep_read_window, and returns at once; otherwise as tilekeep_request_tile. What
+// lies between the samples in buffer stays as it is; windows that differ in their strides only are read once.
+//
+// buffer must live until arrived or, where that is NULL, destroy is called. Without a callback it must live until
+// tilekeep_request_poll says 1, a wait ends with the answer, or tilekeep_request_cancel or tilekeep_request_free returns, and
+// these are what writes to it. What is in it when a request fails is not defined. Until the request is released, the
+// library keeps the pixels too.
+//
+// @since 0.1
+tilekeep_status tilekeep_request_window(const struct tilekeep_requests *requests,
+                                        const struct tilekeep_dataset *dataset,
+                                        const struct tilekeep_window *window,
+                                        void *buffer,
+                                        size_t buffer_size,
+                                        int32_t priority,
+                                        const struct tilekeep_window_callback *callback,
+                                        struct tilekeep_request **request_out);
+
+// Says what can be shown of a tile now, without reading anything: the tile itself, all of the next finer level, or the
+// nearest coarser levels with what there is of the finer one on top; out of the cache of rendered tiles and of what the
+// viewports of requests show. TILEKEEP_ERR_NOT_FOUND when nothing of it is in memory. options may be NULL.
+//
+// @since 0.1
+tilekeep_status tilekeep_best_available(const struct tilekeep_requests *requests,
+                                        const struct tilekeep_dataset *dataset,
+                                        uint32_t level,
+                                        uint32_t col,
+                                        uint32_t row,
+                                        const struct tilekeep_tile_options *options,
+                                        struct tilekeep_available **available_out);
+
+// Says how many parts there are, to be drawn in their order, the coarsest first; and how much of the tile's area they
+// cover, from 0 to 1.
+//
+// @since 0.1
+tilekeep_status tilekeep_available_info(const struct tilekeep_available *available,
+                                        uint32_t *n_parts_out,
+                                        double *covered_out);
+
+// Describes one part.
+//
+// @since 0.1
+tilekeep_status tilekeep_available_part_info(const struct tilekeep_available *available,
+                                             uint32_t index,
+                                             struct tilekeep_available_part *part_out);
+
+// Releases what tilekeep_best_available or tilekeep_viewport_best_available gave. NULL does nothing.
+//
+// @since 0.1
+void tilekeep_available_free(struct tilekeep_available *available);
+
+// Makes a viewport on a dataset, which wants nothing yet. Its tiles are requests of this priority. callback may be NULL:
+// tilekeep_viewport_tile tells what is there. destroy of it is called exactly once, also when this returns a failure; not,
+// though, when its struct_size is wrong. The dataset may be closed meanwhile, and the viewport may outlive requests, from
+// when on nothing arrives.
+//
+// @since 0.1
+tilekeep_status tilekeep_viewport_new(const struct tilekeep_requests *requests,
+                                      const struct tilekeep_dataset *dataset,
+                                      int32_t priority,
+                                      const struct tilekeep_viewport_callback *callback,
+                                      struct tilekeep_viewport **viewport_out);
+
+// Hands in the next frame, which replaces the one before: what is no longer wanted is dropped from the queue, what still is
+// keeps its place by its new distance. Coarse levels are loaded before fine ones, and within a level what is near the centre
+// first; then, as the frames so far suggest, what comes next in a pan or a zoom. A jump gives that up. The tiles of the
+// coarsest level are wanted too, if they are few and it is stored or cheap to make.
+//
+// n_missing_out may be NULL; it is told how many tiles of the frame are not at hand yet. The callback hears of each of them,
+// and of the coarsest level's. One that failed is asked for again when a frame did without it.
+//
+// @since 0.1
+tilekeep_status tilekeep_viewport_want(const struct tilekeep_viewport *viewport,
+                                       const struct tilekeep_frame *frame,
+                                       size_t *n_missing_out);
+
+// Gives a tile of the frame if it is there, and TILEKEEP_ERR_NOT_FOUND otherwise. Its bytes belong to the caller until it
+// gives them to tilekeep_free_tile.
+//
+// @since 0.1
+tilekeep_status tilekeep_viewport_tile(const struct tilekeep_viewport *viewport,
+                                       uint32_t level,
+                                       uint32_t col,
+                                       uint32_t row,
+                                       struct tilekeep_tile *tile_out);
+
+// As tilekeep_best_available for a tile that looks as those of the last frame, out of this viewport too.
+//
+// @since 0.1
+tilekeep_status tilekeep_viewport_best_available(const struct tilekeep_viewport *viewport,
+                                                 uint32_t level,
+                                                 uint32_t col,
+                                                 uint32_t row,
+                                                 struct tilekeep_available **available_out);
+
+// Changes how many bytes of tiles that nobody has asked for yet are kept for the viewport: a quarter of what may be kept of
+// rendered tiles until this is called. 0: nothing is loaded ahead.
+//
+// @since 0.1
+tilekeep_status tilekeep_viewport_set_prefetch_max(const struct tilekeep_viewport *viewport,
+                                                   uint64_t bytes);
+
+// Releases a viewport: what it waits for is dropped, and no call of its callback begins any more. One that runs in another
+// thread goes on. It may be called in the callback. NULL does nothing.
+//
+// @since 0.1
+void tilekeep_viewport_free(struct tilekeep_viewport *viewport);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -110,6 +110,8 @@ fn programs_run(more: &[&str]) {
         ("tests/c/abi.c", vec![&png, &tiff, &described]),
         ("tests/c/abi.cpp", Vec::new()),
         ("tests/c/requests.c", Vec::new()),
+        ("tests/c/request_kinds.c", Vec::new()),
+        ("tests/c/viewports.c", Vec::new()),
     ];
     for (source, arguments) in programs {
         let program = dir.path().join("program");

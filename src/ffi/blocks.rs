@@ -64,7 +64,7 @@ unsafe impl Growing for tilekeep_block_options {
 }
 
 impl tilekeep_block_options {
-    fn at(self, level: u32, col: u32, row: u32) -> Result<BlockId> {
+    pub(super) fn at(self, level: u32, col: u32, row: u32) -> Result<BlockId> {
         if self.mode != TILEKEEP_LOCK_READ {
             return Err(Error::invalid(format!("tilekeep_block_options: mode {}", self.mode)));
         }
@@ -128,7 +128,7 @@ unsafe impl Growing for tilekeep_block {
 }
 
 impl tilekeep_block {
-    fn of(layout: &BlockLayout) -> Self {
+    pub(super) fn of(layout: &BlockLayout) -> Self {
         Self {
             width: layout.width,
             height: layout.height,

@@ -3,19 +3,20 @@
 use std::ffi::{c_char, c_void};
 
 use crate::block::Interleave;
+use crate::cancel;
 use crate::dataset::Dataset;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{BlockId, Geotransform, Level};
 use crate::sample::SampleType;
 use crate::source::{Nodata, ReadContext, SourceInfo, TileSource, check_block};
 
 use super::dataset::{give, tilekeep_dataset, tilekeep_open_options};
 use super::pointers::{Growing, array, end_of, null, out, read_options, read_struct, text};
-use super::status::{TILEKEEP_OK, guard, kind_of, take_said, tilekeep_status};
+use super::status::{TILEKEEP_ERR_CANCELLED, TILEKEEP_OK, guard, kind_of, take_said, tilekeep_status};
 
 /// Reads one block. The buffer has exactly the bytes of the block: rows from the top without padding, bands side by
 /// side, samples in native byte order; blocks of the last column and row have the pixels of the level only. All of it
-/// must be written. Called from any thread, from several at once, never under a lock of the library. It may use other
+/// must be written. A long read may ask tilekeep_read_cancelled whether it still is wanted. Called from any thread, from several at once, never under a lock of the library. It may use other
 /// datasets, but must not read from its own: that would wait for itself.
 ///
 /// Returns TILEKEEP_OK or one of the TILEKEEP_ERR_ codes; tilekeep_set_last_error says why in words.
@@ -33,6 +34,16 @@ pub type tilekeep_read_block_fn = Option<
         buffer_size: usize,
     ) -> tilekeep_status,
 >;
+
+/// For read_block to ask between pieces of its work, in the thread that it was called in: 1 when nobody wants the block any
+/// more, because all requests for it were taken back. It may then stop, whatever it has written, and return
+/// TILEKEEP_ERR_CANCELLED; the block is absent as if nobody had asked. 0 otherwise, and outside of read_block.
+///
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn tilekeep_read_cancelled() -> i32 {
+    i32::from(cancel::is_stopping())
+}
 
 /// Releases user_data. Called exactly once, from any thread, when nobody will read any more.
 ///
@@ -230,6 +241,10 @@ impl TileSource for ClientSource {
         let said = take_said();
         match status {
             TILEKEEP_OK => Ok(()),
+            // Whoever waits would take it for his own request.
+            TILEKEEP_ERR_CANCELLED if !cancel::is_cancelled() => {
+                Err(Error::new(ErrorKind::Io, "the source stopped, though the block is wanted"))
+            }
             status if said.is_empty() => Err(Error::new(kind_of(status), format!("the source returned {status}"))),
             status => Err(Error::new(kind_of(status), said)),
         }

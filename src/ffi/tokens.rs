@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use crate::dataset::SharedBlock;
 use crate::error::{Error, Result};
-use crate::sync::Mutex;
+use crate::sync::{Arc, Mutex};
 
 /// Blocks that clients hold. A token is a slot and how often that slot was used before.
 #[derive(Default)]
@@ -20,7 +20,24 @@ struct Slots {
 
 struct Slot {
     generation: u32,
-    block: Option<SharedBlock>,
+    block: Option<Held>,
+}
+
+/// A block that was locked, or one that was asked for, which others may have too.
+pub(super) enum Held {
+    Locked(SharedBlock),
+    Asked(Arc<SharedBlock>),
+}
+
+impl std::ops::Deref for Held {
+    type Target = SharedBlock;
+
+    fn deref(&self) -> &SharedBlock {
+        match self {
+            Self::Locked(block) => block,
+            Self::Asked(block) => block,
+        }
+    }
 }
 
 impl Tokens {
@@ -31,6 +48,15 @@ impl Tokens {
 
     /// Keeps the block until its token comes back. Never 0.
     pub(super) fn put(&self, block: SharedBlock) -> u64 {
+        self.hold(Held::Locked(block))
+    }
+
+    /// As [`put`](Self::put) for a block that somebody asked for.
+    pub(super) fn put_asked(&self, block: Arc<SharedBlock>) -> u64 {
+        self.hold(Held::Asked(block))
+    }
+
+    fn hold(&self, block: Held) -> u64 {
         let mut slots = self.slots.lock();
         let number = slots.free.pop().unwrap_or_else(|| {
             slots.slots.push(Slot { generation: 0, block: None });
@@ -43,7 +69,7 @@ impl Tokens {
     }
 
     /// The block of a token, which is used up by this.
-    pub(super) fn take(&self, token: u64) -> Result<SharedBlock> {
+    pub(super) fn take(&self, token: u64) -> Result<Held> {
         let (generation, number) = ((token >> 32) as u32, token as u32);
         let mut slots = self.slots.lock();
         let slot = slots.slots.get_mut(number as usize).filter(|slot| slot.generation == generation);

@@ -1,61 +1,10 @@
 /* Requests as a C99 program sees them: callbacks from several threads, that cancel, free and ask, and what is destroyed. */
 #define _POSIX_C_SOURCE 200809L
-#include "abi.h"
-
-#include <pthread.h>
-
-static const tilekeep_source_level LEVEL = {16 * 40, 16 * 25, 16, 16};
-
-/* A source that stands still until it is opened. */
-static struct {
-    pthread_mutex_t mutex;
-    pthread_cond_t changed;
-    int is_open, n_begun, n_told, n_good, n_cancelled, n_destroyed;
-} gate = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, 0, 0, 0, 0};
-
-static void add(int *counter)
-{
-    pthread_mutex_lock(&gate.mutex);
-    ++*counter;
-    pthread_cond_broadcast(&gate.changed);
-    pthread_mutex_unlock(&gate.mutex);
-}
-
-static int get(const int *counter)
-{
-    int n;
-    pthread_mutex_lock(&gate.mutex);
-    n = *counter;
-    pthread_mutex_unlock(&gate.mutex);
-    return n;
-}
-
-static void wait_for(const int *counter, int n)
-{
-    pthread_mutex_lock(&gate.mutex);
-    while (*counter < n) {
-        pthread_cond_wait(&gate.changed, &gate.mutex);
-    }
-    pthread_mutex_unlock(&gate.mutex);
-}
-
-static tilekeep_status read_block(void *user_data, uint32_t level, uint32_t col, uint32_t row, uint32_t plane,
-                                  uint32_t frame, void *buffer, size_t size)
-{
-    (void)user_data, (void)level, (void)plane, (void)frame;
-    add(&gate.n_begun);
-    wait_for(&gate.is_open, 1);
-    if (col == 39 && row == 24) {
-        tilekeep_set_last_error("the last block is broken");
-        return TILEKEEP_ERR_CORRUPT;
-    }
-    memset(buffer, (int)(col + row), size);
-    return TILEKEEP_OK;
-}
+#include "gate.h"
 
 struct wish {
     tilekeep_requests *requests;
-    tilekeep_dataset *dataset;
+    tilekeep_dataset *dataset, *unread;
     /* What the callback does: asks for another tile, cancels and frees its own request, or another one. */
     int asks;
     tilekeep_request *own, *other;
@@ -83,14 +32,17 @@ static void arrived(void *user_data, tilekeep_status status, const tilekeep_tile
         static struct wish next;
         tilekeep_tile_callback callback;
         tilekeep_request *request = NULL;
-        tilekeep_status waited;
+        int32_t is_answered = -1;
         memset(&next, 0, sizeof next);
         callback = callback_of(&next);
-        CHECK(tilekeep_request_tile(wish->requests, wish->dataset, 0, 1, 0, NULL, 0, NULL, &request) == TILEKEEP_OK);
-        /* It has an answer already, from memory or another thread, or waiting for one is refused: it does not hang. */
-        waited = tilekeep_request_wait(request, TILEKEEP_WAIT_FOREVER, NULL);
-        CHECK(waited == TILEKEEP_OK || waited == INVALID);
+        /* Nobody can answer this one, and waiting for it is refused: it does not hang. */
+        set(&gate.is_open, 0);
+        CHECK(tilekeep_request_tile(wish->requests, wish->unread, 0, 1, 0, NULL, 0, NULL, &request) == TILEKEEP_OK);
+        FAILS(INVALID, tilekeep_request_wait(request, TILEKEEP_WAIT_FOREVER, NULL));
+        FAILS(INVALID, tilekeep_request_wait(request, 0, NULL));
+        CHECK(tilekeep_request_poll(request, &is_answered) == TILEKEEP_OK && is_answered == 0);
         tilekeep_request_free(request);
+        set(&gate.is_open, 1);
         CHECK(tilekeep_request_tile(wish->requests, wish->dataset, 0, 999, 0, NULL, 0, &callback, NULL) == TILEKEEP_OK);
     }
     if (wish->own != NULL) {
@@ -144,8 +96,7 @@ static void *cancels(void *user_data)
 
 int main(void)
 {
-    tilekeep_source source;
-    tilekeep_dataset *dataset = NULL;
+    tilekeep_dataset *dataset = open_gate();
     tilekeep_requests *requests = NULL;
     tilekeep_request *request = NULL;
     tilekeep_tile_options options;
@@ -157,16 +108,7 @@ int main(void)
     int32_t is_answered = -1;
     int i, n_destroyed;
 
-    memset(&source, 0, sizeof source);
-    source.struct_size = sizeof source;
-    source.n_bands = 1;
-    source.sample_type = TILEKEEP_SAMPLE_U8;
-    source.read_block = read_block;
-    source.levels = &LEVEL;
-    source.n_levels = 1;
-    /* Not the one that counts: it stands for no thread but one. */
-    (void)counting_source;
-    CHECK(tilekeep_open_source(&source, NULL, &dataset) == TILEKEEP_OK);
+    set(&gate.is_broken, 1);
     memset(&options, 0, sizeof options);
     options.struct_size = sizeof options;
     options.width = options.height = 16;
@@ -255,6 +197,7 @@ int main(void)
     memset(&wish, 0, sizeof wish);
     wish.requests = requests;
     wish.dataset = dataset;
+    wish.unread = open_gate();
     wish.asks = 1;
     callback = callback_of(&wish);
     CHECK(tilekeep_request_tile(requests, dataset, 0, 2, 2, &options, 0, &callback, NULL) == TILEKEEP_OK);
@@ -263,6 +206,7 @@ int main(void)
     CHECK(tilekeep_request_wait(request, TILEKEEP_WAIT_FOREVER, &tile) == TILEKEEP_OK);
     tilekeep_free_tile(&tile);
     tilekeep_close(dataset);
+    tilekeep_close(wish.unread);
     tilekeep_requests_free(requests);
     tilekeep_requests_free(NULL);
     /* It outlives them, and there is nobody left to answer another. */
