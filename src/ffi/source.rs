@@ -16,8 +16,9 @@ use super::status::{TILEKEEP_ERR_CANCELLED, TILEKEEP_OK, guard, kind_of, take_sa
 
 /// Reads one block. The buffer has exactly the bytes of the block: rows from the top without padding, bands side by
 /// side, samples in native byte order; blocks of the last column and row have the pixels of the level only. All of it
-/// must be written. A long read may ask tilekeep_read_cancelled whether it still is wanted. Called from any thread, from several at once, never under a lock of the library. It may use other
-/// datasets, but must not read from its own: that would wait for itself.
+/// must be written. A long read may ask tilekeep_read_cancelled whether it still is wanted. Called from any thread, from
+/// several at once, never under a lock of the library. It may use other datasets, but must not read from its own: that
+/// would wait for itself.
 ///
 /// Returns TILEKEEP_OK or one of the TILEKEEP_ERR_ codes; tilekeep_set_last_error says why in words.
 ///
