@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The tests of what threads share and of raw memory: in schedules that a model checker chooses, under valgrind's memcheck,
-# and under ThreadSanitizer and AddressSanitizer where a nightly toolchain is installed.
+# and under ThreadSanitizer and AddressSanitizer where a nightly toolchain is installed; there also the C programs whose
+# callbacks come from several threads, with the library, under ThreadSanitizer.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,4 +22,16 @@ for sanitizer in thread address; do
         TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp" PROPTEST_CASES=64 \
         CARGO_TARGET_DIR="target/sanitize-$sanitizer" \
         cargo +nightly test --no-default-features --lib --target "$host" -- "${tests[@]}"
+done
+
+# What the compilers put into the C and the Rust code talks to one runtime, Rust's.
+library="target/sanitize-thread/$host/debug"
+runtime="$(rustc +nightly --print sysroot)/lib/rustlib/$host/lib/librustc-nightly_rt.tsan.a"
+RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer" CARGO_TARGET_DIR=target/sanitize-thread \
+    cargo +nightly build --no-default-features --lib --target "$host"
+for program in requests request_kinds viewports; do
+    cc -std=c99 -g -pthread -fsanitize=thread -Iinclude -c "tests/c/$program.c" -o "$library/$program.o"
+    cc -pthread "$library/$program.o" -Wl,--whole-archive "$runtime" -Wl,--no-whole-archive -Wl,--export-dynamic \
+        -L"$library" -Wl,-rpath,"$PWD/$library" -ltilekeep -lm -ldl -lrt -o "$library/$program"
+    TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp" "$library/$program"
 done

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
-use tilekeep::{Delivery, Requests, TileRequest};
+use tilekeep::{Delivery, ErrorKind, Requests, TileRequest, Window};
 
 use super::{Gate, pyramid, tile, tiles, until};
 
@@ -151,4 +151,28 @@ fn the_next_level_of_a_zoom_is_loaded_ahead() {
     idle();
     assert_eq!(viewport.want(&frame(0), centre), 0);
     assert_eq!(requests.stats().prefetch_used, 4);
+}
+
+#[test]
+fn the_tiles_of_some_levels_under_a_window_are_listed() {
+    let (_, dataset) = pyramid();
+    let requests = Requests::new(1).unwrap();
+    let viewport = requests.viewport(&dataset, 0, |_, _| {});
+    let like = tile(0, 0, 0).size(64, 64);
+    let places = |levels, x, y, width, height| -> Vec<_> {
+        let tiles = viewport.tiles_under(&like, levels, &Window::new(x, y, width, height)).unwrap();
+        assert!(tiles.iter().all(|tile| tile.size == (64, 64) && tile.encoding == like.encoding));
+        tiles.iter().map(|tile| (tile.level, tile.col, tile.row)).collect()
+    };
+    assert_eq!(places(0..=0, 0, 0, 64, 64), [(0, 0, 0)]);
+    assert_eq!(places(0..=0, 63, 64, 2, 64), [(0, 0, 1), (0, 1, 1)]);
+    assert_eq!(places(1..=2, 200, 0, 128, 1), [(1, 1, 0), (1, 2, 0), (2, 0, 0), (2, 1, 0)]);
+    // It may reach beyond the raster, of 1024 x 1024 pixels, or lie there.
+    assert_eq!(places(0..=0, 1000, 1000, u64::MAX, 500), [(0, 15, 15)]);
+    assert_eq!(places(0..=2, 1024, 0, 64, 64), []);
+    let kind = |levels, like: &TileRequest| {
+        viewport.tiles_under(like, levels, &Window::new(0, 0, 1024, 1024)).unwrap_err().kind()
+    };
+    assert_eq!(kind(0..=3, &like), ErrorKind::InvalidArgument);
+    assert_eq!(kind(0..=2, &tile(0, 0, 0).size(1, 1)), ErrorKind::LimitExceeded);
 }
