@@ -68,9 +68,9 @@ impl Encoding {
         matches!(self, Self::Png | Self::PngSmall)
     }
 
-    /// What the bytes of a tile depend on, for a key: no two encodings have the same.
-    pub(crate) const fn key_bytes(&self) -> [u8; 8] {
-        let (tag, first, second) = match *self {
+    /// A number that no other encoding has. Tiles in stores are known by it: it never changes.
+    pub(crate) const fn number(self) -> u32 {
+        let (tag, first, second) = match self {
             Self::Raw => (0, 0, 0),
             Self::RawBands => (1, 0, 0),
             Self::Png => (2, 0, 0),
@@ -79,7 +79,7 @@ impl Encoding {
             Self::WebP { quality } => (5, quality, 0),
             Self::WebPLossless => (6, 0, 0),
         };
-        [tag, first, second, 0, 0, 0, 0, 0]
+        u32::from_le_bytes([tag, first, second, 0])
     }
 
     /// Whether this build can encode so.
@@ -121,18 +121,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn encodings_that_make_different_bytes_have_different_keys() {
+    fn encodings_that_make_different_bytes_have_different_numbers() {
         let mut all =
             vec![Encoding::Raw, Encoding::RawBands, Encoding::Png, Encoding::PngSmall, Encoding::WebPLossless];
         for quality in 1..=100 {
             all.push(Encoding::webp(quality));
             all.extend([Chroma::Halved, Chroma::Full].map(|chroma| Encoding::Jpeg { quality, chroma }));
         }
-        let keys: HashSet<_> = all.iter().map(Encoding::key_bytes).collect();
-        assert_eq!(keys.len(), all.len());
-        // Keys are kept beyond a process: these stay.
-        assert_eq!(Encoding::Png.key_bytes(), [2, 0, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(Encoding::jpeg(85).key_bytes(), [4, 85, 1, 0, 0, 0, 0, 0]);
+        let numbers: HashSet<_> = all.iter().map(|encoding| encoding.number()).collect();
+        assert_eq!(numbers.len(), all.len());
+        // They are kept beyond a process: these stay.
+        assert_eq!((Encoding::Png.number(), Encoding::jpeg(85).number()), (2, 4 | 85 << 8 | 1 << 16));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use crate::cache::{Account, Cache, CacheBudget, CachePolicy, ENTRY_OVERHEAD, Total};
 use crate::dataset::CacheUse;
+use crate::encode::Encoding;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{Class, Ledger};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
@@ -34,8 +35,7 @@ pub(super) struct Wanted {
     pub(super) cache_use: CacheUse,
     /// Whether the key means the same to other processes.
     pub(super) is_shareable: bool,
-    /// The number of the encoding.
-    pub(super) form: u32,
+    pub(super) encoding: Encoding,
 }
 
 /// How a tile that was not in memory came to be.
@@ -83,7 +83,7 @@ impl TileCache {
         let found = self.tiles.get_or_make(wanted.key, most, wanted.cache_use.mode(), || {
             let tier = if wanted.is_shareable { self.tier() } else { None };
             let stored = tier.as_deref().and_then(fetch);
-            let mut tile = match stored.filter(|stored| stored.header.form == wanted.form && is_whole(stored)) {
+            let mut tile = match stored.filter(|stored| is_whole(stored, wanted.encoding)) {
                 Some(stored) => opened(stored),
                 None => {
                     let (tile, made) = make().inspect_err(|error| {
@@ -96,7 +96,7 @@ impl TileCache {
                         Made::Passed => &self.passed,
                     });
                     if let Some(tier) = tier.filter(|_| wanted.cache_use != CacheUse::NoCache) {
-                        tier.put(wanted.key, seal(wanted.key, &header(&tile, wanted.form), &tile.bytes));
+                        tier.put(wanted.key, seal(wanted.key, &header(&tile, wanted.encoding), &tile.bytes));
                     }
                     tile
                 }
@@ -162,17 +162,19 @@ impl TileCache {
     }
 }
 
-fn header(tile: &Tile, form: u32) -> TileHeader {
+fn header(tile: &Tile, encoding: Encoding) -> TileHeader {
+    let form = encoding.number();
     TileHeader { width: tile.width, height: tile.height, n_bands: tile.n_bands, sample: tile.sample, form }
 }
 
-/// Whether samples without a file around them are as many as the tile says. A checksum is no signature.
-fn is_whole(StoredTile { header, bytes }: &StoredTile) -> bool {
+/// Whether it is a tile in this encoding and, without a file around its samples, they are as many as it says. A checksum
+/// is no signature.
+fn is_whole(StoredTile { header, bytes }: &StoredTile, encoding: Encoding) -> bool {
     let n = |n: u32| usize::try_from(n).ok();
     let samples =
         n(header.width).zip(n(header.height)).and_then(|(w, h)| w.checked_mul(h)?.checked_mul(n(header.n_bands)?));
-    header.form & 0xff > 1
-        || samples.and_then(|samples| samples.checked_mul(header.sample.bytes())) == Some(bytes.len())
+    let n_bytes = || samples.and_then(|samples| samples.checked_mul(header.sample.bytes()));
+    header.form == encoding.number() && (!encoding.is_raw() || n_bytes() == Some(bytes.len()))
 }
 
 fn opened(StoredTile { header, bytes }: StoredTile) -> Tile {

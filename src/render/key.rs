@@ -1,4 +1,4 @@
-//! What a tile is known by.
+//! What a tile is known by, and a request for one.
 
 use std::fmt;
 
@@ -6,7 +6,8 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::dataset::Dataset;
 
-use super::tile::{Look, TileRequest};
+use super::look::Look;
+use super::tile::TileRequest;
 
 /// Raised whenever equal requests would mean other bytes.
 const VERSION: u32 = 1;
@@ -28,7 +29,7 @@ impl TileKey {
         let (look, last) = match look {
             Look::Styled(plan) => (0, [plan.hash() as u64, (plan.hash() >> 64) as u64, 0]),
             Look::Plain(shown) => {
-                let bands = match &shown.bands {
+                let bands = match shown.bands.chosen() {
                     Some(bands) => hash_of_bands(bands.iter().copied()),
                     None => hash_of_bands(0..dataset.info().n_bands),
                 };
@@ -45,7 +46,7 @@ impl TileKey {
             pair(request.col, request.row),
             pair(request.size.0, request.size.1),
             pair(request.edge as u32, u32::from(request.pass_through)),
-            u64::from_le_bytes(request.encoding.key_bytes()),
+            u64::from(request.encoding.number()),
             look,
             last[0],
             last[1],
@@ -54,6 +55,41 @@ impl TileKey {
         let mut bytes = [0; 88];
         bytes.chunks_exact_mut(8).zip(words).for_each(|(bytes, word)| bytes.copy_from_slice(&word.to_le_bytes()));
         Self { source: dataset.tile_source(), tile: xxh3_128(&bytes) }
+    }
+}
+
+impl TileRequest {
+    /// Equal for equal requests of one dataset. Unlike the [`TileKey`](super::TileKey) it is had without resolving a style,
+    /// which may read, so that requests which are written differently and come to the same tile differ in it.
+    pub(crate) fn spelling(&self, dataset: &Dataset) -> u128 {
+        let mut bytes = Vec::with_capacity(160);
+        let mut put = |words: &[u64]| words.iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
+        put(&[
+            dataset.number(),
+            dataset.epoch(),
+            u64::from(self.frame),
+            u64::from(self.level),
+            u64::from(self.col),
+            u64::from(self.row),
+            u64::from(self.size.0),
+            u64::from(self.size.1),
+            self.edge as u64,
+            u64::from(self.encoding.number()),
+            self.cache_use as u64,
+            u64::from(self.pass_through),
+        ]);
+        match self.range {
+            Some((low, high)) => put(&[1, low.to_bits(), high.to_bits()]),
+            None => put(&[0]),
+        }
+        match &self.style {
+            Some(style) => put(&[1, style.spelling() as u64, (style.spelling() >> 64) as u64]),
+            None => put(&[0]),
+        }
+        if let Some(bands) = &self.bands {
+            bands.iter().for_each(|band| put(&[u64::from(*band)]));
+        }
+        xxh3_128(&bytes)
     }
 }
 

@@ -1,13 +1,17 @@
 //! Tiles: what a viewer asks for, raw or encoded, and where they are kept.
 
-mod asked;
 mod bytes;
 mod cache;
+mod draw;
 mod key;
+mod look;
 mod passed;
 mod plans;
+mod read;
 mod store;
 mod styled;
+#[cfg(test)]
+mod tests;
 mod tile;
 
 pub use crate::encode::{Chroma, Encoding};

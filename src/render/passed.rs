@@ -5,7 +5,8 @@ use crate::encode::{Color, Encoding};
 use crate::grid::Window;
 use crate::source::PictureFormat;
 
-use super::tile::{Shown, Tile, TileRequest};
+use super::look::Shown;
+use super::tile::{Tile, TileRequest};
 
 /// The tile as the source stores it: a file of exactly the pixels of `visible`, which are all that the tile has, with
 /// nothing changed about them. Neither a block nor an encoder is used.
@@ -17,7 +18,7 @@ pub(super) fn tile(dataset: &Dataset, request: &TileRequest, visible: &Window, s
         Encoding::WebP { .. } | Encoding::WebPLossless => PictureFormat::WebP,
     };
     let info = dataset.info();
-    let has_all_bands = shown.has_all_bands(info.n_bands);
+    let has_all_bands = shown.bands.are_all(info.n_bands);
     let are_colors_stored = match (format, shown.color) {
         (PictureFormat::Png, _)
         | (PictureFormat::Jpeg, Color::Gray | Color::Rgb)

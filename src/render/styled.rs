@@ -3,14 +3,14 @@
 use crate::cancel;
 use crate::dataset::Dataset;
 use crate::encode::{Color, Picture};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::grid::Window;
-use crate::memory::{Buffer, Pool};
 use crate::sample::SampleType;
 use crate::style::{Area, Samples, StylePlan};
 
 use super::bytes::TileBytes;
-use super::tile::{MAX_BYTES, Tile, TileRequest};
+use super::draw::pixels;
+use super::tile::{Tile, TileRequest};
 
 /// Samples are read in so many bytes at a time, if they make one row.
 const PART_BYTES: usize = 8 << 20;
@@ -65,14 +65,6 @@ pub(super) fn read(dataset: &Dataset, request: &TileRequest, visible: &Window, p
     let (n_bands, sample) = (plan.n_channels(), plan.sample());
     let file = request.encoding.encode(&Picture { width, height, n_bands, sample, color, pixels: &pixels })?;
     Ok(of_plan(file.map_or_else(|| TileBytes::new(pixels), TileBytes::from)))
-}
-
-/// Memory for pixels, with whatever was there before.
-fn pixels(width: u32, height: u32, pixel: usize) -> Result<Buffer> {
-    let bytes = (width as usize).checked_mul(height as usize).and_then(|n| n.checked_mul(pixel));
-    let bytes = bytes.filter(|bytes| *bytes <= MAX_BYTES);
-    let bytes = bytes.ok_or_else(|| Error::limit(format!("a tile of {width}x{height} pixels of {pixel} bytes")))?;
-    Pool::process().take(bytes)
 }
 
 /// Reads what the plan works on, a few rows at a time, and gives them to `each` with the number of the first row.
