@@ -1,11 +1,14 @@
-//! A block in memory is lent without a system call and without an allocation.
+//! A block in memory is lent, and a tile in memory found, without a system call and without an allocation.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::path::Path;
 
 use tiff_writer::{Blocks, Format, Image, TiffWriter};
-use tilekeep::{CachePolicy, Dataset, MemorySource, OpenOptions, SampleType, Window, WindowRequest};
+use tilekeep::{
+    CachePolicy, Dataset, Encoding, MemorySource, OpenOptions, SampleType, Style, TileRequest, Window, WindowRequest,
+    clear_tile_cache,
+};
 
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "common/strace.rs"]
@@ -152,6 +155,41 @@ fn a_hit_allocates_nothing_when_the_cache_is_full_either() {
     }
 }
 
+/// Tiles of every look that there is.
+fn tile_requests() -> Vec<TileRequest> {
+    let style = |text: &str| Style::parse(text).unwrap();
+    let tile = TileRequest::new(0, 1, 1).encoding(Encoding::jpeg(80));
+    vec![
+        tile.clone(),
+        tile.clone().encoding(Encoding::Png).bands([2, 1, 0]),
+        tile.clone().range(10.0, 200.0),
+        tile.clone().encoding(Encoding::Raw).range(10.0, 200.0).bands([1]),
+        tile.clone().style(style(r#"{"band": 2, "min": 0, "max": 255, "palette": "viridis"}"#)),
+        tile.style(style("{}")),
+    ]
+}
+
+fn read_tiles(dataset: &Dataset, requests: &[TileRequest], n: u32) {
+    for request in (0..n).flat_map(|_| requests) {
+        assert!(!dataset.read_tile(request).unwrap().bytes.is_empty());
+    }
+}
+
+#[test]
+fn a_tile_in_memory_is_found_without_an_allocation() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("picture.png");
+    png_file(&path);
+    let (dataset, requests) = (open(&path), tile_requests());
+    read_tiles(&dataset, &requests, 2);
+    let before = ALLOCATIONS.get();
+    read_tiles(&dataset, &requests, 1000);
+    assert_eq!(ALLOCATIONS.get() - before, 0);
+    clear_tile_cache();
+    read_tiles(&dataset, &requests, 1);
+    assert!(ALLOCATIONS.get() > before);
+}
+
 const CHILD: &str = "TILEKEEP_TEST_FILE_TO_HIT";
 
 /// The other half of the next test: runs in a process of its own, watched from outside. The two look-ups of files that
@@ -160,12 +198,14 @@ const CHILD: &str = "TILEKEEP_TEST_FILE_TO_HIT";
 fn hits_between_two_marks() {
     let Some(path) = std::env::var_os(CHILD) else { return };
     let (dataset, mut pixels) = (open(path.as_ref()), vec![0; 1000 * 3000 * 3]);
-    let window = WindowRequest::new(0, Window::new(10, 10, 500, 2000));
+    let (window, tiles) = (WindowRequest::new(0, Window::new(10, 10, 500, 2000)), tile_requests());
     hit(&dataset, 100, &mut pixels);
     dataset.read_window(&window, &mut pixels).unwrap();
+    read_tiles(&dataset, &tiles, 2);
     strace::mark(strace::BEGIN);
     hit(&dataset, 1000, &mut pixels);
     dataset.read_window(&window, &mut pixels).unwrap();
+    read_tiles(&dataset, &tiles, 1000);
     strace::mark(strace::END);
 }
 

@@ -1,6 +1,7 @@
 //! What a tile is known by, and a request for one.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
@@ -13,12 +14,22 @@ use super::tile::TileRequest;
 const VERSION: u32 = 1;
 
 /// What a rendered tile is known by, in memory and in stores: two tiles with one key are equal, byte for byte.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TileKey {
     /// The raster: its identity, which a changed file does not share.
     pub source: u128,
     /// Everything else that the bytes depend on: place, style, encoding, and the version of the rules for pixels.
     pub tile: u128,
+}
+
+impl Hash for TileKey {
+    /// Word by word: to the hasher of the cache 16 bytes are 16 steps, a third of the time that a tile is found in.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for number in [self.tile, self.source] {
+            state.write_u64(number as u64);
+            state.write_u64((number >> 64) as u64);
+        }
+    }
 }
 
 impl TileKey {
