@@ -104,9 +104,10 @@ impl Plan {
 
     /// Takes the greatest of what the tables say.
     fn look_up(&self, tables: &Tables, samples: &Samples, out: &mut [u8]) {
+        let mut colors = [[0; 4]; RUN];
         if self.n_channels() == 4 {
             for (i, run) in out.as_chunks_mut::<4>().0.chunks_mut(RUN).enumerate() {
-                self.look_up_run(tables, samples, i * RUN, run);
+                self.look_up_run(tables, samples, i * RUN, &mut colors, run);
             }
             return;
         }
@@ -114,13 +115,20 @@ impl Plan {
         let mut run = [[0; 4]; RUN];
         for (i, out) in out.chunks_mut(RUN).enumerate() {
             let run = &mut run[..out.len()];
-            self.look_up_run(tables, samples, i * RUN, run);
+            self.look_up_run(tables, samples, i * RUN, &mut colors, run);
             out.iter_mut().zip(run).for_each(|(out, pixel)| *out = pixel[channel]);
         }
     }
 
-    /// The same for the pixels from `first` on.
-    fn look_up_run(&self, tables: &Tables, samples: &Samples, first: usize, run: &mut [[u8; 4]]) {
+    /// The same for the pixels from `first` on; `colors` is room for those of one layer.
+    fn look_up_run(
+        &self,
+        tables: &Tables,
+        samples: &Samples,
+        first: usize,
+        colors: &mut [[u8; 4]; RUN],
+        run: &mut [[u8; 4]],
+    ) {
         if let Some(colors) = tables.colors {
             let [r, g, b] = colors.map(|layer| self.layers[layer].bytes_of(samples, first, run.len()));
             for (((pixel, r), g), b) in run.iter_mut().zip(r).zip(g).zip(b) {
@@ -129,7 +137,6 @@ impl Plan {
             return;
         }
         let together = |a: [u8; 4], b: [u8; 4]| (u32::from_ne_bytes(a) | u32::from_ne_bytes(b)).to_ne_bytes();
-        let greater = |a: [u8; 4], b: [u8; 4]| std::array::from_fn(|channel| a[channel].max(b[channel]));
         for (number, (table, layer)) in tables.bytes.iter().flatten().zip(&self.layers).enumerate() {
             let valid = Valid::new(layer, samples, first, run.len());
             let masked = |at: usize, color: &[u8; 4]| if valid.is(at) { *color } else { [0; 4] };
@@ -137,9 +144,16 @@ impl Plan {
                 (0, true, _) => layer.gather(table, samples, first, run, |_, color, _| *color),
                 (0, false, _) => layer.gather(table, samples, first, run, |at, color, _| masked(at, color)),
                 (_, true, true) => layer.gather(table, samples, first, run, |_, color, below| together(*color, below)),
-                (_, true, false) => layer.gather(table, samples, first, run, |_, color, below| greater(*color, below)),
-                (_, false, _) => {
-                    layer.gather(table, samples, first, run, |at, color, below| greater(masked(at, color), below));
+                // The greatest of bytes that lie one after the other are found many at once.
+                (_, is_all, _) => {
+                    let colors = &mut colors[..run.len()];
+                    if is_all {
+                        layer.gather(table, samples, first, colors, |_, color, _| *color);
+                    } else {
+                        layer.gather(table, samples, first, colors, |at, color, _| masked(at, color));
+                    }
+                    let pairs = run.as_flattened_mut().iter_mut().zip(colors.as_flattened());
+                    pairs.for_each(|(byte, other)| *byte = (*byte).max(*other));
                 }
             }
         }
