@@ -707,8 +707,9 @@ typedef struct tilekeep_tile_options {
     // The frame: 0, or which of several pictures.
     uint32_t frame;
     // The colours of the picture: a style as JSON, large_image's with additions (as
-    // {"band": 1, "min": 0, "max": "auto:0.02", "palette": "viridis"}). NULL: none. With it n_bands and has_range must be 0. An encoded tile then has 8 bits; a raw one has the channels of the picture (1,
-    // or red, green, blue and opacity) in the sample type that the style says, or 8 bits.
+    // {"band": 1, "min": 0, "max": "auto:0.02", "palette": "viridis"}). NULL: none. With it n_bands and has_range must be
+    // 0. An encoded tile then has 8 bits; a raw one has the channels of the picture (1, or red, green, blue and opacity)
+    // in the sample type that the style says, or 8 bits.
     const char *style;
     // Of a JPEG, one of TILEKEEP_CHROMA_.
     int32_t chroma;
@@ -721,7 +722,7 @@ typedef struct tilekeep_tile_options {
     // 1: decode and encode even a tile of which the file stores a picture in the encoding asked for, with nothing to be
     // changed about its pixels. Otherwise 0: such a picture is handed out as it is, whatever its quality.
     uint32_t no_pass_through;
-    // 0.
+    // Must be 0.
     uint32_t reserved;
 } tilekeep_tile_options;
 
@@ -748,6 +749,18 @@ typedef struct tilekeep_tile {
     // What keeps the bytes; not to be touched.
     void *owner;
 } tilekeep_tile;
+
+// Where a tile is: tiles of the size asked for, from the top left of a level.
+//
+// @since 0.1
+typedef struct tilekeep_tile_place {
+    // The level that is cut into tiles.
+    uint32_t level;
+    // Tiles from the left.
+    uint32_t col;
+    // Tiles from the top.
+    uint32_t row;
+} tilekeep_tile_place;
 
 // What the cache of rendered tiles did since the process began, and what it holds.
 //
@@ -966,6 +979,16 @@ typedef tilekeep_status (*tilekeep_store_put_fn)(void *user_data,
 // @since 0.1
 typedef tilekeep_status (*tilekeep_store_remove_fn)(void *user_data, const char *key_prefix);
 
+// Looks n_keys values up at once, those of a viewport; the keys and how values are given are those of
+// tilekeep_store_get_fn. values has a place for the value of each key; one that nothing was put into says that there is
+// none. Returns TILEKEEP_OK, or another TILEKEEP_ERR_ code when the store did not answer.
+//
+// @since 0.1
+typedef tilekeep_status (*tilekeep_store_get_many_fn)(void *user_data,
+                                                      const char *const *keys,
+                                                      struct tilekeep_store_value *const *values,
+                                                      size_t n_keys);
+
 // A client's own store of rendered tiles. The struct is copied.
 //
 // @since 0.1
@@ -984,6 +1007,8 @@ typedef struct tilekeep_tile_store {
     tilekeep_store_put_fn put;
     // Forgets values.
     tilekeep_store_remove_fn remove;
+    // Looks many values up at once. NULL: get is called for each.
+    tilekeep_store_get_many_fn get_many;
 } tilekeep_tile_store;
 
 // What was asked for and what became of it, since the threads were started.
@@ -1508,6 +1533,23 @@ tilekeep_status tilekeep_read_tile(const struct tilekeep_dataset *dataset,
 // @since 0.1
 void tilekeep_free_tile(struct tilekeep_tile *tile);
 
+// Reads many tiles, those of a viewport, each as tilekeep_read_tile does; a store of tiles is asked once for all of them.
+// options may be NULL.
+//
+// tiles_out has n_tiles structs, all with their struct_size set, and statuses_out a status for each. A tile that cannot
+// be read costs the others nothing: where statuses_out has TILEKEEP_OK the tile is written and belongs to the caller
+// until it is given to tilekeep_free_tile, elsewhere the struct is as it was. Returns TILEKEEP_OK when all were read,
+// otherwise the first status that is not, with its words in tilekeep_last_error. When the arguments themselves are wrong
+// nothing is written at all.
+//
+// @since 0.1
+tilekeep_status tilekeep_read_tiles(const struct tilekeep_dataset *dataset,
+                                    const struct tilekeep_tile_place *places,
+                                    size_t n_tiles,
+                                    const struct tilekeep_tile_options *options,
+                                    struct tilekeep_tile *tiles_out,
+                                    tilekeep_status *statuses_out);
+
 // Changes how many bytes of rendered tiles are kept, for all datasets together; 64 MiB until it is called. What exceeds
 // them goes at once; 0 keeps nothing. They are a part of the total that no dataset can take.
 //
@@ -1635,6 +1677,7 @@ tilekeep_status tilekeep_open_source(const struct tilekeep_source *source,
 // memory:                                                      no store
 // disk:DIR?max=SIZE                                            files in a folder that processes may share
 // memcached://HOST:PORT,.../PREFIX?timeout_ms=500              memcached servers
+// memcached:unix:PATH?prefix=P&timeout_ms=500                   a memcached server of this machine, by its socket
 // redis://USER:PASSWORD@HOST:PORT/DB?prefix=P&timeout_ms=500   a Redis or Valkey server
 // ```
 //

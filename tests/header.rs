@@ -18,6 +18,7 @@ fn the_header_is_generated_from_the_sources() {
         "blocks",
         "cache",
         "read",
+        "tiles",
         "tile_cache",
         "describe",
         "source",

@@ -20,4 +20,5 @@ pub mod source;
 pub mod status;
 pub mod tile_cache;
 pub mod tile_store;
+pub mod tiles;
 mod tokens;

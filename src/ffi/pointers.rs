@@ -72,6 +72,11 @@ impl<T: Growing> Out<T> {
         Ok(Self { pointer, size })
     }
 
+    /// What the caller says that its struct takes.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
     /// Writes as much of `value` as the caller's struct holds; its own size stays as it is.
     pub(super) fn write(self, value: &T) {
         let skip = size_of::<u32>();

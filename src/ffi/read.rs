@@ -247,8 +247,9 @@ pub struct tilekeep_tile_options {
     /// The frame: 0, or which of several pictures.
     pub frame: u32,
     /// The colours of the picture: a style as JSON, large_image's with additions (as
-    /// {"band": 1, "min": 0, "max": "auto:0.02", "palette": "viridis"}). NULL: none. With it n_bands and has_range must be 0. An encoded tile then has 8 bits; a raw one has the channels of the picture (1,
-    /// or red, green, blue and opacity) in the sample type that the style says, or 8 bits.
+    /// {"band": 1, "min": 0, "max": "auto:0.02", "palette": "viridis"}). NULL: none. With it n_bands and has_range must be
+    /// 0. An encoded tile then has 8 bits; a raw one has the channels of the picture (1, or red, green, blue and opacity)
+    /// in the sample type that the style says, or 8 bits.
     pub style: *const c_char,
     /// Of a JPEG, one of TILEKEEP_CHROMA_.
     pub chroma: i32,
@@ -261,7 +262,7 @@ pub struct tilekeep_tile_options {
     /// 1: decode and encode even a tile of which the file stores a picture in the encoding asked for, with nothing to be
     /// changed about its pixels. Otherwise 0: such a picture is handed out as it is, whatever its quality.
     pub no_pass_through: u32,
-    /// 0.
+    /// Must be 0.
     pub reserved: u32,
 }
 
@@ -330,6 +331,9 @@ impl tilekeep_tile_options {
     }
 
     pub(super) unsafe fn to_request(self, level: u32, col: u32, row: u32) -> Result<TileRequest> {
+        if self.reserved != 0 {
+            return Err(Error::invalid("tilekeep_tile_options: reserved is not 0"));
+        }
         let side = |n: u32| if n == 0 { 256 } else { n };
         let mut request = TileRequest::new(level, col, row).size(side(self.width), side(self.height));
         request.encoding = self.encoding()?;

@@ -30,6 +30,20 @@ pub type tilekeep_store_get_fn = Option<
     ) -> tilekeep_status,
 >;
 
+/// Looks n_keys values up at once, those of a viewport; the keys and how values are given are those of
+/// tilekeep_store_get_fn. values has a place for the value of each key; one that nothing was put into says that there is
+/// none. Returns TILEKEEP_OK, or another TILEKEEP_ERR_ code when the store did not answer.
+///
+/// @since 0.1
+pub type tilekeep_store_get_many_fn = Option<
+    unsafe extern "C" fn(
+        user_data: *mut c_void,
+        keys: *const *const c_char,
+        values: *const *mut tilekeep_store_value,
+        n_keys: usize,
+    ) -> tilekeep_status,
+>;
+
 /// Keeps a value under a key, in place of one that is there. Called from a thread of the library's, for which it must not
 /// flush, clear or set the store, nor invalidate a dataset: that would wait for itself.
 ///
@@ -70,6 +84,8 @@ pub struct tilekeep_tile_store {
     pub put: tilekeep_store_put_fn,
     /// Forgets values.
     pub remove: tilekeep_store_remove_fn,
+    /// Looks many values up at once. NULL: get is called for each.
+    pub get_many: tilekeep_store_get_many_fn,
 }
 
 // SAFETY: `repr(C)`, size first. A function pointer is wrapped in `Option`, for which NULL is a value; that any other
@@ -87,6 +103,7 @@ unsafe impl Growing for tilekeep_tile_store {
             get: None,
             put: None,
             remove: None,
+            get_many: None,
         }
     }
 }
@@ -101,6 +118,7 @@ unsafe impl Growing for tilekeep_tile_store {
 /// memory:                                                      no store
 /// disk:DIR?max=SIZE                                            files in a folder that processes may share
 /// memcached://HOST:PORT,.../PREFIX?timeout_ms=500              memcached servers
+/// memcached:unix:PATH?prefix=P&timeout_ms=500                   a memcached server of this machine, by its socket
 /// redis://USER:PASSWORD@HOST:PORT/DB?prefix=P&timeout_ms=500   a Redis or Valkey server
 /// ```
 ///
@@ -136,7 +154,7 @@ pub unsafe extern "C" fn tilekeep_set_client_tile_store(store: *const tilekeep_t
         let get = store.get.ok_or_else(|| null("get of tilekeep_tile_store"))?;
         let put = store.put.ok_or_else(|| null("put of tilekeep_tile_store"))?;
         let remove = store.remove.ok_or_else(|| null("remove of tilekeep_tile_store"))?;
-        render::set_tile_store(Some(Box::new(ClientStore { get, put, remove, client })))
+        render::set_tile_store(Some(Box::new(ClientStore { get, get_many: store.get_many, put, remove, client })))
     })
 }
 
@@ -190,11 +208,14 @@ pub extern "C" fn tilekeep_tile_store_error() -> tilekeep_status {
 }
 
 type Get = unsafe extern "C" fn(*mut c_void, *const c_char, *mut tilekeep_store_value) -> tilekeep_status;
+type GetMany =
+    unsafe extern "C" fn(*mut c_void, *const *const c_char, *const *mut tilekeep_store_value, usize) -> tilekeep_status;
 type Put = unsafe extern "C" fn(*mut c_void, *const c_char, *const c_void, usize) -> tilekeep_status;
 type Remove = unsafe extern "C" fn(*mut c_void, *const c_char) -> tilekeep_status;
 
 struct ClientStore {
     get: Get,
+    get_many: Option<GetMany>,
     put: Put,
     remove: Remove,
     client: Client,
@@ -218,6 +239,19 @@ impl TileStore for ClientStore {
             TILEKEEP_ERR_NOT_FOUND => Ok(None),
             status => told(status).map(|()| value.bytes),
         }
+    }
+
+    fn get_many(&self, keys: &[TileKey]) -> Result<Vec<Option<Vec<u8>>>> {
+        let Some(get_many) = self.get_many else { return render::get_one_by_one(self, keys) };
+        let keys: Vec<CString> = keys.iter().map(|key| c_text(key.to_string())).collect::<Result<_>>()?;
+        let mut values: Vec<_> = keys.iter().map(|_| tilekeep_store_value { bytes: None }).collect();
+        let names: Vec<*const c_char> = keys.iter().map(|key| key.as_ptr()).collect();
+        let places: Vec<*mut tilekeep_store_value> = values.iter_mut().map(std::ptr::from_mut).collect();
+        take_said();
+        // SAFETY: the client's function, called as the header says, with texts and values that live during the call, as
+        // many as stated.
+        told(unsafe { get_many(self.client.user_data, names.as_ptr(), places.as_ptr(), names.len()) })?;
+        Ok(values.into_iter().map(|value| value.bytes).collect())
     }
 
     fn put(&self, key: TileKey, value: &[u8]) -> Result<()> {

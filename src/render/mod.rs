@@ -22,5 +22,6 @@ pub use cache::{
 };
 pub use key::TileKey;
 pub use plans::TileStyle;
+pub(crate) use store::get_one_by_one;
 pub use store::{StoreStats, TileStore, open_store};
 pub use tile::{Edge, Tile, TileRequest};

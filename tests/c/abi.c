@@ -78,6 +78,9 @@ static void windows_and_tiles(void)
     tilekeep_window window = {.struct_size = sizeof window, .x = 60, .y = 62, .width = 10, .height = 4};
     tilekeep_tile_options options = {.struct_size = sizeof options, .width = 128, .height = 128};
     tilekeep_tile tile = {.struct_size = sizeof tile};
+    const tilekeep_tile_place places[] = {{0, 0, 0}, {0, 2, 1}, {0, 0, 0}};
+    tilekeep_status statuses[3];
+    tilekeep_tile tiles[3] = {{.struct_size = sizeof tile}, {.struct_size = sizeof tile}, {.struct_size = sizeof tile}};
     const uint32_t bands[] = {2, 0}, bad_bands[] = {3};
     float planes[2][4][10];
     unsigned char small[5 * 2 * 3];
@@ -171,6 +174,27 @@ static void windows_and_tiles(void)
     options.no_pass_through = 2;
     FAILS(INVALID, tilekeep_read_tile(dataset, 0, 0, 0, &options, &tile));
     options.no_pass_through = 0;
+    options.reserved = 1;
+    FAILS(INVALID, tilekeep_read_tile(dataset, 0, 0, 0, &options, &tile));
+    CHECK(strstr(tilekeep_last_error(), "reserved") != NULL);
+    options.reserved = 0;
+    CHECK(tilekeep_read_tiles(dataset, places, 3, &options, tiles, statuses) == TILEKEEP_OK);
+    for (x = 0; x < 3; x++) {
+        CHECK(tilekeep_read_tile(dataset, 0, places[x].col, places[x].row, &options, &tile) == TILEKEEP_OK);
+        CHECK(statuses[x] == TILEKEEP_OK && tiles[x].width == tile.width && tiles[x].size == tile.size);
+        CHECK(memcmp(tiles[x].data, tile.data, tile.size) == 0);
+        tilekeep_free_tile(&tile);
+        tilekeep_free_tile(&tiles[x]);
+    }
+    FAILS(INVALID, tilekeep_read_tiles(NULL, places, 3, &options, tiles, statuses));
+    FAILS(INVALID, tilekeep_read_tiles(dataset, NULL, 3, &options, tiles, statuses));
+    FAILS(INVALID, tilekeep_read_tiles(dataset, places, 3, &options, NULL, statuses));
+    FAILS(INVALID, tilekeep_read_tiles(dataset, places, 3, &options, tiles, NULL));
+    FAILS(INVALID, tilekeep_read_tiles(dataset, places, SIZE_MAX, &options, tiles, statuses));
+    CHECK(tilekeep_read_tiles(dataset, NULL, 0, NULL, NULL, NULL) == TILEKEEP_OK);
+    tiles[2].struct_size = 1;
+    FAILS(INVALID, tilekeep_read_tiles(dataset, places, 3, &options, tiles, statuses));
+    CHECK(tiles[0].data == NULL);
     options.interleave = 2;
     FAILS(INVALID, tilekeep_read_tile(dataset, 0, 0, 0, &options, &tile));
     options.interleave = 0;
@@ -249,7 +273,7 @@ struct shelf {
     char key[66];
     unsigned char value[20000];
     size_t size;
-    int n_destroyed, fails;
+    int n_destroyed, n_many, fails;
 };
 
 static tilekeep_status shelf_get(void *user_data, const char *key, tilekeep_store_value *value)
@@ -262,6 +286,20 @@ static tilekeep_status shelf_get(void *user_data, const char *key, tilekeep_stor
     if (shelf->size == 0 || strcmp(key, shelf->key) != 0)
         return TILEKEEP_ERR_NOT_FOUND;
     return tilekeep_store_value_set(value, shelf->value, shelf->size);
+}
+
+static tilekeep_status shelf_get_many(void *user_data, const char *const *keys, tilekeep_store_value *const *values,
+                                      size_t n_keys)
+{
+    size_t i;
+
+    ((struct shelf *)user_data)->n_many++;
+    for (i = 0; i < n_keys; i++) {
+        tilekeep_status status = shelf_get(user_data, keys[i], values[i]);
+        if (status != TILEKEEP_OK && status != TILEKEEP_ERR_NOT_FOUND)
+            return status;
+    }
+    return TILEKEEP_OK;
 }
 
 static tilekeep_status shelf_put(void *user_data, const char *key, const void *data, size_t size)
@@ -290,7 +328,11 @@ static void tiles_are_kept_in_a_store(const char *path)
 {
     static struct shelf shelf;
     tilekeep_tile_store store = {.struct_size = sizeof store, .user_data = &shelf, .destroy = shelf_destroy,
-                                 .get = shelf_get, .put = shelf_put, .remove = shelf_remove};
+                                 .get = shelf_get, .put = shelf_put, .remove = shelf_remove,
+                                 .get_many = shelf_get_many};
+    const tilekeep_tile_place places[] = {{0, 0, 0}, {0, UINT32_MAX, 0}};
+    tilekeep_status statuses[2];
+    tilekeep_tile tiles[2] = {{.struct_size = sizeof tiles[0]}, {.struct_size = sizeof tiles[1]}};
     tilekeep_dataset *dataset = NULL;
     tilekeep_tile_options options = {.struct_size = sizeof options, .width = 16, .height = 16,
                                      .encoding = TILEKEEP_ENCODING_PNG};
@@ -320,6 +362,14 @@ static void tiles_are_kept_in_a_store(const char *path)
     CHECK(after.rendered == before.rendered && after.store_hits == before.store_hits + 1);
     CHECK(tilekeep_tile_store_error() == TILEKEEP_OK);
     tilekeep_free_tile(&again);
+
+    CHECK(tilekeep_clear_tile_cache() == TILEKEEP_OK && shelf.n_many == 0);
+    FAILS(INVALID, tilekeep_read_tiles(dataset, places, 2, &options, tiles, statuses));
+    CHECK(statuses[0] == TILEKEEP_OK && statuses[1] == INVALID && tiles[1].data == NULL);
+    CHECK(tiles[0].size == tile.size && memcmp(tiles[0].data, tile.data, tile.size) == 0);
+    CHECK(tilekeep_tile_cache_stats(&after) == TILEKEEP_OK);
+    CHECK(shelf.n_many == 1 && after.rendered == before.rendered && after.store_hits == before.store_hits + 2);
+    tilekeep_free_tile(&tiles[0]);
 
     shelf.fails = 1;
     CHECK(tilekeep_clear_tile_cache() == TILEKEEP_OK);

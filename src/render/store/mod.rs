@@ -16,7 +16,7 @@ mod tests;
 mod tier;
 mod uri;
 
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 
 use super::key::TileKey;
 
@@ -37,16 +37,17 @@ pub trait TileStore: Send + Sync {
     ///
     /// # Errors
     ///
-    /// `store error` when the store did not answer.
+    /// `store error` when the store did not answer; `corrupt data` when it works and only this value cannot be read.
     fn get(&self, key: TileKey) -> Result<Option<Vec<u8>>>;
 
-    /// The values under `keys`, in their order. Worth its own code where one question is cheaper than many.
+    /// The values under `keys`, in their order. Worth its own code where one question is cheaper than many. A value that
+    /// cannot be read is not an error of all of them: an empty one says that it is damaged.
     ///
     /// # Errors
     ///
     /// As [`get`](Self::get).
     fn get_many(&self, keys: &[TileKey]) -> Result<Vec<Option<Vec<u8>>>> {
-        keys.iter().map(|key| self.get(*key)).collect()
+        get_one_by_one(self, keys)
     }
 
     /// Keeps `value` under `key`, in place of one that is there. It is called from a thread of the tile cache's own.
@@ -77,4 +78,15 @@ pub trait TileStore: Send + Sync {
     ///
     /// As [`put`](Self::put).
     fn clear(&self) -> Result<()>;
+}
+
+/// The values under `keys` by a question for each.
+pub(crate) fn get_one_by_one<S: TileStore + ?Sized>(store: &S, keys: &[TileKey]) -> Result<Vec<Option<Vec<u8>>>> {
+    let one = |key: &TileKey| match store.get(*key) {
+        // Nobody's value is empty: this one is found to be damaged, and removed.
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Some(Vec::new())),
+        Err(error) if error.kind() == ErrorKind::LimitExceeded => Ok(None),
+        value => value,
+    };
+    keys.iter().map(one).collect()
 }
