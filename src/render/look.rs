@@ -118,7 +118,7 @@ impl Dataset {
 
     /// The bands to read and what an encoder makes of them; checks that it can.
     fn shown<'a>(&'a self, request: &'a TileRequest) -> Result<Shown<'a>> {
-        let asked = request.bands.as_deref().map(Bands::Asked);
+        let asked = asked_bands(request, self.info().n_bands)?;
         if let Some((low, high)) = request.range
             && (!low.is_finite() || !high.is_finite() || low == high)
         {
@@ -167,6 +167,18 @@ fn style_of(request: &TileRequest) -> Result<Option<&TileStyle>> {
         return Err(Error::invalid(format!("a tile with a style and {what}; the style says which")));
     }
     Ok(request.style.as_ref())
+}
+
+/// The bands that a request names; checks that there are such.
+fn asked_bands(request: &TileRequest, n_bands: u32) -> Result<Option<Bands<'_>>> {
+    let Some(bands) = request.bands.as_deref() else { return Ok(None) };
+    if bands.is_empty() {
+        return Err(Error::invalid("a tile of no bands"));
+    }
+    if let Some(band) = bands.iter().find(|band| **band >= n_bands) {
+        return Err(Error::invalid(format!("band {band}: the bands are numbered 0 to {}", n_bands - 1)));
+    }
+    Ok(Some(Bands::Asked(bands)))
 }
 
 /// The bands that make a picture: red, green, blue or the first one, and opacity.

@@ -176,3 +176,18 @@ fn four_bands_that_are_no_picture_need_to_be_chosen_from() {
     assert!(dataset.read_tile(&request.clone().bands([0, 1, 2, 3, 4])).is_err());
     assert!(dataset.read_tile(&request.bands([5])).is_err());
 }
+
+#[test]
+fn bands_that_there_are_not_are_refused_whatever_the_edge() {
+    let mut source = MemorySource::new(1, 1, 2, SampleType::U8, (1, 1), vec![7, 255]).unwrap();
+    source.info_mut().nodata = Some(crate::Nodata::Float(9.0));
+    let dataset = Dataset::from_source(source, &OpenOptions::default()).unwrap();
+    let request = TileRequest::new(0, 0, 0).size(2, 1);
+    for edge in [Edge::Crop, Edge::Pad] {
+        for (bands, words) in [(&[][..], "no bands"), (&[0, 2], "band 2"), (&[u32::MAX], "band 4294967295")] {
+            let error = dataset.read_tile(&request.clone().edge(edge).bands(bands)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+            assert!(error.message().contains(words), "{error}");
+        }
+    }
+}
