@@ -55,6 +55,32 @@ fn each_server(check: impl Fn(&Kind, Server)) {
     }
 }
 
+#[cfg(all(unix, feature = "memcached"))]
+#[test]
+fn a_server_is_used_by_its_socket_too() {
+    let Some(mut server) = Server::memcached_by_socket(&["-m", "64"]) else { return };
+    let store = open(&format!("memcached:{}?prefix=maps&timeout_ms=400", server.address()));
+    let sizes = [0, 1000, 100_000, 3_000_000];
+    for (n, len) in (0..).zip(sizes) {
+        store.put(key(n), &value(n, len)).unwrap();
+        assert!(store.get(key(n)).unwrap() == Some(value(n, len)), "{len}");
+    }
+    let keys: Vec<_> = (0..5).map(key).collect();
+    let found: Vec<_> = (0..).zip(sizes).map(|(n, len)| Some(value(n, len))).chain([None]).collect();
+    assert!(store.get_many(&keys).unwrap() == found);
+    store.clear().unwrap();
+    assert!(store.get_many(&keys).unwrap().iter().all(Option::is_none));
+    server.kill();
+    assert_eq!(store.get(key(1)).unwrap_err().kind(), ErrorKind::Store);
+    server.restart();
+    assert_eq!(store.get(key(1)).unwrap(), None);
+    let began = Instant::now();
+    server.signal("STOP");
+    assert_eq!(store.get(key(1)).unwrap_err().kind(), ErrorKind::Store);
+    assert!(began.elapsed() < TIMEOUT + SLACK);
+    server.signal("CONT");
+}
+
 #[test]
 fn a_server_that_comes_back_is_used_again_over_new_connections() {
     each_server(|kind, mut server| {

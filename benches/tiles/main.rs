@@ -6,8 +6,10 @@
 //!
 //! Two files of 4096 x 4096 pixels, RGB in tiles of 256 x 256, JPEG and Deflate, are made where they are missing. The
 //! page cache is warm. "Cold" is every tile of the file once, nothing of it being in any cache; "warm" is 16 tiles again and
-//! again; "memcached" is the same with a memcached server as the only cache of tiles of either. JPEG is made at quality 90 without subsampling on both sides. The two take turns; medians of the rounds are
-//! printed; with `CASE`, those that have it in their name. `TILEKEEP_PYTHON` names a Python that has large_image and its TIFF source.
+//! again; "memcached" is the same with a memcached server as the only cache of tiles of either, and "socket" with one that
+//! both reach by a Unix socket. JPEG is made at quality 90 without subsampling on both sides. The two take turns; medians of
+//! the rounds are printed; with `CASE`, those that have it in their name. `TILEKEEP_PYTHON` names a Python that has
+//! large_image and its TIFF source.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -51,7 +53,9 @@ enum Kind {
     Warm,
     /// Tiles in memcached.
     Memcached,
-    /// The same, all of a viewport at once; by large_image one by one.
+    /// The same by a socket.
+    Socket,
+    /// Tiles in memcached, all of a viewport at once; by large_image one by one.
     Viewport,
 }
 
@@ -61,7 +65,7 @@ const fn case(name: &'static str, kind: Kind, encoding: Encoding, style: &'stati
     Case { name, kind, encoding, style, pass_through: false }
 }
 
-const CASES: [Case; 11] = [
+const CASES: [Case; 13] = [
     case("cold plain PNG", Kind::Cold, Encoding::Png, "{}"),
     case("cold palette PNG", Kind::Cold, Encoding::Png, PALETTE),
     case("cold palette JPEG", Kind::Cold, JPEG, PALETTE),
@@ -71,6 +75,8 @@ const CASES: [Case; 11] = [
     case("warm plain JPEG", Kind::Warm, JPEG, "{}"),
     case("memcached palette PNG", Kind::Memcached, Encoding::Png, PALETTE),
     case("memcached plain JPEG", Kind::Memcached, JPEG, "{}"),
+    case("socket palette PNG", Kind::Socket, Encoding::Png, PALETTE),
+    case("socket plain JPEG", Kind::Socket, JPEG, "{}"),
     case("memcached, 16 palette PNG", Kind::Viewport, Encoding::Png, PALETTE),
     case("memcached, 16 plain JPEG", Kind::Viewport, JPEG, "{}"),
 ];
@@ -80,7 +86,15 @@ fn main() -> Result<()> {
     let filter = env::args().skip(1).find(|argument| argument != "--bench").unwrap_or_default();
     let server = servers::Server::memcached(&["-m", "256"]);
     let address = server.as_ref().map(|server| server.address());
-    let mut peers = [Peer::start(None), address.as_deref().and_then(|address| Peer::start(Some(address)))];
+    #[cfg(unix)]
+    let by_socket = servers::Server::memcached_by_socket(&["-m", "256"]);
+    #[cfg(not(unix))]
+    let by_socket: Option<servers::Server> = None;
+    let socket = by_socket.as_ref().map(|server| server.address().trim_start_matches("unix:").to_owned());
+    let by_port_uri = address.as_ref().map(|address| format!("memcached://{address}/bench"));
+    let by_socket_uri = socket.as_ref().map(|path| format!("memcached:unix:{path}?prefix=bench"));
+    let with_server = |server: &Option<String>| server.as_deref().and_then(|server| Peer::start(Some(server)));
+    let mut peers = [Peer::start(None), with_server(&address), with_server(&socket)];
     for (name, compression) in [("jpeg", (Compression::Jpeg(85), 1)), ("deflate", (Compression::Deflate, 2))] {
         let file = folder.join(format!("tiles_{name}_{SIDE}.tif"));
         if !file.is_file() {
@@ -90,18 +104,23 @@ fn main() -> Result<()> {
         }
         println!("{name}: microseconds a tile");
         for case in CASES.into_iter().filter(|case| case.name.contains(&filter)) {
-            let is_stored = matches!(case.kind, Kind::Memcached | Kind::Viewport);
-            match (is_stored, &address) {
-                (false, _) => compare(&file, case, peers[0].as_mut())?,
-                (true, None) => println!("  {}: left out, there is no memcached", case.name),
-                (true, Some(address)) => {
-                    set_tile_store(open_store(&format!("memcached://{address}/bench"))?)?;
-                    set_tile_cache_max(0);
-                    compare(&file, case, peers[1].as_mut())?;
-                    set_tile_cache_max(64 << 20);
-                    set_tile_store(None)?;
+            let (uri, peer) = match case.kind {
+                Kind::Cold | Kind::Warm => {
+                    compare(&file, case, peers[0].as_mut())?;
+                    continue;
                 }
-            }
+                Kind::Memcached | Kind::Viewport => (&by_port_uri, peers[1].as_mut()),
+                Kind::Socket => (&by_socket_uri, peers[2].as_mut()),
+            };
+            let Some(uri) = uri else {
+                println!("  {}: left out, there is no memcached", case.name);
+                continue;
+            };
+            set_tile_store(open_store(uri)?)?;
+            set_tile_cache_max(0);
+            compare(&file, case, peer)?;
+            set_tile_cache_max(64 << 20);
+            set_tile_store(None)?;
         }
     }
     Ok(())
@@ -179,7 +198,7 @@ struct Peer {
 }
 
 impl Peer {
-    /// With its tiles in the memcached server at this address, or in its own memory.
+    /// With its tiles in the memcached server at this address or path, or in its own memory.
     fn start(memcached: Option<&str>) -> Option<Self> {
         let python = env::var_os("TILEKEEP_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from);
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/tiles/large_image_tiles.py");

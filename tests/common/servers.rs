@@ -3,6 +3,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -13,6 +14,8 @@ pub struct Server {
     program: &'static str,
     options: Vec<String>,
     pub port: u16,
+    /// Where its socket is, if it is not to be reached by the port.
+    socket: Option<PathBuf>,
     child: Child,
 }
 
@@ -32,7 +35,7 @@ impl Server {
                 eprintln!("SKIPPED: {program} is not installed");
                 return None;
             };
-            let mut server = Self { program, options: options.clone(), port, child };
+            let mut server = Self { program, options: options.clone(), port, socket: None, child };
             if server.answers() {
                 return Some(server);
             }
@@ -44,6 +47,19 @@ impl Server {
         Self::start("memcached", options)
     }
 
+    /// A memcached server that has a socket in place of a port.
+    #[cfg(unix)]
+    pub fn memcached_by_socket(options: &[&str]) -> Option<Self> {
+        // Where a server may make it that has another user's rights.
+        let socket = std::env::temp_dir().join(format!("tilekeep-{}-{}.sock", std::process::id(), free_port()));
+        let options = [options, &["-a", "777", "-s", socket.to_str()?]].concat();
+        let options: Vec<String> = options.into_iter().map(str::to_owned).collect();
+        let child = spawn("memcached", 0, &options)?;
+        let mut server = Self { program: "memcached", options, port: 0, socket: Some(socket), child };
+        assert!(server.answers(), "memcached does not start");
+        Some(server)
+    }
+
     pub fn redis(options: &[&str]) -> Option<Self> {
         Self::start("redis-server", options)
     }
@@ -51,7 +67,14 @@ impl Server {
     fn answers(&mut self) -> bool {
         let end = Instant::now() + Duration::from_secs(20);
         while Instant::now() < end && self.child.try_wait().unwrap().is_none() {
-            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+            let is_there = match &self.socket {
+                None => TcpStream::connect(("127.0.0.1", self.port)).is_ok(),
+                #[cfg(unix)]
+                Some(path) => std::os::unix::net::UnixStream::connect(path).is_ok(),
+                #[cfg(not(unix))]
+                Some(_) => false,
+            };
+            if is_there {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -60,7 +83,10 @@ impl Server {
     }
 
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        match &self.socket {
+            None => format!("127.0.0.1:{}", self.port),
+            Some(path) => format!("unix:{}", path.display()),
+        }
     }
 
     pub fn kill(&mut self) {
@@ -111,6 +137,9 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
+        if let Some(path) = &self.socket {
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 

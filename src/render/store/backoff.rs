@@ -2,14 +2,25 @@
 
 use std::time::{Duration, Instant};
 
-/// How long it is left alone after the first failure; twice as long after each further one.
-const FIRST: Duration = Duration::from_millis(100);
-/// And never longer than this: what comes back is noticed so soon.
-const LONGEST: Duration = Duration::from_secs(4);
+/// For how long something is left alone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waits {
+    /// After the first failure; twice as long after each further one.
+    pub(crate) first: Duration,
+    /// And never longer than this: what comes back is noticed so soon.
+    pub(crate) longest: Duration,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self { first: Duration::from_millis(100), longest: Duration::from_secs(4) }
+    }
+}
 
 /// Whether something works, as far as is known.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
+    waits: Waits,
     /// Failures in a row.
     failures: u32,
     /// When it may be tried again; `None` while it works.
@@ -19,6 +30,10 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
+    pub(super) fn new(waits: Waits) -> Self {
+        Self { waits, ..Self::default() }
+    }
+
     /// Whether it may be used now. Of those who ask after the time is up only the first may, until that one has called
     /// [`succeeded`](Self::succeeded) or [`failed`](Self::failed), which every user must.
     pub(super) fn may_use(&mut self, now: Instant) -> bool {
@@ -34,7 +49,7 @@ impl Backoff {
 
     /// It worked.
     pub(super) fn succeeded(&mut self) {
-        *self = Self::default();
+        *self = Self::new(self.waits);
     }
 
     /// It did not. Of several who began while it worked, the first to fail counts.
@@ -42,8 +57,9 @@ impl Backoff {
         if self.until.is_some() && !self.probing {
             return;
         }
-        let delay = FIRST.saturating_mul(1 << self.failures.min(16)).min(LONGEST);
-        *self = Self { failures: self.failures.saturating_add(1), until: Some(now + delay), probing: false };
+        let delay = self.waits.first.saturating_mul(1 << self.failures.min(16)).min(self.waits.longest);
+        self.failures = self.failures.saturating_add(1);
+        (self.until, self.probing) = (Some(now + delay), false);
     }
 
     /// When it may be tried again; `None` when it may be used.
@@ -82,11 +98,11 @@ mod tests {
     fn one_at_a_time_tries_again() {
         let (mut backoff, now) = (Backoff::default(), Instant::now());
         backoff.failed(now);
-        let later = now + FIRST;
+        let later = now + Waits::default().first;
         assert_eq!([(); 3].map(|()| backoff.may_use(later)), [true, false, false]);
         backoff.failed(later);
         assert!(!backoff.may_use(later));
-        assert_eq!([(); 2].map(|()| backoff.may_use(later + FIRST * 2)), [true, false]);
+        assert_eq!([(); 2].map(|()| backoff.may_use(later + Waits::default().first * 2)), [true, false]);
     }
 
     #[test]
@@ -96,6 +112,6 @@ mod tests {
         for _ in 0..8 {
             backoff.failed(now);
         }
-        assert_eq!(backoff.until(), Some(now + FIRST));
+        assert_eq!(backoff.until(), Some(now + Waits::default().first));
     }
 }

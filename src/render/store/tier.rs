@@ -9,7 +9,7 @@ use crate::render::key::TileKey;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 
 use super::TileStore;
-use super::backoff::Backoff;
+use super::backoff::{Backoff, Waits};
 use super::envelope::{self, StoredTile};
 use super::queue::{Job, Queue};
 
@@ -20,11 +20,13 @@ pub(crate) struct StoreOptions {
     pub(crate) queue_max_bytes: usize,
     /// How long closing goes on writing what waits.
     pub(crate) close_within: Duration,
+    /// For how long a store that failed is left alone.
+    pub(crate) waits: Waits,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { queue_max_bytes: 64 << 20, close_within: Duration::from_secs(5) }
+        Self { queue_max_bytes: 64 << 20, close_within: Duration::from_secs(5), waits: Waits::default() }
     }
 }
 
@@ -100,8 +102,8 @@ impl StoreTier {
         let shared = Arc::new(Shared {
             store,
             queue: Queue::new(options.queue_max_bytes, options.close_within),
-            reading: Mutex::default(),
-            writing: Mutex::default(),
+            reading: Mutex::new(Backoff::new(options.waits)),
+            writing: Mutex::new(Backoff::new(options.waits)),
             counts: Counts::default(),
             last_error: Mutex::new(None),
         });

@@ -11,12 +11,13 @@ use super::TileStore;
 /// | `memory:` | in this process only |
 /// | `disk:DIR?max=SIZE` | in files under a folder, which processes may share; 4 GiB of them where `max` does not say otherwise. `?` and `%` in the folder's name are written `%3F` and `%25`. Feature `disk` |
 /// | `memcached://HOST:PORT,…/PREFIX?timeout_ms=500&ttl=0&item_max=1M&connections=8` | in one or more memcached servers of version 1.6 or later. Feature `memcached` |
+/// | `memcached:unix:PATH?prefix=tilekeep&timeout_ms=500&ttl=0&item_max=1M&connections=8` | in a memcached server of this machine by its socket (its option `-s`), which is faster. On Unix |
 /// | `redis://USER:PASSWORD@HOST:PORT/DB?prefix=tilekeep&timeout_ms=500&ttl=0&connections=8` | in a Redis or Valkey server. Feature `redis` |
 ///
 /// The values above are the ones for what is left out (ports: 11211 and 6379; no user; database 0). `timeout_ms` bounds
 /// what one question to a server takes: connecting, asking and being answered (but not the look-up of a name, which has
-/// the resolver's time). `ttl` is in seconds, 0 without end (30 days at most in memcached); sizes may end in `K`, `M`, `G` or `T`, which are powers of
-/// 1024. Names in the servers begin with the prefix. `item_max` is the size of an item that the memcached servers take
+/// the resolver's time). `ttl` is in seconds, 0 without end (30 days at most in memcached); sizes may end in `K`, `M`, `G`
+/// or `T`, which are powers of 1024. In the path of a socket `?` and `%` are written as in that of a folder. Names in the servers begin with the prefix. `item_max` is the size of an item that the memcached servers take
 /// (their option `-I`): larger tiles are stored in parts. Of several memcached servers each has its share of the tiles;
 /// one that fails takes that share with it and no more.
 ///
@@ -77,11 +78,17 @@ fn disk(_: &str, _: &mut Query) -> Result<Box<dyn TileStore>> {
 
 #[cfg(feature = "memcached")]
 fn memcached(address: &str, query: &mut Query) -> Result<Box<dyn TileStore>> {
-    let (hosts, prefix) = after_slashes(address)?;
-    let servers: Result<Vec<_>> = hosts.split(',').map(|host| host_and_port(host, 11_211)).collect();
+    let (servers, prefix) = match address.strip_prefix("unix:") {
+        Some(path) => (vec![unix_socket(path)?], query.take("prefix").unwrap_or_default()),
+        None => {
+            let (hosts, prefix) = after_slashes(address)?;
+            let server = |host| host_and_port(host, 11_211).map(|(host, port)| format!("{host}:{port}"));
+            (hosts.split(',').map(server).collect::<Result<_>>()?, prefix.to_owned())
+        }
+    };
     let options = super::memcached::Options {
-        servers: servers?.into_iter().map(|(host, port)| format!("{host}:{port}")).collect(),
-        prefix: checked_prefix(prefix)?,
+        servers,
+        prefix: checked_prefix(&prefix)?,
         timeout: query.timeout()?,
         // More is a date to memcached, long past.
         ttl: query.number("ttl", 0, 2_592_000)?.unwrap_or(0),
@@ -93,6 +100,18 @@ fn memcached(address: &str, query: &mut Query) -> Result<Box<dyn TileStore>> {
         return Err(wrong(format!("item_max of {} bytes; it goes from 1K to 1G", options.item_max)));
     }
     Ok(Box::new(super::memcached::Memcached::new(options)))
+}
+
+#[cfg(feature = "memcached")]
+fn unix_socket(path: &str) -> Result<String> {
+    let path = decoded(path)?;
+    if cfg!(not(unix)) {
+        return Err(Error::unsupported("Unix sockets on this system"));
+    }
+    if path.is_empty() {
+        return Err(wrong("it needs the path of a socket: memcached:unix:PATH".into()));
+    }
+    Ok(format!("unix:{path}"))
 }
 
 #[cfg(not(feature = "memcached"))]
@@ -164,7 +183,7 @@ fn checked_prefix(prefix: &str) -> Result<String> {
 }
 
 /// `text` with the bytes for `%41` and the like.
-#[cfg(any(feature = "disk", feature = "redis"))]
+#[cfg(any(feature = "disk", feature = "memcached", feature = "redis"))]
 fn decoded(text: &str) -> Result<String> {
     let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
     while let Some((byte, after)) = rest.split_first() {
@@ -307,6 +326,10 @@ mod tests {
             ("memcached://a?timeout=5", "timeout;"),
             ("memcached://a?timeout_ms=0", "timeout_ms=0"),
             ("memcached://a?item_max=1", "item_max"),
+            ("memcached://a?prefix=b", "prefix;"),
+            ("memcached:unix:", "unix:PATH"),
+            ("memcached:unix:/run/%4", "%25"),
+            ("memcached:unix:/run/a?prefix=*", "prefix"),
         ];
         for (uri, word) in cases {
             refused(uri, word);
@@ -315,6 +338,8 @@ mod tests {
         {
             assert!(open_store(fine).unwrap().is_some());
         }
+        let unix = open_store("memcached:unix:/run/a%20b.sock?prefix=maps&ttl=60");
+        assert_eq!(unix.is_ok_and(|store| store.is_some()), cfg!(unix));
     }
 
     #[cfg(feature = "redis")]

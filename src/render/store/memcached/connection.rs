@@ -2,7 +2,9 @@
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Instant;
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind};
 use crate::render::store::pool::{Failure, left};
@@ -14,31 +16,62 @@ const READ: usize = 64 << 10;
 
 pub(super) struct Connection {
     server: String,
-    stream: TcpStream,
-    /// What was received and not read yet, from `start` on.
+    socket: Box<dyn Socket>,
+    /// What the socket was told to wait at most.
+    patience: Duration,
+    /// What was received and not read yet is here, from `start` to `end_of_received`.
     received: Vec<u8>,
     start: usize,
+    end_of_received: usize,
     /// When the question that is being asked must be answered.
     end: Instant,
 }
 
-impl Connection {
-    pub(super) fn open(server: &str, end: Instant) -> Result<Self, Failure> {
-        let connect = || {
-            let mut last = io::Error::other("the name has no address");
-            for address in server.to_socket_addrs()? {
-                match TcpStream::connect_timeout(&address, left(end)?) {
-                    Ok(stream) => {
-                        stream.set_nodelay(true)?;
-                        return Ok(stream);
-                    }
-                    Err(error) => last = error,
-                }
+/// A connection of the system's.
+trait Socket: Read + Write + Send {
+    /// Sets how long one read or write may take.
+    fn set_patience(&self, patience: Duration) -> io::Result<()>;
+}
+
+impl Socket for TcpStream {
+    fn set_patience(&self, patience: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(patience))?;
+        self.set_write_timeout(Some(patience))
+    }
+}
+
+#[cfg(unix)]
+impl Socket for UnixStream {
+    fn set_patience(&self, patience: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(patience))?;
+        self.set_write_timeout(Some(patience))
+    }
+}
+
+fn connect(server: &str, end: Instant) -> io::Result<Box<dyn Socket>> {
+    #[cfg(unix)]
+    if let Some(path) = server.strip_prefix("unix:") {
+        return Ok(Box::new(UnixStream::connect(path)?));
+    }
+    let mut last = io::Error::other("the name has no address");
+    for address in server.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, left(end)?) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(Box::new(stream));
             }
-            Err(last)
-        };
-        let stream = connect().map_err(|e| Failure::io(server, &e))?;
-        Ok(Self { server: server.into(), stream, received: Vec::new(), start: 0, end })
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+impl Connection {
+    /// To `HOST:PORT` or `unix:PATH`.
+    pub(super) fn open(server: &str, end: Instant) -> Result<Self, Failure> {
+        let socket = connect(server, end).map_err(|e| Failure::io(server, &e))?;
+        let (server, patience, received) = (server.into(), Duration::ZERO, vec![0; READ]);
+        Ok(Self { server, socket, patience, received, start: 0, end_of_received: 0, end })
     }
 
     /// Begins a question that must be answered by `end`.
@@ -47,11 +80,23 @@ impl Connection {
         self
     }
 
+    /// Has the socket wait no longer than is left, or an eighth more: telling it so costs two system calls, and a
+    /// question that is answered soon is asked with two.
+    fn bound(&mut self) -> io::Result<()> {
+        let left = left(self.end)?;
+        if self.patience < left || self.patience > left + left / 8 {
+            let patience = left + left / 16;
+            self.socket.set_patience(patience)?;
+            self.patience = patience;
+        }
+        Ok(())
+    }
+
     pub(super) fn send(&mut self, mut bytes: &[u8]) -> Result<(), Failure> {
         let mut send = || {
             while !bytes.is_empty() {
-                self.stream.set_write_timeout(Some(left(self.end)?))?;
-                match self.stream.write(bytes) {
+                self.bound()?;
+                match self.socket.write(bytes) {
                     Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                     Ok(n) => bytes = &bytes[n..],
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -66,24 +111,22 @@ impl Connection {
     /// The next line, without its end.
     pub(super) fn line(&mut self) -> Result<String, Failure> {
         loop {
-            let received = &self.received[self.start..];
+            let received = &self.received[self.start..self.end_of_received];
             if let Some(len) = received.windows(2).position(|two| two == b"\r\n") {
                 let line = String::from_utf8_lossy(&received[..len]).into_owned();
                 self.start += len + 2;
                 return Ok(line);
             }
-            if received.len() > MAX_LINE {
+            let len = received.len();
+            if len > MAX_LINE {
                 return Err(self.nonsense("a line without an end"));
             }
-            self.received.drain(..self.start);
-            self.start = 0;
+            self.received.copy_within(self.start..self.end_of_received, 0);
+            (self.start, self.end_of_received) = (0, len);
             let mut received = std::mem::take(&mut self.received);
-            let at = received.len();
-            received.resize(at + READ, 0);
-            let n = self.receive(&mut received[at..]);
-            received.truncate(at + *n.as_ref().unwrap_or(&0));
+            let n = self.receive(&mut received[len..]);
             self.received = received;
-            n?;
+            self.end_of_received += n?;
         }
     }
 
@@ -91,8 +134,9 @@ impl Connection {
     pub(super) fn bytes(&mut self, len: usize) -> Result<Vec<u8>, Failure> {
         const STEP: usize = 1 << 20;
         let total = len + 2;
-        let have = (self.received.len() - self.start).min(total);
-        let mut bytes = self.received[self.start..self.start + have].to_vec();
+        let have = (self.end_of_received - self.start).min(total);
+        let mut bytes = Vec::with_capacity(total.min(STEP));
+        bytes.extend_from_slice(&self.received[self.start..self.start + have]);
         self.start += have;
         while bytes.len() < total {
             let at = bytes.len();
@@ -109,8 +153,8 @@ impl Connection {
 
     fn receive(&mut self, into: &mut [u8]) -> Result<usize, Failure> {
         let mut receive = || loop {
-            self.stream.set_read_timeout(Some(left(self.end)?))?;
-            match self.stream.read(into) {
+            self.bound()?;
+            match self.socket.read(into) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 done => return done,
