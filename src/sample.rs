@@ -326,6 +326,16 @@ pub(crate) fn copy_bytes(source: &[u8], target: &mut [u8]) {
 }
 
 fn copy_strided<const BYTES: usize>(source: &[u8], from: usize, target: &mut [u8], to: usize, n: usize) {
+    if to == BYTES && from > BYTES {
+        // One band out of several, without a test of where each sample lies. Behind the last sample nothing may be left.
+        if let Some((last, target)) = target[..n * BYTES].as_chunks_mut::<BYTES>().0.split_last_mut() {
+            for (target, pixel) in target.iter_mut().zip(source.chunks_exact(from)) {
+                target.copy_from_slice(&pixel[..BYTES]);
+            }
+            last.copy_from_slice(&source[(n - 1) * from..][..BYTES]);
+        }
+        return;
+    }
     for i in 0..n {
         target[i * to..][..BYTES].copy_from_slice(&source[i * from..][..BYTES]);
     }

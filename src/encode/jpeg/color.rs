@@ -56,7 +56,7 @@ impl Strip {
         &mut self,
         pixels: &[T],
         y: usize,
-        convert: impl Fn(usize, Rows<'_, T>, &mut [Pair], &mut [Pair]),
+        mut convert: impl FnMut(usize, Rows<'_, T>, &mut [Pair], &mut [Pair]),
     ) {
         let width = self.width;
         let last = pixels.len() / width - 1;

@@ -78,12 +78,7 @@ fn encode_with(vectors: Option<Vectors>, picture: &Picture<'_>, quality: u8, chr
         Color::GrayAlpha => job.gray(pixels.as_chunks::<2>().0, &mut file),
         Color::Rgb => job.rgb(pixels.as_chunks::<3>().0, &mut file),
         Color::Rgba => job.rgb(pixels.as_chunks::<4>().0, &mut file),
-        Color::Palette(colors) => {
-            let samples: [Samples; 256] = std::array::from_fn(|index| Samples::of(color_of(colors, index as u8)));
-            job.scan(pixels, &mut file, |line, rows, luma, chroma| {
-                color::from_samples(layout, line, rows, luma, chroma, |index| samples[usize::from(*index)]);
-            });
-        }
+        Color::Palette(colors) => job.palette(pixels, colors, &mut file),
     }
     file.extend_from_slice(&[0xff, 0xd9]);
     Ok(file)
@@ -109,19 +104,42 @@ impl Job {
         });
     }
 
+    fn palette(&self, pixels: &[u8], colors: &[[u8; 4]], file: &mut Vec<u8>) {
+        let layout = self.layout;
+        let colors: [[u8; 4]; 256] = std::array::from_fn(|index| color_of(colors, index as u8));
+        let Some(vectors) = self.vectors else {
+            // Without vectors a table of samples is faster than colours.
+            let samples = colors.map(Samples::of);
+            return self.scan(pixels, file, |line, rows, luma, chroma| {
+                color::from_samples(layout, line, rows, luma, chroma, |index| samples[usize::from(*index)]);
+            });
+        };
+        let n_rows = if layout == Layout::Halved { 2 } else { 1 };
+        let mut colored = [(); 2].map(|()| vec![[[0; 4]; color::UNIT]; self.width.div_ceil(color::UNIT)]);
+        self.scan(pixels, file, |line, rows, luma, chroma| {
+            let n_units = rows[0].len();
+            for (colored, row) in colored.iter_mut().zip(&rows[..n_rows]) {
+                let pixels = colored.as_flattened_mut().iter_mut().zip(row.as_flattened());
+                pixels.for_each(|(pixel, index)| *pixel = colors[usize::from(*index)]);
+            }
+            let rows = [&colored[0][..n_units], &colored[n_rows - 1][..n_units]];
+            color::rgb(Some(vectors), layout, line, rows, luma, chroma);
+        });
+    }
+
     /// The entropy-coded data of all pixels; `convert` as for [`Strip::fill`].
     fn scan<T: Copy>(
         &self,
         pixels: &[T],
         file: &mut Vec<u8>,
-        convert: impl Fn(usize, Rows<'_, T>, &mut [Pair], &mut [Pair]),
+        mut convert: impl FnMut(usize, Rows<'_, T>, &mut [Pair], &mut [Pair]),
     ) {
         let side = self.layout.mcu_side();
         let n_mcus = self.width.div_ceil(side);
         let mut strip = Strip::new(self.layout, self.width);
         let mut entropy = Entropy::new(self.layout);
         for y in (0..pixels.len() / self.width).step_by(side) {
-            strip.fill(pixels, y, &convert);
+            strip.fill(pixels, y, &mut convert);
             for (pairs, quantizer) in [&mut strip.luma, &mut strip.chroma].into_iter().zip(&self.quantizers) {
                 match self.vectors {
                     Some(vectors) => vectors.transform(pairs, quantizer),
