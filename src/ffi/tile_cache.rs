@@ -157,9 +157,9 @@ pub extern "C" fn tilekeep_clear_tile_cache() -> tilekeep_status {
     })
 }
 
-/// Forgets all that is known of the dataset's pixels: blocks that are not locked, ranges that styles asked for, rendered
-/// tiles. For a client's own source whose pixels changed. What is being read or rendered meanwhile is not found
-/// afterwards either.
+/// Forgets all that is known of the dataset's pixels: blocks, ranges that styles asked for, rendered tiles. For a
+/// client's own source whose pixels changed. A block that is locked stays as it is for those who hold it, and nobody
+/// finds it again. What is being read or rendered meanwhile is not found afterwards either.
 ///
 /// @since 0.1
 #[unsafe(no_mangle)]

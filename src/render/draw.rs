@@ -74,17 +74,19 @@ impl Dataset {
         }
         let info = self.info();
         let n_bands = bands.map_or(info.n_bands as usize, <[u32]>::len);
-        let is_alpha = |i: usize| {
-            let band = bands.map_or(i, |bands| bands[i] as usize);
-            info.colors[band] == ColorInterpretation::Alpha
-        };
+        let band = |i: usize| bands.map_or(i as u32, |bands| bands[i]);
         with_sample!(sample, T => {
-            let Some(nodata) = crate::resample::nodata_as::<T>(info.nodata) else { return };
+            let nothing = |band: u32| match info.colors[band as usize] {
+                ColorInterpretation::Alpha => None,
+                _ => crate::resample::nodata_as::<T>(info.band_nodata(band)),
+            };
+            let nothing: Vec<Option<T>> = (0..n_bands).map(|i| nothing(band(i))).collect();
+            if nothing.iter().all(Option::is_none) {
+                return;
+            }
             for pixel in pixels.chunks_exact_mut(T::BYTES * n_bands) {
-                for (i, target) in pixel.chunks_exact_mut(T::BYTES).enumerate() {
-                    if !is_alpha(i) {
-                        nodata.write(target);
-                    }
+                for (target, nothing) in pixel.chunks_exact_mut(T::BYTES).zip(&nothing) {
+                    nothing.iter().for_each(|nothing| nothing.write(target));
                 }
             }
         });

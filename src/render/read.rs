@@ -78,10 +78,11 @@ impl Dataset {
         })
     }
 
-    /// Forgets all that is known of the pixels: blocks that are not locked, ranges that styles asked for, and rendered
-    /// tiles. For a client's own source whose pixels changed.
+    /// Forgets all that is known of the pixels: blocks, ranges that styles asked for, and rendered tiles. For a client's own
+    /// source whose pixels changed.
     ///
-    /// What is being read or rendered meanwhile is not found afterwards either.
+    /// A block that is locked stays as it is for those who hold it, and nobody finds it again. What is being read or
+    /// rendered meanwhile is not found afterwards either.
     ///
     /// # Errors
     ///

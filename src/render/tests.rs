@@ -191,3 +191,15 @@ fn bands_that_there_are_not_are_refused_whatever_the_edge() {
         }
     }
 }
+
+#[test]
+fn outside_the_raster_there_is_the_nodata_of_each_band() {
+    let mut source = MemorySource::new(1, 1, 3, SampleType::U8, (1, 1), vec![7, 8, 10]).unwrap();
+    let band = |nodata: f64| crate::BandInfo { nodata: Some(crate::Nodata::Float(nodata)), ..Default::default() };
+    let info = source.info_mut();
+    (info.nodata, info.bands) =
+        (Some(crate::Nodata::Float(9.0)), vec![band(5.0), crate::BandInfo::default(), band(6.0)]);
+    let dataset = Dataset::from_source(source, &OpenOptions::default()).unwrap();
+    let tile = dataset.read_tile(&TileRequest::new(0, 0, 0).size(2, 1).edge(Edge::Pad).bands([2, 1, 0, 2])).unwrap();
+    assert_eq!(tile.bytes[..], [10, 8, 7, 10, 6, 9, 5, 6]);
+}

@@ -11,7 +11,7 @@ use super::TileStore;
 /// | `memory:` | in this process only |
 /// | `disk:DIR?max=SIZE` | in files under a folder, which processes may share; 4 GiB of them where `max` does not say otherwise. `?` and `%` in the folder's name are written `%3F` and `%25`. Feature `disk` |
 /// | `memcached://HOST:PORT,…/PREFIX?timeout_ms=500&ttl=0&item_max=1M&connections=8` | in one or more memcached servers of version 1.6 or later. Feature `memcached` |
-/// | `memcached:unix:PATH?prefix=tilekeep&timeout_ms=500&ttl=0&item_max=1M&connections=8` | in a memcached server of this machine by its socket (its option `-s`), which is faster. On Unix |
+/// | `memcached:unix:PATH?prefix=tilekeep&timeout_ms=500&ttl=0&item_max=1M&connections=8` | in a memcached server of this machine by its socket (its option `-s`). On Unix |
 /// | `redis://USER:PASSWORD@HOST:PORT/DB?prefix=tilekeep&timeout_ms=500&ttl=0&connections=8` | in a Redis or Valkey server. Feature `redis` |
 ///
 /// The values above are the ones for what is left out (ports: 11211 and 6379; no user; database 0). `timeout_ms` bounds
