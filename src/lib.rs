@@ -48,7 +48,7 @@
 //! | --- | --- |
 //! | `error`, `sync` | the one error; locks and atomics |
 //! | `cancel` | work that may be taken back, and the points where it asks |
-//! | `memory` | the ledger of bytes; the pool that block memory comes from; bytes that are lent |
+//! | `memory` | the ledger of bytes; the pool that block memory comes from; bytes that are lent; what the system has |
 //! | `sample`, `grid` | sample types; levels, blocks, windows, geotransform |
 //! | `block` | the immutable pixels of one block, in memory of ours or of the source |
 //! | `cache` | byte-bounded, found without a lock, one load for many waiters, policies; knows no raster |
@@ -57,6 +57,7 @@
 //! | `resample` | pixels out of other pixels |
 //! | `catalog` | what was opened, shared and known afterwards; knows no raster |
 //! | `dataset` | one opened raster and its cache; levels that are not stored; windows |
+//! | `pressure` | the total, lowered while the system is short of memory |
 //! | `style` | a picture's description, resolved against a dataset; samples to colours |
 //! | `encode` | pixels to PNG, JPEG and WebP |
 //! | `render` | tiles, the one cache of rendered tiles, and stores that keep them beyond the process |
@@ -83,8 +84,9 @@
 //!    of ours.
 //! 7. Level 0 is full resolution. Coordinates are pixels of their own level; levels, columns and rows of blocks and
 //!    tiles count from the top left.
-//! 8. No thread starts, but for those of a [`Requests`]; no file is written, but for a store of tiles that the client names; no logger or panic hook is
-//!    installed.
+//! 8. No thread starts, but for those of a [`Requests`], the one of a [`PressureWatch`], and the one that writes to a store of
+//!    tiles; no file is written, but for a store of tiles that the client names; no logger or panic
+//!    hook is installed.
 //! 9. A hit makes no system call and no allocation, nor does lending a block of a mapped file. Opening a file costs
 //!    nothing per file beside it; opening one that is known costs one look at it, however many are known.
 //! 10. An [`Identity`] is never that of other content. A file that changed is noticed when it is opened, by
@@ -111,6 +113,7 @@ mod error;
 pub mod ffi;
 mod grid;
 mod memory;
+mod pressure;
 mod render;
 mod request;
 mod resample;
@@ -126,6 +129,8 @@ pub use dataset::{
 };
 
 pub use catalog::CatalogStats;
+
+pub use pressure::{PressureLevel, PressureOptions, PressureStats, PressureWatch};
 
 pub use render::{
     Chroma, Edge, Encoding, StoreStats, Tile, TileBytes, TileCacheStats, TileKey, TileRequest, TileStore, TileStyle,

@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 13] = [
     &["source"],
     &["resample", "catalog"],
     &["dataset"],
-    &["style", "encode"],
+    &["style", "encode", "pressure"],
     &["render"],
     &["request"],
     &["ffi"],

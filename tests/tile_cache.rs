@@ -197,7 +197,8 @@ fn a_tile_that_failed_is_made_when_it_is_asked_for_again() {
 fn the_budget_holds_and_what_a_client_has_stays_with_it() {
     let (alone, dataset) = (alone(), dataset(source()));
     let default = tile_cache_max();
-    assert_eq!(default, 64 << 20);
+    // 64 MiB where there are 4 GiB of memory, less where there is less.
+    assert!((2 << 20..=64 << 20).contains(&default), "{default}");
     let request = |i: u32| TileRequest::new(0, i % 4, i / 4 % 2).range(0.0, 1.0 + f64::from(i));
     let tile_bytes = 3 * 65_536;
     set_tile_cache_max(4 * (tile_bytes + Dataset::BLOCK_OVERHEAD));

@@ -62,7 +62,7 @@ use pinned::Held;
 pub(crate) use pinned::Pinned;
 use slots::Slots;
 use state::{Evicted, State};
-pub(crate) use total::{Account, Total};
+pub(crate) use total::{Account, Cap, Total};
 use total::{Holder, urgency};
 use touches::Touches;
 

@@ -36,6 +36,7 @@ use layouts::Layouts;
 use levels::Origin;
 pub use loan::{BlockRef, SharedBlock};
 pub use options::{CacheUse, OpenOptions};
+pub(crate) use process::trim_beside;
 pub use process::{ProcessStats, TrimLevel, process_stats, set_total_max, total_max, trim};
 pub use shared::{catalog_max, catalog_stats, forget, set_catalog_max};
 pub use stats::Stats;

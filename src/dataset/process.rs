@@ -9,16 +9,20 @@ use super::shared::catalog;
 /// Changes how many bytes of decoded blocks the caches of all datasets hold together. What exceeds them goes at once,
 /// locked blocks when they are unlocked.
 ///
-/// Until this is called the total is 512 MiB, and beside that what datasets were promised, budgets of their own included.
-/// Afterwards it is what was said: promises that come to more are cut by the same part.
+/// Until this is called the total is an eighth of the memory that the process may use, from 16 to 512 MiB, and beside that
+/// what datasets were promised, budgets of their own included. On Linux that memory is the least of the machine's and of the
+/// limits of the process's control groups, as they were when they were first asked for; elsewhere it is taken to be 4 GiB.
+/// Afterwards the total is what was said: promises that come to more are cut by the same part. A
+/// [`PressureWatch`](crate::PressureWatch) may lower it for a while.
 pub fn set_total_max(bytes: u64) {
     Total::process().set_max_bytes(bytes);
 }
 
-/// How many bytes of decoded blocks the caches of all datasets may hold together.
+/// How many bytes of decoded blocks the caches of all datasets may hold together when there is memory for them.
+/// [`ProcessStats::total_now_bytes`] is what they may hold now.
 #[must_use]
 pub fn total_max() -> u64 {
-    Total::process().max_bytes()
+    Total::process().wanted_bytes()
 }
 
 /// How much memory to give back.
@@ -43,18 +47,22 @@ impl TrimLevel {
 }
 
 /// Gives memory back to the system: what a client calls when the system says that it is short of it. Budgets stay as they
-/// are, so that caches fill again.
+/// are, so that caches fill again; a [`PressureWatch`](crate::PressureWatch) lowers and raises them by itself.
 pub fn trim(level: TrimLevel) {
     match level {
         TrimLevel::Free => {}
-        TrimLevel::Half => {
-            Total::process().give_up(1, 2);
-            catalog().give_up(1, 2);
-        }
-        TrimLevel::All => {
-            Total::process().give_up(1, 1);
-            catalog().give_up(1, 1);
-        }
+        TrimLevel::Half => Total::process().give_up(1, 2),
+        TrimLevel::All => Total::process().give_up(1, 1),
+    }
+    trim_beside(level);
+}
+
+/// As [`trim`] for what the total does not bound.
+pub(crate) fn trim_beside(level: TrimLevel) {
+    match level {
+        TrimLevel::Free => {}
+        TrimLevel::Half => catalog().give_up(1, 2),
+        TrimLevel::All => catalog().give_up(1, 1),
     }
     Pool::process().trim();
 }
@@ -63,8 +71,11 @@ pub fn trim(level: TrimLevel) {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProcessStats {
-    /// Sums over all datasets. Those that are closed still count in what happened; `max_bytes` is the total.
+    /// Sums over all datasets. Those that are closed still count in what happened; `max_bytes` is the total that was asked
+    /// for.
     pub datasets: Stats,
+    /// The total that holds now: less than was asked for while a [`PressureWatch`](crate::PressureWatch) keeps it low.
+    pub total_now_bytes: u64,
     /// Datasets that are open, or of which a block is still lent.
     pub n_datasets: u64,
     /// Bytes that count against the total: blocks and rendered tiles kept, what is under way, and what sources keep to find
@@ -101,6 +112,7 @@ pub fn process_stats() -> ProcessStats {
     datasets.max_bytes = total_max();
     ProcessStats {
         datasets,
+        total_now_bytes: Total::process().max_bytes(),
         n_datasets,
         used_bytes: Total::process().used_bytes(),
         scratch_bytes: ledger.bytes(Class::Scratch),

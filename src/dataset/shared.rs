@@ -7,17 +7,21 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::catalog::{Catalog, CatalogStats, Kind, Parsed, Wanted};
 use crate::error::Result;
-use crate::memory::Ledger;
+use crate::memory::{Ledger, default_budget};
 use crate::source::{self, Access, RasterFile, Stamp};
 use crate::sync::Arc;
 
 use super::{Core, Dataset, OpenOptions};
 
-/// Bytes of what is known of closed files, until somebody says otherwise.
-const DEFAULT_MAX: u64 = 64 << 20;
+/// Bytes of what is known of closed files, until somebody says otherwise: this part of the memory that the process may use,
+/// within bounds.
+const DEFAULT_PART: u64 = 64;
+const DEFAULT_LEAST: u64 = 1 << 20;
+const DEFAULT_MOST: u64 = 64 << 20;
 
 /// Changes how many bytes of what was parsed of closed files are kept. Those closed the longest ago go first; 0 keeps
-/// nothing. 64 MiB until this is called.
+/// nothing. Until this is called it is a 64th of the memory that the process may use, as
+/// [`set_total_max`](crate::set_total_max) describes it, from 1 to 64 MiB.
 ///
 /// A file of which this much is known is opened again at the cost of one look at it, which tells whether it has changed. The
 /// files beside it that were read are not looked at: when one of them changes, or appears, [`forget`] the raster.
@@ -70,7 +74,7 @@ impl Kind for Files {
 
 pub(super) fn catalog() -> &'static Catalog<Files> {
     static CATALOG: OnceLock<Catalog<Files>> = OnceLock::new();
-    CATALOG.get_or_init(|| Catalog::new(DEFAULT_MAX, Ledger::process()))
+    CATALOG.get_or_init(|| Catalog::new(default_budget(DEFAULT_PART, DEFAULT_LEAST, DEFAULT_MOST), Ledger::process()))
 }
 
 /// What files are found by: 128 bits of the absolute path, compared by what a look sees at it.

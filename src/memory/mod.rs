@@ -1,8 +1,10 @@
-//! Memory that the caches hold: counted in a [`Ledger`], blocks allocated from a [`Pool`] or lent by their source.
+//! Memory that the caches hold: counted in a [`Ledger`], blocks allocated from a [`Pool`] or lent by their source; and what
+//! the [`System`] says that the process may hold.
 
 mod ledger;
 mod lent;
 mod pool;
+mod system;
 
 use crate::error::{Error, Result};
 
@@ -10,6 +12,9 @@ pub(crate) use ledger::{Charge, Class, Ledger};
 pub(crate) use lent::KeptBytes;
 pub use lent::LentBytes;
 pub(crate) use pool::{Buffer, Pool};
+#[cfg(test)]
+pub(crate) use system::Stalled;
+pub(crate) use system::{Bound, Reading, System, default_budget};
 
 /// `len` zeros; a size that comes from a file or a caller must not abort the process when there is no such memory.
 pub(crate) fn zeroed(len: usize) -> Result<Vec<u8>> {

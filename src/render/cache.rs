@@ -6,15 +6,17 @@ use crate::cache::{Account, Cache, CacheBudget, CachePolicy, ENTRY_OVERHEAD, Tot
 use crate::dataset::CacheUse;
 use crate::encode::Encoding;
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::{Class, Ledger};
+use crate::memory::{Class, Ledger, default_budget};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 
 use super::key::TileKey;
 use super::store::{StoreOptions, StoreStats, StoreTier, StoredTile, TileHeader, TileStore, seal};
 use super::tile::Tile;
 
-/// The budget until somebody says otherwise.
-const DEFAULT_MAX: u64 = 64 << 20;
+/// The budget until somebody says otherwise: this part of the memory that the process may use, within bounds.
+const DEFAULT_PART: u64 = 64;
+const DEFAULT_LEAST: u64 = 2 << 20;
+const DEFAULT_MOST: u64 = 64 << 20;
 
 /// Rendered tiles, bounded in bytes; one rendering for many who ask.
 pub(super) struct TileCache {
@@ -54,7 +56,8 @@ impl TileCache {
     }
 
     fn new(total: &Arc<Total>) -> Self {
-        let account = Account::open_apart(total, CacheBudget::Own(DEFAULT_MAX));
+        let budget = default_budget(DEFAULT_PART, DEFAULT_LEAST, DEFAULT_MOST);
+        let account = Account::open_apart(total, CacheBudget::Own(budget));
         let tiles = Arc::new(Cache::new(account, CachePolicy::default(), Ledger::child_of(Ledger::process())));
         tiles.share();
         Self {
@@ -218,8 +221,10 @@ pub struct TileCacheStats {
     pub store: StoreStats,
 }
 
-/// Changes how many bytes of rendered tiles are kept, 64 MiB by default. What exceeds them goes at once; 0 keeps nothing.
+/// Changes how many bytes of rendered tiles are kept. What exceeds them goes at once; 0 keeps nothing.
 ///
+/// Until this is called they are a 64th of the memory that the process may use, as [`set_total_max`](crate::set_total_max)
+/// describes it, from 2 to 64 MiB.
 /// They are a part of the total ([`set_total_max`](crate::set_total_max)) that no dataset can take.
 pub fn set_tile_cache_max(bytes: u64) {
     TileCache::process().tiles.set_budget(CacheBudget::Own(bytes));

@@ -13,6 +13,7 @@ mod search;
 
 use std::sync::OnceLock;
 
+use crate::memory::default_budget;
 use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering};
 
 use super::Counts;
@@ -21,14 +22,22 @@ pub(crate) use account::Account;
 pub(super) use search::urgency;
 use search::{Search, Victim};
 
-/// What the process's caches hold together, beside what was promised to some of them, until somebody says otherwise.
-const DEFAULT_MAX: u64 = 512 << 20;
+/// What the process's caches hold together, beside what was promised to some of them, until somebody says otherwise: this
+/// part of the memory that it may use, within bounds.
+const DEFAULT_PART: u64 = 8;
+const DEFAULT_LEAST: u64 = 16 << 20;
+const DEFAULT_MOST: u64 = 512 << 20;
 /// Floors that nobody asked for take no more than this part of what those leave that somebody asked for, or idle caches
 /// would hold all of it.
 const UNASKED_FLOORS: f64 = 0.5;
 /// Bytes that caches may hold together.
 pub(crate) struct Total {
+    /// What holds: `wanted_bytes`, or what it is capped to.
     max_bytes: AtomicU64,
+    /// What the total shall be when there is memory for it.
+    wanted_bytes: AtomicU64,
+    /// What it is beside promises when no client said what it is.
+    default_bytes: u64,
     /// Whether a client said what the total is. If not, it grows with every promise.
     is_set: AtomicBool,
     /// Entries and loads under way, of all accounts.
@@ -47,7 +56,13 @@ struct Accounts {
     unasked: u128,
     /// What the caches did that are gone.
     closed: Counts,
+    /// What the total shall not exceed for now, for each who says so.
+    caps: Vec<(Cap, u64)>,
 }
+
+/// One who caps a total.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cap(u64);
 
 /// A cache that can be asked to give memory up.
 pub(crate) trait Holder: Send + Sync {
@@ -67,7 +82,7 @@ impl Total {
     pub(crate) fn process() -> &'static Arc<Self> {
         static PROCESS: OnceLock<Arc<Total>> = OnceLock::new();
         PROCESS.get_or_init(|| {
-            let total = Self::new(DEFAULT_MAX);
+            let total = Self::new(default_budget(DEFAULT_PART, DEFAULT_LEAST, DEFAULT_MOST));
             total.is_set.store(false, Ordering::Relaxed);
             total
         })
@@ -76,6 +91,8 @@ impl Total {
     pub(crate) fn new(max_bytes: u64) -> Arc<Self> {
         Arc::new(Self {
             max_bytes: AtomicU64::new(max_bytes),
+            wanted_bytes: AtomicU64::new(max_bytes),
+            default_bytes: max_bytes,
             is_set: AtomicBool::new(true),
             used: AtomicU64::new(0),
             clock: AtomicU64::new(FIRST_STAMP),
@@ -84,8 +101,14 @@ impl Total {
         })
     }
 
+    /// The total that holds now.
     pub(crate) fn max_bytes(&self) -> u64 {
         self.max_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The total that somebody asked for, whatever it is [capped](Self::set_cap) to.
+    pub(crate) fn wanted_bytes(&self) -> u64 {
+        self.wanted_bytes.load(Ordering::Relaxed)
     }
 
     /// Bytes of entries and loads under way in all caches.
@@ -96,10 +119,38 @@ impl Total {
     /// Changes the total. What exceeds it and can go goes at once.
     pub(crate) fn set_max_bytes(&self, max_bytes: u64) {
         {
-            let _promises = self.accounts.lock();
+            let accounts = self.accounts.lock();
             self.is_set.store(true, Ordering::Relaxed);
-            self.max_bytes.store(max_bytes, Ordering::Relaxed);
+            self.want(&accounts, max_bytes);
         }
+        self.obey();
+    }
+
+    /// Caps the total to so many bytes for now, or no more. What was asked for is kept, and holds again when nobody caps it.
+    /// What exceeds the least of all caps and can go goes at once.
+    pub(crate) fn set_cap(&self, who: Cap, bytes: Option<u64>) {
+        let is_changed = {
+            let mut accounts = self.accounts.lock();
+            accounts.caps.retain(|(other, _)| *other != who);
+            accounts.caps.extend(bytes.map(|bytes| (who, bytes)));
+            let before = self.max_bytes();
+            self.want(&accounts, self.wanted_bytes());
+            self.max_bytes() != before
+        };
+        if is_changed {
+            self.obey();
+        }
+    }
+
+    /// Changes what is wanted, and with it what holds.
+    fn want(&self, accounts: &Accounts, bytes: u64) {
+        let cap = accounts.caps.iter().map(|(_, bytes)| *bytes).min().unwrap_or(u64::MAX);
+        self.wanted_bytes.store(bytes, Ordering::Relaxed);
+        self.max_bytes.store(bytes.min(cap), Ordering::Relaxed);
+    }
+
+    /// The total was changed: tells the caches, and gives up what exceeds it. No lock may be held.
+    fn obey(&self) {
         self.holders().iter().for_each(|holder| holder.total_changed());
         self.shrink(true);
     }
@@ -171,8 +222,8 @@ impl Total {
     /// Lets the total grow and shrink with what is promised, as long as nobody said what it is.
     fn follow(&self, accounts: &Accounts) {
         if !self.is_set.load(Ordering::Relaxed) {
-            let max = u64::try_from(u128::from(DEFAULT_MAX) + accounts.asked).unwrap_or(u64::MAX);
-            self.max_bytes.store(max, Ordering::Relaxed);
+            let max = u64::try_from(u128::from(self.default_bytes) + accounts.asked).unwrap_or(u64::MAX);
+            self.want(accounts, max);
         }
     }
 
@@ -182,6 +233,14 @@ impl Total {
 
     fn holders(&self) -> Vec<Arc<dyn Holder>> {
         self.open_accounts().iter().filter_map(|account| account.holder()).collect()
+    }
+}
+
+impl Cap {
+    /// One whom nobody else is.
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }
 

@@ -8,6 +8,8 @@ use super::super::{Cache, CacheBudget, CacheClass, CachePolicy, ENTRY_OVERHEAD, 
 use super::*;
 use crate::memory::Ledger;
 
+const DEFAULT_MAX: u64 = DEFAULT_MOST;
+
 type Shared = Arc<Cache<u32, u32>>;
 
 fn member(total: &Arc<Total>, budget: CacheBudget, policy: CachePolicy) -> Shared {
@@ -113,6 +115,67 @@ fn what_was_locked_when_the_total_shrank_goes_when_it_is_unlocked() {
     assert!(total.used_bytes() > 1000);
     drop(locks);
     assert!(total.used_bytes() <= 1000);
+}
+
+#[test]
+fn a_cap_holds_for_now_and_what_was_asked_for_is_kept() {
+    let total = Total::new(10_000);
+    let [a, b] = [(); 2].map(|()| member(&total, CacheBudget::Own(5000), CachePolicy::Lru));
+    for cache in [&a, &b] {
+        read_all(cache, 0..5);
+    }
+    let [first, second] = [Cap::new(), Cap::new()];
+    total.set_cap(first, Some(4000));
+    // Both promises are cut by the same part.
+    assert_eq!((total.max_bytes(), total.wanted_bytes()), (4000, 10_000));
+    assert_eq!([&a, &b].map(|cache| cache.counts().bytes), [2000; 2]);
+    assert_eq!(a.max_bytes(), 4000);
+    total.set_cap(second, Some(2000));
+    total.set_cap(first, Some(6000));
+    assert_eq!((total.max_bytes(), total.used_bytes()), (2000, 2000));
+    // Asked for while it is capped: obeyed as far as it goes.
+    total.set_max_bytes(20_000);
+    assert_eq!((total.max_bytes(), total.wanted_bytes()), (2000, 20_000));
+    total.set_max_bytes(0);
+    assert_eq!((total.max_bytes(), total.used_bytes()), (0, 0));
+    total.set_max_bytes(8000);
+    total.set_cap(second, None);
+    assert_eq!(total.max_bytes(), 6000);
+    total.set_cap(first, None);
+    assert_eq!((total.max_bytes(), total.wanted_bytes()), (8000, 8000));
+    read_all(&a, 0..5);
+    assert_eq!(a.counts().bytes, 5000);
+    [&a, &b].iter().for_each(|cache| cache.check_invariants());
+}
+
+#[test]
+fn what_is_locked_stays_under_a_cap_until_it_is_unlocked() {
+    let total = Total::new(10_000);
+    let cache = member(&total, CacheBudget::default(), CachePolicy::Lru);
+    read_all(&cache, 0..5);
+    let locked = cache.get_or_load(9, 1000 - ENTRY_OVERHEAD, Mode::Lock, || Ok(9)).unwrap();
+    let cap = Cap::new();
+    total.set_cap(cap, Some(0));
+    assert_eq!((total.used_bytes(), *locked), (1000, 9));
+    let refused = cache.get_or_load(1, 1000, Mode::Lock, || Ok(1)).err().unwrap();
+    assert_eq!(refused.kind(), crate::ErrorKind::LimitExceeded);
+    assert!(!read(&cache, 1, 1000) && !read(&cache, 1, 1000), "read, and not kept");
+    drop(locked);
+    assert_eq!(total.used_bytes(), 0);
+    total.set_cap(cap, None);
+    assert!(!read(&cache, 1, 1000) && read(&cache, 1, 1000));
+}
+
+#[test]
+fn a_total_that_nobody_set_grows_with_promises_below_its_cap() {
+    let total = Total::new(10_000);
+    total.is_set.store(false, Ordering::Relaxed);
+    let cap = Cap::new();
+    total.set_cap(cap, Some(12_000));
+    let own = member(&total, CacheBudget::Own(5000), CachePolicy::Lru);
+    assert_eq!((total.max_bytes(), total.wanted_bytes()), (12_000, 15_000));
+    drop(own);
+    assert_eq!((total.max_bytes(), total.wanted_bytes()), (10_000, 10_000));
 }
 
 #[test]

@@ -1,0 +1,2 @@
+mod stepwise;
+mod watching;
