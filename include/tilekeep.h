@@ -304,6 +304,15 @@
 // Wait for as long as it takes.
 #define TILEKEEP_WAIT_FOREVER UINT64_MAX
 
+// Level of pressure: there is enough memory.
+#define TILEKEEP_PRESSURE_NONE 0
+
+// Little is free, or processes stand still for want of memory: caches are made smaller.
+#define TILEKEEP_PRESSURE_MODERATE 1
+
+// The system is about to end the process, or hardly gets anything done.
+#define TILEKEEP_PRESSURE_CRITICAL 2
+
 // Tiles in memory that show a tile, or parts of it, in another resolution. Give it to tilekeep_available_free, but for one
 // that a callback is given.
 //
@@ -316,6 +325,18 @@ typedef struct tilekeep_available tilekeep_available;
 //
 // @since 0.1
 typedef struct tilekeep_dataset tilekeep_dataset;
+
+// Lowers the total of all caches while the process is short of memory, until it is released.
+//
+// It looks at the machine's memory, at the limits of the process's control groups, and at how long processes stood still
+// for want of memory. Caches may fill what leaves a quarter of each limit free, of 4 GiB at most. Where more is used, by
+// whomever, the total is lowered at once by as much, and while processes stand still by a quarter or a half of what caches
+// hold, again and again; memory that is free then goes back to the system. When nothing was wrong for four intervals the
+// total grows by a quarter of what is missing, and so on, up to what was asked for with tilekeep_set_total_max, which
+// may be called meanwhile. Locked blocks stay.
+//
+// @since 0.1
+typedef struct tilekeep_pressure_watch tilekeep_pressure_watch;
 
 // A tile, a block or a window that was asked for. Give it to tilekeep_request_free.
 //
@@ -616,7 +637,7 @@ typedef struct tilekeep_memory_stats {
     uint32_t struct_size;
     // 0.
     uint32_t reserved;
-    // The total.
+    // The total that was asked for.
     uint64_t total_max_bytes;
     // Bytes that count against the total: blocks and rendered tiles kept, what is under way, and what sources keep to find
     // their way in compressed streams.
@@ -631,6 +652,8 @@ typedef struct tilekeep_memory_stats {
     uint64_t free_bytes;
     // Addresses taken for block memory, lent, free, or with nothing behind them.
     uint64_t reserved_bytes;
+    // The total that holds now: less than was asked for while a tilekeep_pressure_watch keeps it low.
+    uint64_t total_now_bytes;
 } tilekeep_memory_stats;
 
 // Which pixels to read, and how they shall come. Set struct_size, level and the window; all else may be 0.
@@ -1171,18 +1194,6 @@ typedef struct tilekeep_viewport_callback {
     tilekeep_destroy_fn destroy;
 } tilekeep_viewport_callback;
 
-// Which tile.
-//
-// @since 0.1
-typedef struct tilekeep_tile_place {
-    // The level.
-    uint32_t level;
-    // Tiles from the left.
-    uint32_t col;
-    // Tiles from the top.
-    uint32_t row;
-} tilekeep_tile_place;
-
 // What a frame shows. Set struct_size, and either the tiles or the levels and the window; and the centre.
 //
 // @since 0.1
@@ -1233,6 +1244,66 @@ typedef struct tilekeep_window_callback {
     // Releases user_data. Called exactly once, after the last call of arrived, from any thread. May be NULL.
     tilekeep_destroy_fn destroy;
 } tilekeep_window_callback;
+
+// How memory is watched; zeros are the defaults.
+//
+// @since 0.1
+typedef struct tilekeep_pressure_options {
+    // sizeof(tilekeep_pressure_options).
+    uint32_t struct_size;
+    // 1: no thread looks, only tilekeep_pressure_watch_check does. 0: a thread does.
+    uint32_t no_thread;
+    // Milliseconds from one look to the next; 0: 250.
+    uint64_t interval_ms;
+    // What the process itself may hold, files apart, if that is less than what the system lets it have; 0: not said.
+    uint64_t limit_bytes;
+} tilekeep_pressure_options;
+
+// What a watch saw when it looked last, and did since it began.
+//
+// @since 0.1
+typedef struct tilekeep_pressure_stats {
+    // sizeof(tilekeep_pressure_stats), set by the caller.
+    uint32_t struct_size;
+    // How short of memory the process is: one of TILEKEEP_PRESSURE_.
+    int32_t level;
+    // How often it looked.
+    uint64_t checks;
+    // How often it lowered the total.
+    uint64_t shrinks;
+    // How often it raised it again.
+    uint64_t growths;
+    // The total that was asked for: what it grows back to.
+    uint64_t total_max_bytes;
+    // The total that holds.
+    uint64_t total_now_bytes;
+    // The limit that leaves least: the machine's memory, that of a control group, or what the client said.
+    uint64_t limit_bytes;
+    // What of it is used, by whomever, without what the system would take back for the asking.
+    uint64_t used_bytes;
+} tilekeep_pressure_stats;
+
+// Hears that the level of pressure is another one; stats is valid during the call. It runs in the thread of the watch, or in
+// one that checks or starts it, never under a lock of the library. It may call anything, and release the watch.
+//
+// @since 0.1
+typedef void (*tilekeep_pressure_fn)(void *user_data, const struct tilekeep_pressure_stats *stats);
+
+// Who hears of pressure. The struct is copied.
+//
+// @since 0.1
+typedef struct tilekeep_pressure_callback {
+    // sizeof(tilekeep_pressure_callback).
+    uint32_t struct_size;
+    // 0.
+    uint32_t reserved;
+    // Given to the functions as their first argument.
+    void *user_data;
+    // Hears of it. May be NULL.
+    tilekeep_pressure_fn changed;
+    // Releases user_data. Called exactly once, after the last call of changed, from any thread. May be NULL.
+    tilekeep_destroy_fn destroy;
+} tilekeep_pressure_callback;
 
 #ifdef __cplusplus
 extern "C" {
@@ -1345,7 +1416,7 @@ tilekeep_status tilekeep_revalidate(const struct tilekeep_dataset *dataset);
 tilekeep_status tilekeep_forget(const char *path);
 
 // Changes how many bytes of what was parsed of closed files are kept. Those closed the longest ago go first; 0 keeps
-// nothing. 64 MiB until this is called. A file of which this much is known is opened again at the cost of one look at it.
+// nothing. Until this is called it is a 64th of the memory that the process may use, from 1 to 64 MiB. A file of which this much is known is opened again at the cost of one look at it.
 //
 // @since 0.1
 tilekeep_status tilekeep_set_catalog_max(uint64_t bytes);
@@ -1453,19 +1524,23 @@ tilekeep_status tilekeep_set_cache_budget(const struct tilekeep_dataset *dataset
                                           const struct tilekeep_cache_budget *budget);
 
 // Changes how many bytes of decoded blocks the caches of all datasets hold together. What exceeds them goes at once,
-// locked blocks when they are unlocked. Until this is called the total is 512 MiB, and beside that what datasets were
-// promised, budgets of their own included.
+// locked blocks when they are unlocked. Until this is called the total is an eighth of the memory that the process may use,
+// from 16 to 512 MiB, and beside that what datasets were promised, budgets of their own included. On Linux that memory is
+// the least of the machine's and of the limits of the process's control groups, as they were when they were first asked
+// for; elsewhere it is taken to be 4 GiB. A tilekeep_pressure_watch may lower the total for a while.
 //
 // @since 0.1
 tilekeep_status tilekeep_set_total_max(uint64_t bytes);
 
-// Says how many bytes of decoded blocks the caches of all datasets may hold together.
+// Says how many bytes of decoded blocks the caches of all datasets may hold together when there is memory for them;
+// total_now_bytes of tilekeep_memory_stats is what they may hold now.
 //
 // @since 0.1
 tilekeep_status tilekeep_get_total_max(uint64_t *bytes_out);
 
 // Gives memory back to the system: what to call when the system says that it is short of it. level is one of
-// TILEKEEP_TRIM_. Budgets stay as they are, so that caches fill again.
+// TILEKEEP_TRIM_. Budgets stay as they are, so that caches fill again;
+// a tilekeep_pressure_watch lowers and raises them by itself.
 //
 // @since 0.1
 tilekeep_status tilekeep_trim(int32_t level);
@@ -1550,8 +1625,9 @@ tilekeep_status tilekeep_read_tiles(const struct tilekeep_dataset *dataset,
                                     struct tilekeep_tile *tiles_out,
                                     tilekeep_status *statuses_out);
 
-// Changes how many bytes of rendered tiles are kept, for all datasets together; 64 MiB until it is called. What exceeds
-// them goes at once; 0 keeps nothing. They are a part of the total that no dataset can take.
+// Changes how many bytes of rendered tiles are kept, for all datasets together. Until it is called they are a 64th of the
+// memory that the process may use, as tilekeep_set_total_max describes it, from 2 to 64 MiB. What exceeds them goes at once;
+// 0 keeps nothing. They are a part of the total that no dataset can take.
 //
 // @since 0.1
 tilekeep_status tilekeep_set_tile_cache_max(uint64_t bytes);
@@ -1571,9 +1647,9 @@ tilekeep_status tilekeep_tile_cache_stats(struct tilekeep_tile_stats *stats_out)
 // @since 0.1
 tilekeep_status tilekeep_clear_tile_cache(void);
 
-// Forgets all that is known of the dataset's pixels: blocks that are not locked, ranges that styles asked for, rendered
-// tiles. For a client's own source whose pixels changed. What is being read or rendered meanwhile is not found
-// afterwards either.
+// Forgets all that is known of the dataset's pixels: blocks, ranges that styles asked for, rendered tiles. For a
+// client's own source whose pixels changed. A block that is locked stays as it is for those who hold it, and nobody
+// finds it again. What is being read or rendered meanwhile is not found afterwards either.
 //
 // @since 0.1
 tilekeep_status tilekeep_invalidate(const struct tilekeep_dataset *dataset);
@@ -2139,6 +2215,35 @@ tilekeep_status tilekeep_viewport_set_prefetch_max(const struct tilekeep_viewpor
 //
 // @since 0.1
 void tilekeep_viewport_free(struct tilekeep_viewport *viewport);
+
+// Looks for the first time, and begins to watch memory. options may be NULL, and so may callback, which may be called
+// before this returns. TILEKEEP_ERR_UNSUPPORTED where the system does not say what memory there is, as all but Linux.
+//
+// destroy of the callback is called exactly once, also when this returns a failure; not, though, when callback's
+// struct_size is wrong, for then it cannot be known.
+//
+// @since 0.1
+tilekeep_status tilekeep_watch_pressure(const struct tilekeep_pressure_options *options,
+                                        const struct tilekeep_pressure_callback *callback,
+                                        struct tilekeep_pressure_watch **watch_out);
+
+// Looks now, unless another thread does so just then, and says what is known. stats_out may be NULL.
+//
+// @since 0.1
+tilekeep_status tilekeep_pressure_watch_check(const struct tilekeep_pressure_watch *watch,
+                                              struct tilekeep_pressure_stats *stats_out);
+
+// Says what was seen and done, without looking.
+//
+// @since 0.1
+tilekeep_status tilekeep_pressure_watch_stats(const struct tilekeep_pressure_watch *watch,
+                                              struct tilekeep_pressure_stats *stats_out);
+
+// Stops watching: the total is what was asked for again. Returns when the thread is gone and no callback runs any more;
+// within a callback at once, and destroy then follows when the callback is over. NULL does nothing.
+//
+// @since 0.1
+void tilekeep_pressure_watch_free(struct tilekeep_pressure_watch *watch);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -112,6 +112,7 @@ fn programs_run(more: &[&str]) {
         ("tests/c/requests.c", Vec::new()),
         ("tests/c/request_kinds.c", Vec::new()),
         ("tests/c/viewports.c", Vec::new()),
+        ("tests/c/pressure.c", Vec::new()),
     ];
     for (source, arguments) in programs {
         let program = dir.path().join("program");

@@ -30,6 +30,7 @@ fn the_header_is_generated_from_the_sources() {
         "request/window",
         "request/available",
         "request/viewport",
+        "pressure",
     ];
     let ffi = root.join("src/ffi");
     for path in files(&ffi) {

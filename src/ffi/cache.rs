@@ -112,7 +112,7 @@ pub struct tilekeep_memory_stats {
     pub struct_size: u32,
     /// 0.
     pub reserved: u32,
-    /// The total.
+    /// The total that was asked for.
     pub total_max_bytes: u64,
     /// Bytes that count against the total: blocks and rendered tiles kept, what is under way, and what sources keep to find
     /// their way in compressed streams.
@@ -127,6 +127,8 @@ pub struct tilekeep_memory_stats {
     pub free_bytes: u64,
     /// Addresses taken for block memory, lent, free, or with nothing behind them.
     pub reserved_bytes: u64,
+    /// The total that holds now: less than was asked for while a tilekeep_pressure_watch keeps it low.
+    pub total_now_bytes: u64,
 }
 
 // SAFETY: `repr(C)`, integers only, size first.
@@ -151,6 +153,7 @@ impl From<ProcessStats> for tilekeep_memory_stats {
             metadata_bytes: stats.metadata_bytes,
             free_bytes: stats.free_bytes,
             reserved_bytes: stats.reserved_bytes,
+            total_now_bytes: stats.total_now_bytes,
         }
     }
 }
@@ -173,8 +176,10 @@ pub unsafe extern "C" fn tilekeep_set_cache_budget(
 }
 
 /// Changes how many bytes of decoded blocks the caches of all datasets hold together. What exceeds them goes at once,
-/// locked blocks when they are unlocked. Until this is called the total is 512 MiB, and beside that what datasets were
-/// promised, budgets of their own included.
+/// locked blocks when they are unlocked. Until this is called the total is an eighth of the memory that the process may use,
+/// from 16 to 512 MiB, and beside that what datasets were promised, budgets of their own included. On Linux that memory is
+/// the least of the machine's and of the limits of the process's control groups, as they were when they were first asked
+/// for; elsewhere it is taken to be 4 GiB. A tilekeep_pressure_watch may lower the total for a while.
 ///
 /// @since 0.1
 #[unsafe(no_mangle)]
@@ -185,7 +190,8 @@ pub extern "C" fn tilekeep_set_total_max(bytes: u64) -> tilekeep_status {
     })
 }
 
-/// Says how many bytes of decoded blocks the caches of all datasets may hold together.
+/// Says how many bytes of decoded blocks the caches of all datasets may hold together when there is memory for them;
+/// total_now_bytes of tilekeep_memory_stats is what they may hold now.
 ///
 /// @since 0.1
 #[unsafe(no_mangle)]
@@ -198,7 +204,8 @@ pub unsafe extern "C" fn tilekeep_get_total_max(bytes_out: *mut u64) -> tilekeep
 }
 
 /// Gives memory back to the system: what to call when the system says that it is short of it. level is one of
-/// TILEKEEP_TRIM_. Budgets stay as they are, so that caches fill again.
+/// TILEKEEP_TRIM_. Budgets stay as they are, so that caches fill again;
+/// a tilekeep_pressure_watch lowers and raises them by itself.
 ///
 /// @since 0.1
 #[unsafe(no_mangle)]

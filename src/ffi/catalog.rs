@@ -97,7 +97,7 @@ pub unsafe extern "C" fn tilekeep_forget(path: *const c_char) -> tilekeep_status
 }
 
 /// Changes how many bytes of what was parsed of closed files are kept. Those closed the longest ago go first; 0 keeps
-/// nothing. 64 MiB until this is called. A file of which this much is known is opened again at the cost of one look at it.
+/// nothing. Until this is called it is a 64th of the memory that the process may use, from 1 to 64 MiB. A file of which this much is known is opened again at the cost of one look at it.
 ///
 /// @since 0.1
 #[unsafe(no_mangle)]

@@ -14,6 +14,7 @@ pub mod catalog;
 pub mod dataset;
 pub mod describe;
 mod pointers;
+pub mod pressure;
 pub mod read;
 pub mod request;
 pub mod source;

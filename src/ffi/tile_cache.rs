@@ -110,8 +110,9 @@ impl From<TileCacheStats> for tilekeep_tile_stats {
     }
 }
 
-/// Changes how many bytes of rendered tiles are kept, for all datasets together; 64 MiB until it is called. What exceeds
-/// them goes at once; 0 keeps nothing. They are a part of the total that no dataset can take.
+/// Changes how many bytes of rendered tiles are kept, for all datasets together. Until it is called they are a 64th of the
+/// memory that the process may use, as tilekeep_set_total_max describes it, from 2 to 64 MiB. What exceeds them goes at once;
+/// 0 keeps nothing. They are a part of the total that no dataset can take.
 ///
 /// @since 0.1
 #[unsafe(no_mangle)]
