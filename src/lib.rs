@@ -77,22 +77,19 @@
 //! 5. A locked block stays findable, unless the client says that the pixels changed. Blocks that are locked for long are
 //!    in no eviction structure.
 //! 6. Cached blocks, their overhead and loads under way stay within the budget of their dataset, rendered tiles within
-//!    theirs, and all of them within the total. What a dataset was promised is not taken from it for another one. When only locked
-//!    bytes are left a further lock is refused; reads go on, uncached. Making a level that is not stored takes up to
-//!    8 MiB more for each such level on the way, and what a source of one compressed stream keeps to find its way in it up
-//!    to an eighth of the budget. A block that the source has in memory, as of a mapped file, takes none
-//!    of ours.
+//!    theirs, and all of them within the total. What a dataset was promised is not taken from it for another one. When
+//!    only locked bytes are left a further lock is refused; reads go on, uncached. Making a level that is not stored takes
+//!    up to 8 MiB more for each such level on the way, and what a source of one compressed stream keeps to find its way in
+//!    it up to an eighth of the budget. A block that the source has in memory, as of a mapped file, takes none of ours.
 //! 7. Level 0 is full resolution. Coordinates are pixels of their own level; levels, columns and rows of blocks and
 //!    tiles count from the top left.
-//! 8. No thread starts, but for those of a [`Requests`], the one of a [`PressureWatch`], and the one that writes to a store of
-//!    tiles; no file is written, but for a store of tiles that the client names; no logger or panic
-//!    hook is installed.
+//! 8. No thread starts, but for those of a [`Requests`], the one of a [`PressureWatch`], and the one that writes to a store
+//!    of tiles; no file is written, but for a store of tiles that the client names; no logger or panic hook is installed.
 //! 9. A hit makes no system call and no allocation, nor does lending a block of a mapped file. Opening a file costs
 //!    nothing per file beside it; opening one that is known costs one look at it, however many are known.
 //! 10. An [`Identity`] is never that of other content. A file that changed is noticed when it is opened, by
 //!     [`Dataset::revalidate`], and when it was closed meanwhile to have fewer files open; files beside it are looked at by
 //!     [`Dataset::revalidate`] only.
-//!
 //! 11. Whoever takes a request back is answered at once and disturbs nobody. When the last one goes, work that was not begun
 //!     is dropped, and work that runs stops at its next check point and leaves nothing behind.
 //!

@@ -16,8 +16,9 @@ use std::sync::Arc;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use tilekeep::{
-    CacheBudget, CatalogStats, ColorInterpretation, Dataset, Error, Stats, StoreStats, TileCacheStats, catalog_stats,
-    process_stats, set_tile_cache_max, tile_cache_max, tile_cache_stats, tile_store_error, total_max,
+    CacheBudget, CatalogStats, ColorInterpretation, Dataset, Error, PressureLevel, PressureStats, Stats, StoreStats,
+    TileCacheStats, catalog_stats, process_stats, set_tile_cache_max, tile_cache_max, tile_cache_stats,
+    tile_store_error, total_max,
 };
 
 use crate::catalog::{Catalog, Shown};
@@ -128,11 +129,28 @@ fn stats(viewer: &Viewer) -> Value {
             "held_bytes": process.held_bytes(),
             "loading_bytes": process.datasets.loading_bytes,
         },
+        "pressure": viewer.watch.as_ref().map(|watch| pressure(&watch.stats())),
         "datasets": viewer.catalog.iter().map(dataset).collect::<serde_json::Map<_, _>>(),
         "requests": views::counts(&viewer.requests, &viewer.views, viewer.n_threads),
         "tiles": tile_counts(&tiles),
         "files": file_counts(&catalog_stats()),
         "store": viewer.catalog.store.as_ref().map(|kind| store_counts(kind, &tiles.store)),
+    })
+}
+
+fn pressure(stats: &PressureStats) -> Value {
+    json!({
+        "level": match stats.level {
+            PressureLevel::None => "none",
+            PressureLevel::Moderate => "moderate",
+            _ => "critical",
+        },
+        "shrinks": stats.shrinks,
+        "growths": stats.growths,
+        "wanted_bytes": stats.total_max_bytes,
+        "max_bytes": stats.total_now_bytes,
+        "limit_bytes": stats.limit_bytes,
+        "used_bytes": stats.used_bytes,
     })
 }
 

@@ -33,7 +33,7 @@ use catalog::Catalog;
 use options::{Options, USAGE};
 use routes::Viewer;
 use server::Site;
-use tilekeep::Requests;
+use tilekeep::{PressureOptions, PressureWatch, Requests};
 use views::Views;
 
 #[path = "../support/tiff_writer.rs"]
@@ -60,6 +60,8 @@ fn run() -> Result<(), Box<dyn Error>> {
     };
     // Before anything that takes long: a port that is taken is said at once.
     let listener = listen(options.port)?;
+    // Caches give way while memory is short, where the system says so.
+    let watch = PressureWatch::new(&PressureOptions::default()).inspect_err(|error| eprintln!("viewer: {error}")).ok();
     // What all rasters share: a store behind the cache of tiles, and threads.
     let store = options.store.as_deref().map(tilekeep::open_store).transpose()?.flatten();
     let kind = |uri: &String| uri.split(':').next().map(str::to_owned);
@@ -87,7 +89,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     }
     println!("http://{}/", listener.local_addr()?);
     io::stdout().flush()?;
-    let viewer = Arc::new(Viewer { catalog, requests, n_threads, views: Views::default() });
+    let viewer = Arc::new(Viewer { catalog, requests, n_threads, views: Views::default(), watch });
     let answering = Arc::clone(&viewer);
     let site = Site {
         answer: Box::new(move |ask| routes::answer(&answering, ask)),

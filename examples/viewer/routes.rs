@@ -17,7 +17,7 @@ use std::sync::Arc;
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use serde_json::json;
-use tilekeep::{Delivery, Encoding, Requests, Tile, TileRequest};
+use tilekeep::{Delivery, Encoding, PressureWatch, Requests, Tile, TileRequest};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::catalog::{Catalog, Shown};
@@ -37,6 +37,8 @@ pub(crate) struct Viewer {
     pub(crate) requests: Requests,
     pub(crate) n_threads: usize,
     pub(crate) views: Views,
+    /// Lowers what caches may hold while memory is short.
+    pub(crate) watch: Option<PressureWatch>,
 }
 
 /// The answer to a request, or why there is none.

@@ -108,6 +108,18 @@ pub(crate) fn rgba(png: &[u8]) -> (u32, u32, Vec<[u8; 4]>) {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn how_much_memory_there_is_and_what_caches_may_have_of_it_is_told() {
+    let files = files();
+    let server = Server::start(&[&files.picture]);
+    let pressure = server.json("/api/stats")["pressure"].clone();
+    let number = |key: &str| pressure[key].as_u64().unwrap_or_else(|| panic!("{key}: {pressure}"));
+    assert!((1..number("limit_bytes")).contains(&number("used_bytes")), "{pressure}");
+    assert!(number("max_bytes") <= number("wanted_bytes"), "{pressure}");
+    assert!(["none", "moderate", "critical"].map(Some).contains(&pressure["level"].as_str()), "{pressure}");
+}
+
+#[test]
 fn the_three_grids_give_the_tiles_that_the_library_gives() {
     let files = files();
     let server = Server::start(&[&files.picture]);

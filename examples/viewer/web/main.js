@@ -3,7 +3,7 @@
 import { CachePanel, bytes, count, terms } from "./cache.js";
 import { PALETTES, band_name, plain, query, stretches, style } from "./look.js";
 import { Range } from "./range.js";
-import { show_requests } from "./requests.js";
+import { memory, show_requests } from "./requests.js";
 import { TilePanel } from "./tilecache.js";
 import { Layer } from "./tiles.js";
 import { Place, View } from "./zoom.js";
@@ -287,6 +287,7 @@ async function poll() {
       terms(find("process"), [
         ["in caches", `${bytes(process.used_bytes)} of ${bytes(process.max_bytes)}`],
         ["held in all", bytes(process.held_bytes)],
+        ...memory(state.stats.pressure),
         ["loads under way", bytes(process.loading_bytes)],
         ["files known", `${count(files.known)}, ${count(files.closed)} closed`],
         ["files open", count(files.open)],

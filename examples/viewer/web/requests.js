@@ -1,6 +1,17 @@
-// What became of the requests that the server was asked to serve.
+// What became of the requests that the server was asked to serve, and how much memory there is for them.
 
-import { count, terms } from "./cache.js";
+import { bytes, count, terms } from "./cache.js";
+
+/** What the system's memory allows, where it is known. */
+export function memory(pressure) {
+  if (!pressure) return [];
+  const { level, used_bytes, limit_bytes, shrinks, growths } = pressure;
+  return [
+    ["memory used", `${bytes(used_bytes)} of ${bytes(limit_bytes)}`],
+    ["memory is", level === "none" ? "enough" : level === "moderate" ? "short" : "very short"],
+    ["caches shrank, grew", `${count(shrinks)}, ${count(growths)}`],
+  ];
+}
 
 export function show_requests(find, stats) {
   const { requests } = stats;
