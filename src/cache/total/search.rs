@@ -79,9 +79,11 @@ impl Search<'_> {
             Some((asks, asks.used.load(Ordering::Relaxed), 0.0)).filter(|(_, used, _)| *used > 0)
         };
         best.or_else(own).map(|(account, spare, _)| {
-            // A floor that somebody asked for is not cut into; of the others, which shrink the more datasets there are,
-            // as little as a whole entry makes necessary: or each of a thousand idle caches would keep one.
-            let is_free = self.is_asking(account) || !account.is_asked();
+            // A floor that somebody asked for is not cut into, as long as there is room for all of them; of others, which
+            // shrink the more datasets there are, as little as a whole entry makes necessary: or each of a thousand idle
+            // caches would keep one.
+            let is_kept = account.is_asked() && scale.0 >= 1.0;
+            let is_free = self.is_asking(account) || !is_kept;
             let floor = if is_free { 0 } else { account.floor(scale) };
             Victim { account: Arc::clone(account), floor, spare, second }
         })

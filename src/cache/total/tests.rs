@@ -196,6 +196,24 @@ fn a_cache_that_was_promised_much_and_closes_takes_its_promise_along() {
 }
 
 #[test]
+fn a_total_below_what_was_promised_holds_however_many_have_a_promise() {
+    let total = Total::new(1_000_000);
+    let own = |_| member(&total, CacheBudget::Own(10_000), CachePolicy::Lru);
+    let caches: Vec<Shared> = (0..100).map(own).collect();
+    caches.iter().for_each(|cache| read_all(cache, 0..10));
+    assert_eq!(total.used_bytes(), 1_000_000);
+    // Half an entry for each.
+    total.set_max_bytes(50_000);
+    assert_eq!(total.used_bytes(), 50_000);
+    caches.iter().for_each(|cache| read_all(cache, 0..3));
+    assert!(total.used_bytes() <= 50_000, "{}", total.used_bytes());
+    caches.iter().for_each(|cache| cache.check_invariants());
+    total.set_max_bytes(1_000_000);
+    caches.iter().for_each(|cache| read_all(cache, 0..10));
+    assert_eq!(total.used_bytes(), 1_000_000);
+}
+
+#[test]
 fn a_batch_has_a_twentieth_and_floors_that_nobody_asked_for_half() {
     let total = Total::new(100_000);
     let batch = member(&total, CacheBudget::BATCH, CachePolicy::Lru);
@@ -256,8 +274,8 @@ proptest! {
         for step in steps {
             let held = |cache: &Shared| {
                 let (scale, max) = (total.accounts.lock().floor_scale(total.max_bytes()), total.max_bytes());
-                // Into one that nobody asked for, others may cut by a part of an entry.
-                let cut = if cache.account.is_asked() { 0 } else { 1200 };
+                // Into one that nobody asked for, or that there is no room for, others may cut by a part of an entry.
+                let cut = if cache.account.is_asked() && scale.0 >= 1.0 { 0 } else { 1200 };
                 (cache.account.used(), cache.account.floor(scale).min(max).saturating_sub(cut))
             };
             let before = caches.each_ref().map(held);
