@@ -453,7 +453,10 @@ fn a_tile_is_made_once_as_long_as_there_is_room_for_it() {
     assert_eq!(count()[2], rendered + 1);
 
     let [tiles, bytes, max] = counts(&server, "tiles", ["tiles", "bytes", "max_bytes"]);
-    assert!(tiles == rendered + 1 && bytes > 0 && max == 64 << 20, "{tiles} tiles, {bytes} of {max} bytes");
+    assert!(
+        tiles == rendered + 1 && bytes > 0 && max == tilekeep::tile_cache_max(),
+        "{tiles} tiles, {bytes} of {max} bytes"
+    );
     assert_eq!(set_budget(&server, "tiles", &json!(0)), 0);
     assert_eq!(counts(&server, "tiles", ["tiles", "bytes", "max_bytes"]), [0; 3]);
     let [hits, _, rendered] = count();
