@@ -1044,7 +1044,7 @@ typedef struct tilekeep_request_stats {
     uint32_t reserved;
     // Jobs that wait for a thread.
     uint64_t queued;
-    // Jobs that run.
+    // Jobs that run, or whose answers are being given.
     uint64_t running;
     // Requests answered with what they asked for, or with why it could not be had.
     uint64_t answered;

@@ -107,7 +107,9 @@ fn programs_run(more: &[&str]) {
     let before = std::time::SystemTime::now() - std::time::Duration::new(3600, 1);
     std::fs::File::options().write(true).open(&tiff).unwrap().set_modified(before).unwrap();
     let programs = [
-        ("tests/c/abi.c", vec![&png, &tiff, &described]),
+        ("tests/c/abi.c", Vec::new()),
+        ("tests/c/files.c", vec![&png, &tiff, &described]),
+        ("tests/c/tiles.c", vec![&tiff]),
         ("tests/c/abi.cpp", Vec::new()),
         ("tests/c/requests.c", Vec::new()),
         ("tests/c/request_kinds.c", Vec::new()),

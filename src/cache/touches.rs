@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU32 as ProcessU32, AtomicUsize as ProcessUsize};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// Rings of one thread. The model checker runs all its threads in one.
-const OWNED: usize = if cfg!(shuttle) { 0 } else { 12 };
+const OWNED: usize = if cfg!(shuttle) { 0 } else { 8 };
 /// And those for all other threads.
 const SHARED: usize = 4;
 const RINGS: usize = OWNED + SHARED;

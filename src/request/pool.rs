@@ -40,6 +40,8 @@ pub(super) struct Shared<O> {
 struct State<O> {
     queue: Queue<Arc<dyn Asks<O>>, Box<dyn Work<O>>>,
     closing: bool,
+    /// Threads that tell what came of a job that is done.
+    answering: u64,
     stats: RequestStats,
 }
 
@@ -50,7 +52,8 @@ thread_local! {
 
 impl<O: Clone + Send + 'static> Shared<O> {
     fn new(most_ahead: usize) -> Self {
-        let state = State { queue: Queue::new(most_ahead), closing: false, stats: RequestStats::default() };
+        let state =
+            State { queue: Queue::new(most_ahead), closing: false, answering: 0, stats: RequestStats::default() };
         Self { state: Mutex::new(state), has_work: Condvar::new() }
     }
 
@@ -126,7 +129,7 @@ impl<O: Clone + Send + 'static> Shared<O> {
     pub(super) fn stats(&self) -> RequestStats {
         let state = self.state.lock();
         let (queued, running) = (state.queue.n_waiting() as u64, state.queue.n_running() as u64);
-        RequestStats { queued, running, ..state.stats }
+        RequestStats { queued, running: running + state.answering, ..state.stats }
     }
 
     fn work(&self) {
@@ -154,6 +157,7 @@ impl<O: Clone + Send + 'static> Shared<O> {
             };
             state = self.state.lock();
             let asks = state.queue.finish(number);
+            state.answering += 1;
             // Before anybody has his answer, and may want to know.
             let requests = asks.iter().filter(|asks| asks.is_request()).count() as u64;
             count(&mut state.stats, requests, u64::wrapping_add);
@@ -166,6 +170,7 @@ impl<O: Clone + Send + 'static> Shared<O> {
             }
             drop(done);
             state = self.state.lock();
+            state.answering -= 1;
             count(&mut state.stats, too_late, u64::wrapping_sub);
         }
     }

@@ -6,7 +6,7 @@
 pub struct RequestStats {
     /// Jobs that wait for a thread.
     pub queued: u64,
-    /// Jobs that run.
+    /// Jobs that run, or whose answers are being given.
     pub running: u64,
     /// Requests answered with what they asked for, or with why it could not be had.
     pub answered: u64,

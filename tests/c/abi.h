@@ -24,6 +24,8 @@
 
 #define INVALID TILEKEEP_ERR_INVALID_ARGUMENT
 
+#ifndef WITHOUT_SOURCE
+
 struct counting {
     int n_reads, n_destroyed, fail_with;
 };
@@ -76,5 +78,7 @@ static tilekeep_source counting_source(struct counting *counting, const tilekeep
     source.name = "counting";
     return source;
 }
+
+#endif
 
 #endif

@@ -12,8 +12,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use tilekeep::{
-    BlockId, Dataset, Encoding, ErrorKind, MemorySource, OpenOptions, ReadContext, Result, SampleType, SourceInfo,
-    TileRequest, TileSource,
+    BlockId, Dataset, Encoding, ErrorKind, MemorySource, OpenOptions, ReadContext, Requests, Result, SampleType,
+    SourceInfo, TileRequest, TileSource,
 };
 
 /// Pixels across and down a block.
@@ -113,6 +113,14 @@ fn until(mut is_so: impl FnMut() -> bool) {
     while !is_so() {
         thread::yield_now();
     }
+}
+
+/// Waits until there is nothing left to do.
+fn idle(requests: &Requests) {
+    until(|| {
+        let stats = requests.stats();
+        stats.queued + stats.running == 0
+    });
 }
 
 /// A dataset of 64 x 64 blocks in 3 levels, where all that is read is recorded.

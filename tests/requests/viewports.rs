@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 
 use tilekeep::{Delivery, ErrorKind, Requests, TileRequest, Window};
 
-use super::{Gate, pyramid, tile, tiles, until};
+use super::{Gate, idle, pyramid, tile, tiles};
 
 #[test]
 fn a_viewport_is_loaded_coarse_before_fine_and_from_its_centre_outwards() {
@@ -45,6 +45,7 @@ fn a_viewport_is_loaded_coarse_before_fine_and_from_its_centre_outwards() {
     assert_eq!(viewport.want(&fewer, (224.0, 32.0)), 0);
 
     // What is shown is found whatever the cache forgets, and nothing is read for it.
+    idle(&requests);
     let reads = gate.begun().len();
     tilekeep::clear_tile_cache();
     dataset.evict_all();
@@ -100,12 +101,6 @@ fn what_lies_ahead_of_a_pan_is_loaded_and_a_jump_gives_it_up() {
     let frame =
         |left: u32| -> Vec<TileRequest> { (0..16).map(|i| tile(0, left + i % 4, 8 + i / 4).size(64, 64)).collect() };
     let centre = |left: u32| (f64::from(left * 64 + 128), 640.0);
-    let idle = |requests: &Requests| {
-        until(|| {
-            let stats = requests.stats();
-            stats.queued == 0 && stats.running == 0
-        });
-    };
     // The first frame and the first step are new; from there on all is there before it is asked for.
     let mut missing = Vec::new();
     for left in 0..10 {
@@ -133,12 +128,6 @@ fn the_next_level_of_a_zoom_is_loaded_ahead() {
     gate.open();
     let requests = Requests::new(2).unwrap();
     let mut viewport = requests.viewport(&dataset, 0, |_, _| {});
-    let idle = || {
-        until(|| {
-            let stats = requests.stats();
-            stats.queued == 0 && stats.running == 0
-        });
-    };
     // The same 128 x 128 pixels of the screen around one place, ever finer.
     let frame = |level: u32| -> Vec<TileRequest> {
         let first = 8 >> level;
@@ -146,9 +135,9 @@ fn the_next_level_of_a_zoom_is_loaded_ahead() {
     };
     let centre = (576.0, 576.0);
     assert_eq!(viewport.want(&frame(2), centre), 4);
-    idle();
+    idle(&requests);
     viewport.want(&frame(1), centre);
-    idle();
+    idle(&requests);
     assert_eq!(viewport.want(&frame(0), centre), 0);
     assert_eq!(requests.stats().prefetch_used, 4);
 }
