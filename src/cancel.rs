@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::sync::{Arc, AtomicBool, AtomicU32, Condvar, Mutex, Ordering, thread_local, wait_for};
+use crate::sync::{Arc, AtomicBool, AtomicU32, Condvar, Mutex, Ordering, thread_local, wait, wait_for};
 
 /// Whether a piece of work was taken back.
 #[derive(Default)]
@@ -25,9 +25,29 @@ impl Token {
     /// Takes the work back. It stops at its next check point.
     pub(crate) fn cancel(&self) {
         self.cancelled.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// Lets the work look again at what it sleeps for.
+    pub(crate) fn wake(&self) {
         // Whoever looked before sleeps by now, or has not got the lock yet and looks again.
         drop(self.asleep.lock());
         self.woken.notify_all();
+    }
+
+    /// Sleeps until something is so, of which [`wake`](Self::wake) tells; `false` when the work, which is that of this thread,
+    /// must stop before.
+    pub(crate) fn sleep_until(&self, is_so: impl Fn() -> bool) -> bool {
+        let mut asleep = self.asleep.lock();
+        loop {
+            if is_so() {
+                return true;
+            }
+            if is_stopping() {
+                return false;
+            }
+            asleep = wait(&self.woken, asleep);
+        }
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
@@ -93,6 +113,11 @@ pub(crate) fn is_cancelled() -> bool {
     CURRENT.try_with(is_cancelled).unwrap_or(false)
 }
 
+/// The token of this thread's work, if it may be taken back.
+pub(crate) fn token() -> Option<Arc<Token>> {
+    CURRENT.try_with(|current| current.borrow().as_ref().map(|current| Arc::clone(&current.token))).ok().flatten()
+}
+
 /// What a piece of work that was taken back ends with.
 pub(crate) fn stopped() -> Error {
     Error::new(ErrorKind::Cancelled, "the request was taken back")
@@ -125,9 +150,8 @@ impl Drop for WaitedFor {
 ///
 /// `cancelled`.
 pub(crate) fn sleep(time: Duration) -> Result<()> {
-    let token = CURRENT.try_with(|current| current.borrow().as_ref().map(|current| Arc::clone(&current.token)));
     // What cannot be taken back is woken by nobody.
-    let token = token.ok().flatten().unwrap_or_default();
+    let token = token().unwrap_or_default();
     let start = Instant::now();
     let mut asleep = token.asleep.lock();
     loop {
@@ -136,7 +160,6 @@ pub(crate) fn sleep(time: Duration) -> Result<()> {
             return Ok(());
         }
         check()?;
-        // Who was woken and goes on for others has nobody left who would wake it.
         asleep = wait_for(&token.woken, asleep, left);
     }
 }

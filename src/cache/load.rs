@@ -71,10 +71,10 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
             drop(state);
             if is_out_of_date {
                 // It is not kept, so that nothing is left to be given back. Its error is not ours either.
-                drop(flight.wait());
+                drop(self.landed(&key, &flight)?);
                 continue;
             }
-            let held = match flight.wait()? {
+            let held = match self.landed(&key, &flight)?? {
                 Landed::Kept(slot) => Held::Slot(self.slots.place(slot)),
                 // Whoever loaded it did not want it kept, or found no room: a lock asks for itself.
                 Landed::Loose(_) if mode == Mode::Lock => continue,
@@ -135,6 +135,30 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         flight.land(Ok(Landed::Kept(slot)));
         drop(evicted);
         true
+    }
+
+    /// What came of a load that this thread has joined.
+    ///
+    /// # Errors
+    ///
+    /// `cancelled` when the work of this thread was taken back meanwhile; then it does not wait for the load any more.
+    fn landed(&self, key: &K, flight: &Arc<Flight<V>>) -> Result<Result<Landed<V>>> {
+        if let Some(landed) = flight.wait_while_wanted() {
+            return Ok(landed);
+        }
+        let state = self.state.lock();
+        if state.flights.get(key).is_some_and(|listed| Arc::ptr_eq(listed, flight)) {
+            flight.leave();
+            drop(state);
+            flight.left();
+            return Err(cancel::stopped());
+        }
+        drop(state);
+        // It is over but for the news, and this thread has its pin.
+        if let Ok(Landed::Kept(slot)) = flight.wait() {
+            drop(Pinned::new(self, Held::Slot(self.slots.place(slot))));
+        }
+        Err(cancel::stopped())
     }
 
     fn lead(

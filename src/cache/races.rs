@@ -306,12 +306,40 @@ fn a_load_that_is_told_to_stop_leaves_nothing_behind() {
 }
 
 #[test]
+fn who_waits_and_is_told_to_stop_leaves_no_pin_behind() {
+    check(|| {
+        let run = Run::new(2);
+        let get = |run: &Run| {
+            let load = || {
+                thread::yield_now();
+                cancel::check()?;
+                Ok(run.value(7))
+            };
+            run.cache.get_or_load(7, ENTRY - ENTRY_OVERHEAD, Mode::Use, load).map(|pin| pin.check(7))
+        };
+        let tokens = [(); 2].map(|()| Arc::new(cancel::Token::default()));
+        let stopped = tokens.clone().map(|token| {
+            spawn(&run, move |run| {
+                if let Err(error) = cancel::run(&token, || get(&run)) {
+                    assert_eq!(error.kind(), ErrorKind::Cancelled);
+                }
+            })
+        });
+        let other = spawn(&run, move |run| get(&run).expect("nobody told this one to stop"));
+        let stops = thread::spawn(move || tokens.iter().for_each(|token| token.cancel()));
+        join(stopped.into_iter().chain([other, stops]));
+        assert_eq!(run.cache.counts().failed_loads, 0);
+        run.check_end();
+    });
+}
+
+#[test]
 fn writing_back_while_others_read_and_evict() {
     check(|| {
         let run = Run::new(2);
         let writer = spawn(&run, |run| {
             if let Ok(pin) = run.get(0, Mode::Lock) {
-                run.cache.mark_dirty(&pin);
+                assert!(run.cache.mark_dirty(&pin));
             }
         });
         let flusher = spawn(&run, |run| {

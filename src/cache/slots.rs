@@ -25,7 +25,7 @@ const WRITING: u64 = 1 << 34;
 /// it in again.
 const PARKED: u64 = 1 << 35;
 
-/// The bits that say what else wants to know of hits of this entry. Nothing here depends on them.
+/// The bits that say more of this entry to others. Nothing here depends on them.
 const FLAGS: u64 = WATCHED | SAMPLED | HIDDEN;
 /// The reuse curve may watch the entry.
 pub(super) const WATCHED: u64 = 1 << 36;

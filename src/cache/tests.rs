@@ -7,7 +7,7 @@ use std::time::Instant;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, Result, cancel};
 
 type Pin<'a> = Pinned<u32, u32, &'a Cache<u32, u32>>;
 
@@ -95,7 +95,7 @@ fn what_was_locked_when_all_was_forgotten_stays_with_its_holders_only() {
         let load = |value: u32| move || Ok(value);
         let (old, other) = (cache.get_or_load(7, ONE, Mode::Lock, load(1)).unwrap(), cache.get(&7, Mode::Use).unwrap());
         let dirty = cache.get_or_load(8, ONE, Mode::Lock, load(3)).unwrap();
-        cache.mark_dirty(&dirty);
+        assert!(cache.mark_dirty(&dirty));
         cache.forget();
         cache.check_invariants();
         assert!(cache.get(&7, Mode::Use).is_none() && !cache.contains(&7), "{kind:?}");
@@ -298,6 +298,88 @@ fn what_is_offered_is_kept_only_where_there_is_room() {
     cache.check_invariants();
 }
 
+#[test]
+fn a_load_stops_when_all_who_wait_for_it_were_told_to() {
+    for leader_first in [true, false] {
+        let cache = &cache(4);
+        let (leads, waits) = (Arc::new(cancel::Token::default()), Arc::new(cancel::Token::default()));
+        // One takes an hour; the other one waits for it within a load of its own.
+        let hour = || cancel::sleep(std::time::Duration::from_secs(3600)).map(|()| 1);
+        let slow = || cache.get_or_load(1, ONE, Mode::Use, hour).map(|pin| *pin);
+        let outer = || cache.get_or_load(2, ONE, Mode::Use, || get_or_no(cache, 1)).map(|pin| *pin);
+        thread::scope(|scope| {
+            let leader = scope.spawn(|| cancel::run(&leads, slow));
+            while cache.counts().loads < 1 {
+                thread::yield_now();
+            }
+            let waiter = scope.spawn(|| cancel::run(&waits, outer));
+            while cache.counts().coalesced < 1 {
+                thread::yield_now();
+            }
+            let kind = |end: thread::Result<Result<u32>>| end.unwrap().map_err(|error| error.kind());
+            if leader_first {
+                leads.cancel();
+                assert!(!leader.is_finished());
+                waits.cancel();
+                assert_eq!(kind(waiter.join()), Err(ErrorKind::Cancelled));
+                assert_eq!(kind(leader.join()), Err(ErrorKind::Cancelled));
+            } else {
+                waits.cancel();
+                assert_eq!(kind(waiter.join()), Err(ErrorKind::Cancelled));
+                assert!(!leader.is_finished());
+                leads.cancel();
+                assert_eq!(kind(leader.join()), Err(ErrorKind::Cancelled));
+            }
+        });
+        cache.check_invariants();
+        let counts = cache.counts();
+        assert_eq!((counts.failed_loads, counts.loading_bytes, counts.entries), (0, 0, 0));
+        assert_eq!(get(cache, 1), 10);
+    }
+}
+
+#[test]
+fn who_leads_one_load_and_waits_for_another_goes_on_for_those_who_wait_for_it() {
+    let cache = &cache(4);
+    let [leads, waits] = [(); 2].map(|()| Arc::new(cancel::Token::default()));
+    let may_end = Barrier::new(2);
+    let outer = || cache.get_or_load(2, ONE, Mode::Use, || get_or_no(cache, 1)).map(|pin| *pin);
+    thread::scope(|scope| {
+        let inner = scope.spawn(|| {
+            let load = || {
+                may_end.wait();
+                Ok(1)
+            };
+            cache.get_or_load(1, ONE, Mode::Use, load).map(|pin| *pin)
+        });
+        while cache.counts().loads < 1 {
+            thread::yield_now();
+        }
+        let leader = scope.spawn(|| cancel::run(&leads, outer));
+        while cache.counts().coalesced < 1 {
+            thread::yield_now();
+        }
+        let waiter = scope.spawn(|| cancel::run(&waits, outer));
+        while cache.counts().coalesced < 2 {
+            thread::yield_now();
+        }
+        // The second one waits for what the first one makes, who is told to stop and must not; until nobody is left.
+        leads.cancel();
+        assert!(!leader.is_finished());
+        waits.cancel();
+        assert_eq!(waiter.join().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
+        assert_eq!(leader.join().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
+        may_end.wait();
+        assert_eq!(inner.join().unwrap().unwrap(), 1);
+    });
+    cache.check_invariants();
+    assert_eq!((cache.counts().entries, cache.counts().locked_bytes), (1, 0));
+}
+
+fn get_or_no(cache: &Cache<u32, u32>, key: u32) -> Result<u32> {
+    cache.get_or_load(key, ONE, Mode::Use, || panic!("it is being loaded")).map(|pin| *pin)
+}
+
 /// A value that knows whether it was dropped, and whether it is dropped twice.
 struct Alive {
     key: u32,
@@ -356,7 +438,7 @@ fn threads_that_read_lock_write_and_evict_at_once_see_whole_values_only() {
                             })),
                             3 => {
                                 if let Some((key, pin)) = held.front() {
-                                    cache.mark_dirty(pin);
+                                    let _is_kept = cache.mark_dirty(pin);
                                     pin.check(*key);
                                 }
                             }
@@ -550,11 +632,10 @@ proptest! {
                 Step::Policy(kind) => cache.set_policy(kind),
                 Step::MakeDirty(index) if !pins.is_empty() => {
                     let pin = &pins[index % pins.len()];
-                    // What is not found any more is not written to either.
-                    if **pin % 1000 == forgotten || kept.contains(&**pin) {
-                        cache.mark_dirty(pin);
-                        dirty.insert(**pin);
-                    }
+                    // What is not found any more is not written either.
+                    let is_found = **pin % 1000 == forgotten || kept.contains(&**pin);
+                    prop_assert_eq!(cache.mark_dirty(pin), is_found);
+                    dirty.extend(is_found.then_some(**pin));
                 }
                 Step::MakeDirty(_) => {}
                 Step::Flush(fail) => {
@@ -594,7 +675,7 @@ fn dirty_entries_elsewhere_do_not_slow_a_miss() {
         let cache: Cache<u32, u32> = own((u64::from(n) + 1000) * 1000, CachePolicy::Adaptive);
         for key in 0..n {
             let pin = cache.get_or_load(key, ONE, Mode::Lock, || Ok(key)).unwrap();
-            cache.mark_dirty(&pin);
+            assert!(cache.mark_dirty(&pin));
         }
         let mut nanos: Vec<u128> = (0..9_u32)
             .map(|round| {

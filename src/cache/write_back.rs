@@ -6,18 +6,22 @@ use crate::error::Result;
 
 use super::flight::Duty;
 use super::pinned::Held;
-use super::slots::Place;
+use super::slots::{HIDDEN, Place};
 use super::{Cache, Pinned};
 
 impl<K: Copy + Eq + Hash, V> Cache<K, V> {
-    /// Makes the value of a pin one that must be written back before it may go.
+    /// Makes the value of a pin one that must be written back before it may go. `false` when it cannot be: the cache does not
+    /// keep it, or all was forgotten since, and another value may be there under its key.
     #[cfg_attr(not(test), expect(dead_code, reason = "datasets are read only so far"))]
-    pub(crate) fn mark_dirty(&self, pinned: &Pinned<K, V, &Self>) {
-        if let Held::Slot(Place { slot, .. }) = pinned.held {
-            let mut state = self.state.lock();
-            state.park(slot, &self.slots);
-            self.slots.dirty(slot);
+    pub(crate) fn mark_dirty(&self, pinned: &Pinned<K, V, &Self>) -> bool {
+        let Held::Slot(Place { slot, .. }) = pinned.held else { return false };
+        let mut state = self.state.lock();
+        if self.slots.word(slot).has(HIDDEN) {
+            return false;
         }
+        state.park(slot, &self.slots);
+        self.slots.dirty(slot);
+        true
     }
 
     /// Writes every dirty value back with `write`, which runs without a lock. One whose write fails stays dirty; the

@@ -49,6 +49,28 @@ fn a_throttled_source_is_taken_back_while_it_sleeps() {
     assert_eq!((source.finished(), dataset.stats().entries), (0, 0));
 }
 
+#[test]
+fn a_block_of_many_tiles_is_taken_back_with_the_last_of_them() {
+    let source = MemorySource::new(64, 64, 1, SampleType::U8, (64, 64), vec![1; 64 * 64]).unwrap();
+    let source = Arc::new(Throttled::new(source, Duration::from_secs(3600), 0));
+    let dataset = Dataset::from_source(Arc::clone(&source), &OpenOptions::default()).unwrap();
+    let requests = Requests::new(3).unwrap();
+    let tile = |i: u32| TileRequest::new(0, i % 2, i / 2).size(32, 32);
+    let tiles: Vec<_> = (0..3).map(|i| requests.request_tile(&dataset, tile(i), 0, Delivery::handle())).collect();
+    // One reads, and the others wait for it.
+    until(|| dataset.stats().coalesced == 2 && source.reads() == 1);
+    for (left, tile) in tiles.iter().enumerate().map(|(i, tile)| (2 - i as u64, tile)) {
+        assert!(tile.cancel());
+        if left > 0 {
+            // The one who reads may be the first to go: he goes on for the others.
+            until(|| requests.stats().running <= left + 1);
+            assert_eq!(source.reads(), 1);
+        }
+    }
+    until(|| requests.stats().running == 0);
+    assert_eq!((source.reads(), source.finished(), dataset.stats().entries), (1, 0, 0));
+}
+
 /// Bytes that lets reads through as a [`Gate`] does.
 struct GatedBytes {
     bytes: Vec<u8>,
