@@ -1,10 +1,13 @@
-use std::collections::{BTreeSet, VecDeque};
+//! What the cache promises, case by case.
+
+mod model;
+mod stopping;
+
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Barrier, mpsc};
 use std::thread;
 use std::time::Instant;
-
-use proptest::prelude::*;
 
 use super::*;
 use crate::{Error, ErrorKind, Result, cancel};
@@ -298,88 +301,6 @@ fn what_is_offered_is_kept_only_where_there_is_room() {
     cache.check_invariants();
 }
 
-#[test]
-fn a_load_stops_when_all_who_wait_for_it_were_told_to() {
-    for leader_first in [true, false] {
-        let cache = &cache(4);
-        let (leads, waits) = (Arc::new(cancel::Token::default()), Arc::new(cancel::Token::default()));
-        // One takes an hour; the other one waits for it within a load of its own.
-        let hour = || cancel::sleep(std::time::Duration::from_secs(3600)).map(|()| 1);
-        let slow = || cache.get_or_load(1, ONE, Mode::Use, hour).map(|pin| *pin);
-        let outer = || cache.get_or_load(2, ONE, Mode::Use, || get_or_no(cache, 1)).map(|pin| *pin);
-        thread::scope(|scope| {
-            let leader = scope.spawn(|| cancel::run(&leads, slow));
-            while cache.counts().loads < 1 {
-                thread::yield_now();
-            }
-            let waiter = scope.spawn(|| cancel::run(&waits, outer));
-            while cache.counts().coalesced < 1 {
-                thread::yield_now();
-            }
-            let kind = |end: thread::Result<Result<u32>>| end.unwrap().map_err(|error| error.kind());
-            if leader_first {
-                leads.cancel();
-                assert!(!leader.is_finished());
-                waits.cancel();
-                assert_eq!(kind(waiter.join()), Err(ErrorKind::Cancelled));
-                assert_eq!(kind(leader.join()), Err(ErrorKind::Cancelled));
-            } else {
-                waits.cancel();
-                assert_eq!(kind(waiter.join()), Err(ErrorKind::Cancelled));
-                assert!(!leader.is_finished());
-                leads.cancel();
-                assert_eq!(kind(leader.join()), Err(ErrorKind::Cancelled));
-            }
-        });
-        cache.check_invariants();
-        let counts = cache.counts();
-        assert_eq!((counts.failed_loads, counts.loading_bytes, counts.entries), (0, 0, 0));
-        assert_eq!(get(cache, 1), 10);
-    }
-}
-
-#[test]
-fn who_leads_one_load_and_waits_for_another_goes_on_for_those_who_wait_for_it() {
-    let cache = &cache(4);
-    let [leads, waits] = [(); 2].map(|()| Arc::new(cancel::Token::default()));
-    let may_end = Barrier::new(2);
-    let outer = || cache.get_or_load(2, ONE, Mode::Use, || get_or_no(cache, 1)).map(|pin| *pin);
-    thread::scope(|scope| {
-        let inner = scope.spawn(|| {
-            let load = || {
-                may_end.wait();
-                Ok(1)
-            };
-            cache.get_or_load(1, ONE, Mode::Use, load).map(|pin| *pin)
-        });
-        while cache.counts().loads < 1 {
-            thread::yield_now();
-        }
-        let leader = scope.spawn(|| cancel::run(&leads, outer));
-        while cache.counts().coalesced < 1 {
-            thread::yield_now();
-        }
-        let waiter = scope.spawn(|| cancel::run(&waits, outer));
-        while cache.counts().coalesced < 2 {
-            thread::yield_now();
-        }
-        // The second one waits for what the first one makes, who is told to stop and must not; until nobody is left.
-        leads.cancel();
-        assert!(!leader.is_finished());
-        waits.cancel();
-        assert_eq!(waiter.join().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
-        assert_eq!(leader.join().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
-        may_end.wait();
-        assert_eq!(inner.join().unwrap().unwrap(), 1);
-    });
-    cache.check_invariants();
-    assert_eq!((cache.counts().entries, cache.counts().locked_bytes), (1, 0));
-}
-
-fn get_or_no(cache: &Cache<u32, u32>, key: u32) -> Result<u32> {
-    cache.get_or_load(key, ONE, Mode::Use, || panic!("it is being loaded")).map(|pin| *pin)
-}
-
 /// A value that knows whether it was dropped, and whether it is dropped twice.
 struct Alive {
     key: u32,
@@ -497,173 +418,6 @@ fn blocks_in_any_pattern_have_hashes_that_are_spread() {
             let per_degree = spread / (counts.len() - 1) as f64;
             assert!(per_degree < 2.0, "pattern {number}, bits from {shift} on: {per_degree}");
         }
-    }
-}
-
-/// An exact LRU as one would write it in five minutes: keys, oldest first.
-#[derive(Default)]
-struct Model {
-    queue: VecDeque<u32>,
-    max: usize,
-}
-
-impl Model {
-    fn touch(&mut self, key: u32) -> bool {
-        let hit = self.queue.iter().position(|k| *k == key).map(|i| self.queue.remove(i)).is_some();
-        self.queue.push_back(key);
-        self.settle();
-        hit
-    }
-
-    fn settle(&mut self) {
-        while self.queue.len() > self.max {
-            self.queue.pop_front();
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Get(u32),
-    Pass(u32),
-    Lock(u32),
-    Unlock(usize),
-    Remove(u32),
-    Max(u64),
-    Policy(CachePolicy),
-    MakeDirty(usize),
-    Flush(u32),
-    Forget,
-}
-
-fn reads() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        12 => (0..12u32).prop_map(Step::Get),
-        1 => (0..12u32).prop_map(Step::Remove),
-        1 => (0..8u64).prop_map(Step::Max),
-    ];
-    prop::collection::vec(step, 1..300)
-}
-
-fn everything() -> impl Strategy<Value = Vec<Step>> {
-    let policies = prop::sample::select(CachePolicy::ALL.to_vec());
-    let step = prop_oneof![
-        6 => (0..12u32).prop_map(Step::Get),
-        2 => (0..12u32).prop_map(Step::Pass),
-        3 => (0..12u32).prop_map(Step::Lock),
-        3 => (0..100usize).prop_map(Step::Unlock),
-        1 => (0..12u32).prop_map(Step::Remove),
-        1 => (0..8u64).prop_map(Step::Max),
-        1 => policies.prop_map(Step::Policy),
-        1 => (0..100usize).prop_map(Step::MakeDirty),
-        1 => (0..3u32).prop_map(Step::Flush),
-        1 => Just(Step::Forget),
-    ];
-    prop::collection::vec(step, 1..300)
-}
-
-proptest! {
-    #[test]
-    fn read_by_one_thread_it_is_an_exact_lru(steps in reads()) {
-        let cache = cache(4);
-        let mut model = Model { max: 4, ..Model::default() };
-        for step in steps {
-            match step {
-                Step::Get(key) => {
-                    let mut hit = true;
-                    let pin = cache.get_or_load(key, ONE, Mode::Use, || { hit = false; Ok(key * 10) }).unwrap();
-                    prop_assert_eq!(*pin, key * 10);
-                    drop(pin);
-                    prop_assert_eq!(hit, model.touch(key));
-                }
-                Step::Remove(key) => {
-                    cache.remove_if(|k| *k == key);
-                    model.queue.retain(|k| *k != key);
-                }
-                Step::Max(entries) => {
-                    cache.set_budget(CacheBudget::Own(entries * 1000));
-                    model.max = entries as usize;
-                    model.settle();
-                }
-                _ => unreachable!("reads only"),
-            }
-            cache.check_invariants();
-            prop_assert_eq!(cache.counts().entries as usize, model.queue.len());
-        }
-    }
-
-    #[test]
-    fn whatever_is_done_it_keeps_its_promises(steps in everything()) {
-        let cache = cache(4);
-        let mut max = 4000;
-        // What is locked, and what was made dirty and not written since.
-        let mut pins: Vec<Pin<'_>> = Vec::new();
-        let mut dirty = BTreeSet::new();
-        // Values say when they were loaded. Of those of before, what was dirty when all was forgotten is found.
-        let mut kept = BTreeSet::new();
-        let mut forgotten = 0;
-        for step in steps {
-            match step {
-                Step::Get(key) | Step::Pass(key) => {
-                    let mode = if matches!(step, Step::Get(_)) { Mode::Use } else { Mode::Passing };
-                    let is_found = |value: u32| value / 1000 == key && (value % 1000 == forgotten || kept.contains(&value));
-                    let must_hit = dirty.iter().copied().chain(pins.iter().map(|pin| **pin)).any(is_found);
-                    let mut hit = true;
-                    let pin = cache.get_or_load(key, ONE, mode, || { hit = false; Ok(key * 1000 + forgotten) }).unwrap();
-                    prop_assert!(is_found(*pin), "{} of {} is of before", *pin, key);
-                    prop_assert!(hit || !must_hit, "{} is locked or dirty and was not found", key);
-                }
-                Step::Lock(key) => {
-                    let pin = cache.get_or_load(key, ONE, Mode::Lock, || Ok(key * 1000 + forgotten));
-                    // A lock is refused only when there is no room beside what must stay.
-                    if pin.is_err() {
-                        let counts = cache.counts();
-                        prop_assert!(counts.bytes + 1000 > max, "{:?}", counts);
-                    }
-                    pins.extend(pin);
-                }
-                Step::Unlock(index) if !pins.is_empty() => drop(pins.remove(index % pins.len())),
-                Step::Unlock(_) => {}
-                Step::Remove(key) => cache.remove_if(|k| *k == key),
-                Step::Max(entries) => {
-                    max = entries * 1000;
-                    cache.set_budget(CacheBudget::Own(max));
-                }
-                Step::Policy(kind) => cache.set_policy(kind),
-                Step::MakeDirty(index) if !pins.is_empty() => {
-                    let pin = &pins[index % pins.len()];
-                    // What is not found any more is not written either.
-                    let is_found = **pin % 1000 == forgotten || kept.contains(&**pin);
-                    prop_assert_eq!(cache.mark_dirty(pin), is_found);
-                    dirty.extend(is_found.then_some(**pin));
-                }
-                Step::MakeDirty(_) => {}
-                Step::Flush(fail) => {
-                    // Every third key cannot be written, or none.
-                    let is_bad = |value: u32| fail == 1 && (value / 1000).is_multiple_of(3);
-                    let mut written = BTreeSet::new();
-                    let flushed = cache.flush(|key, value| {
-                        assert_eq!(*value / 1000, *key);
-                        assert!(written.insert(*value));
-                        if is_bad(*value) { Err(Error::new(ErrorKind::Io, "disk full")) } else { Ok(()) }
-                    });
-                    prop_assert_eq!(&written, &dirty);
-                    prop_assert_eq!(flushed.is_err(), dirty.iter().any(|value| is_bad(*value)));
-                    dirty.retain(|value| is_bad(*value));
-                }
-                Step::Forget => {
-                    forgotten += 1;
-                    kept.clone_from(&dirty);
-                    cache.forget();
-                }
-            }
-            cache.check_invariants();
-            prop_assert_eq!(cache.counts().dirty_bytes, dirty.len() as u64 * 1000);
-            prop_assert_eq!(cache.counts().loading_bytes, 0);
-        }
-        drop(pins);
-        cache.check_invariants();
-        prop_assert_eq!(cache.counts().locked_bytes, 0);
     }
 }
 
