@@ -76,7 +76,7 @@ impl Target {
     /// that are `row_stride` apart.
     pub(super) fn fill(&self, samples: &[u8], row_stride: usize) -> Result<()> {
         let mut is_lent = self.is_lent.lock();
-        if !std::mem::take(&mut *is_lent) {
+        if !*is_lent {
             return Ok(());
         }
         let shape = &self.shape;
@@ -84,6 +84,7 @@ impl Target {
         if row_stride < shape.row_bytes() || needed.is_none_or(|needed| samples.len() < needed) {
             return Err(Error::internal(format!("an answer of {} bytes in rows of {row_stride}", samples.len())));
         }
+        *is_lent = false;
         for y in 0..shape.height {
             let source = &samples[y * row_stride..][..shape.row_bytes()];
             let copy = |from: &[u8], to: usize| {
@@ -148,5 +149,8 @@ mod tests {
         // SAFETY: as above.
         let target = unsafe { Target::new(out.as_mut_ptr(), shape(2, 6, 1)) };
         assert!(target.fill(&samples[1..], 6).is_err());
+        // What failed is not taken for done.
+        assert!(target.fill(&samples[1..], 6).is_err());
+        assert_eq!(out, [0; 16]);
     }
 }
