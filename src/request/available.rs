@@ -128,7 +128,7 @@ pub(super) fn at_most_tiles_under(
         let (start, end) = ((start / scale).max(0.0), (end / scale).min(size as f64));
         let n = |at: f64| (at / f64::from(side)) as u32;
         // An end that is a hair beyond a tile's edge is an error of rounding.
-        if end - start > 1e-3 { n(start + 1e-4)..n(end - 1e-4) + 1 } else { 0..0 }
+        if end - start > 1e-3 { n(start + 1e-4)..n(end - 1e-4).saturating_add(1) } else { 0..0 }
     };
     let cols = span(part.0[0], part.0[2], scale.0, like.size.0.max(1), grid.width);
     let rows = span(part.0[1], part.0[3], scale.1, like.size.1.max(1), grid.height);
