@@ -11,6 +11,7 @@
 pub mod blocks;
 pub mod cache;
 pub mod catalog;
+mod client;
 pub mod dataset;
 pub mod describe;
 mod pointers;

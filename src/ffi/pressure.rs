@@ -7,7 +7,8 @@ use crate::error::{Error, Result};
 use crate::pressure::{PressureOptions, PressureStats, PressureWatch};
 use crate::sync::Arc;
 
-use super::pointers::{Growing, Out, borrow, end_of, out, read_options, read_struct};
+use super::client::{Callback, Listener};
+use super::pointers::{Growing, Out, borrow, end_of, out, read_options};
 use super::source::tilekeep_destroy_fn;
 use super::status::{guard, tilekeep_status};
 
@@ -159,6 +160,16 @@ unsafe impl Growing for tilekeep_pressure_callback {
     }
 }
 
+impl Callback for tilekeep_pressure_callback {
+    fn user_data(&self) -> *mut c_void {
+        self.user_data
+    }
+
+    fn destroy(&self) -> tilekeep_destroy_fn {
+        self.destroy
+    }
+}
+
 /// Looks for the first time, and begins to watch memory. options may be NULL, and so may callback, which may be called
 /// before this returns. TILEKEEP_ERR_UNSUPPORTED where the system does not say what memory there is, as all but Linux.
 ///
@@ -173,15 +184,14 @@ pub unsafe extern "C" fn tilekeep_watch_pressure(
     watch_out: *mut *mut tilekeep_pressure_watch,
 ) -> tilekeep_status {
     guard(|| {
-        // From here on `destroy` runs, whatever happens.
         // SAFETY: the header's rules for pointers.
-        let client = if callback.is_null() { None } else { Some(Client(unsafe { read_struct(callback) }?)) };
+        let listener = unsafe { Listener::new(callback) }?;
         // SAFETY: as above.
         let watch_out = unsafe { out(watch_out, "watch_out") }?;
         // SAFETY: as above.
         let options = unsafe { read_options(options) }?.to_options()?;
-        let watch = match client {
-            Some(client) => PressureWatch::with_callback(&options, move |stats| client.tell(*stats))?,
+        let watch = match listener {
+            Some(listener) => PressureWatch::with_callback(&options, move |stats| listener.tell(*stats))?,
             None => PressureWatch::new(&options)?,
         };
         *watch_out = Box::into_raw(Box::new(tilekeep_pressure_watch { watch: Arc::new(watch) }));
@@ -242,29 +252,13 @@ pub unsafe extern "C" fn tilekeep_pressure_watch_free(watch: *mut tilekeep_press
     });
 }
 
-/// The client's functions and what it wants back exactly once.
-struct Client(tilekeep_pressure_callback);
-
-// SAFETY: the header says that the functions are called from any thread, and the client agreed by giving them.
-unsafe impl Send for Client {}
-// SAFETY: as above; they are never called twice at once.
-unsafe impl Sync for Client {}
-
-impl Client {
+impl Listener<tilekeep_pressure_callback> {
     fn tell(&self, stats: PressureStats) {
-        if let Some(changed) = self.0.changed {
+        let callback = self.callback();
+        if let Some(changed) = callback.changed {
             let stats = tilekeep_pressure_stats::from(stats);
             // SAFETY: the client's function with the client's data, and numbers that live during the call.
-            unsafe { changed(self.0.user_data, &raw const stats) };
-        }
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        if let Some(destroy) = self.0.destroy {
-            // SAFETY: the client's function with the client's data, once, when nothing else can use them.
-            unsafe { destroy(self.0.user_data) };
+            unsafe { changed(callback.user_data, &raw const stats) };
         }
     }
 }

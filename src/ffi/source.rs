@@ -10,6 +10,7 @@ use crate::grid::{BlockId, Geotransform, Level};
 use crate::sample::SampleType;
 use crate::source::{Nodata, ReadContext, SourceInfo, TileSource, check_block};
 
+use super::client::Client;
 use super::dataset::{give, tilekeep_dataset, tilekeep_open_options};
 use super::pointers::{Growing, array, end_of, null, out, read_options, read_struct, text};
 use super::status::{TILEKEEP_ERR_CANCELLED, TILEKEEP_OK, guard, kind_of, take_said, tilekeep_status};
@@ -192,26 +193,6 @@ unsafe fn describe(source: &tilekeep_source) -> Result<SourceInfo> {
         info.geotransform = Some(Geotransform(unsafe { source.geotransform.cast::<[f64; 6]>().read_unaligned() }));
     }
     Ok(info)
-}
-
-/// What the client wants back exactly once.
-pub(super) struct Client {
-    pub(super) user_data: *mut c_void,
-    pub(super) destroy: tilekeep_destroy_fn,
-}
-
-// SAFETY: the header says that the functions are called from any thread, and the client agreed by giving them.
-unsafe impl Send for Client {}
-// SAFETY: as above.
-unsafe impl Sync for Client {}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        if let Some(destroy) = self.destroy {
-            // SAFETY: the client's function with the client's data, once, when nothing else can use them.
-            unsafe { destroy(self.user_data) };
-        }
-    }
 }
 
 type ReadBlock = unsafe extern "C" fn(*mut c_void, u32, u32, u32, u32, u32, *mut c_void, usize) -> tilekeep_status;

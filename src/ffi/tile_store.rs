@@ -5,8 +5,9 @@ use std::ffi::{CString, c_char, c_void};
 use crate::error::{Error, ErrorKind, Result};
 use crate::render::{self, TileKey, TileStore};
 
+use super::client::Client;
 use super::pointers::{Growing, borrow_mut, end_of, null, read_struct, text};
-use super::source::{Client, tilekeep_destroy_fn};
+use super::source::tilekeep_destroy_fn;
 use super::status::{TILEKEEP_ERR_NOT_FOUND, TILEKEEP_OK, guard, kind_of, take_said, tilekeep_status};
 
 /// Where a store of the client's puts a value that was asked for: see tilekeep_store_value_set.

@@ -9,12 +9,12 @@ use crate::request::Delivery;
 use crate::sync::Arc;
 
 use super::super::blocks::{cache_use, tilekeep_block, tilekeep_block_options};
+use super::super::client::{Callback, Listener, failure};
 use super::super::dataset::tilekeep_dataset;
 use super::super::pointers::{Growing, borrow, buffer, end_of, read_options};
 use super::super::source::tilekeep_destroy_fn;
 use super::super::status::{TILEKEEP_OK, guard, tilekeep_status};
 use super::handle::{Asked, filled, hand_out, lent_block, somebody_hears, tilekeep_request};
-use super::listener::{Callback, Listener, failure};
 use super::target::{Shape, Target};
 use super::tilekeep_requests;
 

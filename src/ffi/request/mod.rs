@@ -7,13 +7,11 @@
 //! | `tile`, `block`, `window` | what can be asked for |
 //! | `available` | what can be shown of a tile at once |
 //! | `viewport` | the set of tiles of a frame |
-//! | `listener` | a client's functions, and what it wants back exactly once |
 //! | `target` | a client's buffer that an answer is copied to |
 
 pub mod available;
 pub mod block;
 pub mod handle;
-mod listener;
 mod target;
 pub mod tile;
 pub mod viewport;

@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::render::Tile;
 use crate::request::{Arrival, Delivery};
 
+use super::super::client::{Callback, Listener, failure};
 use super::super::dataset::tilekeep_dataset;
 use super::super::pointers::{Growing, borrow, end_of, read_options};
 use super::super::read::{tilekeep_tile, tilekeep_tile_options};
@@ -13,7 +14,6 @@ use super::super::source::tilekeep_destroy_fn;
 use super::super::status::{TILEKEEP_OK, guard, tilekeep_status};
 use super::available::tilekeep_available;
 use super::handle::{Asked, hand_out, somebody_hears, tilekeep_request};
-use super::listener::{Callback, Listener, failure};
 use super::tilekeep_requests;
 
 /// Hears how a request ended: called exactly once, never under a lock of the library. status is TILEKEEP_OK and tile the

@@ -8,13 +8,13 @@ use crate::render::{Tile, TileRequest};
 use crate::request::{Shown, Viewport};
 use crate::sync::Mutex;
 
+use super::super::client::{Callback, Listener, failure};
 use super::super::dataset::tilekeep_dataset;
 use super::super::pointers::{Growing, Out, array, borrow, end_of, out, read_options, read_struct};
 use super::super::read::{put_tile, tilekeep_tile, tilekeep_tile_options};
 use super::super::source::tilekeep_destroy_fn;
 use super::super::status::{TILEKEEP_OK, guard, tilekeep_status};
 use super::available::{give, nothing, tilekeep_available};
-use super::listener::{Callback, Listener, failure};
 use super::tile::lent_tile;
 use super::tilekeep_requests;
 

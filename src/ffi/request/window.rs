@@ -7,6 +7,7 @@ use crate::dataset::{Dataset, Layout, WindowRequest};
 use crate::error::Result;
 use crate::request::Delivery;
 
+use super::super::client::{Callback, Listener, failure};
 use super::super::dataset::tilekeep_dataset;
 use super::super::pointers::{Growing, borrow, end_of, read_struct};
 use super::super::read::tilekeep_window;
@@ -14,7 +15,6 @@ use super::super::source::tilekeep_destroy_fn;
 use super::super::status::{TILEKEEP_OK, guard, tilekeep_status};
 use super::block::target;
 use super::handle::{Asked, filled, hand_out, somebody_hears, tilekeep_request};
-use super::listener::{Callback, Listener, failure};
 use super::target::Shape;
 use super::tilekeep_requests;
 
