@@ -14,6 +14,7 @@ use super::super::pointers::{Growing, Out, array, borrow, end_of, out, read_opti
 use super::super::read::{put_tile, tilekeep_tile, tilekeep_tile_options};
 use super::super::source::tilekeep_destroy_fn;
 use super::super::status::{TILEKEEP_OK, guard, tilekeep_status};
+use super::super::tiles::tilekeep_tile_place;
 use super::available::{give, nothing, tilekeep_available};
 use super::tile::lent_tile;
 use super::tilekeep_requests;
@@ -87,20 +88,6 @@ impl Callback for tilekeep_viewport_callback {
     fn destroy(&self) -> tilekeep_destroy_fn {
         self.destroy
     }
-}
-
-/// Which tile.
-///
-/// @since 0.1
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct tilekeep_tile_place {
-    /// The level.
-    pub level: u32,
-    /// Tiles from the left.
-    pub col: u32,
-    /// Tiles from the top.
-    pub row: u32,
 }
 
 /// What a frame shows. Set struct_size, and either the tiles or the levels and the window; and the centre.
