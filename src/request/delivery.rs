@@ -288,9 +288,12 @@ impl<T: Answer> Request<T> {
         is_first
     }
 
-    /// Changes its priority, if it still waits: a greater one goes first. What others asked for too goes by the highest of
-    /// all.
+    /// Changes its priority, if it still waits, and that of its preview: a greater one goes first. What others asked for too
+    /// goes by the highest of all.
     pub fn set_priority(&self, priority: i32) {
+        if let Some(preview) = self.preview {
+            self.shared.set_rank(preview, Rank::new(Class::Preview, priority));
+        }
         if let Some(place) = self.place {
             self.shared.set_rank(place, Rank::new(Class::Wanted, priority));
         }

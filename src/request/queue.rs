@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::cancel::Token;
 use crate::sync::Arc;
 
-/// What kind of wish a job serves; the first goes first.
+/// What kind of wish a job serves; of equal priorities the first goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Class {
     /// Something to show until the real thing is there.
@@ -17,11 +17,13 @@ pub(super) enum Class {
     Ahead,
 }
 
-/// How urgent a job is to one who waits for it; the least is the most urgent.
+/// How urgent a job is to one who waits for it; the least is the most urgent. What somebody asked for goes before what nobody
+/// did, then by priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
-    pub(super) class: Class,
+    pub(super) is_ahead: bool,
     pub(super) priority: Reverse<i32>,
+    pub(super) class: Class,
     /// Of a viewport, levels finer than the coarsest one; 0 of others.
     pub(super) finer: u32,
     /// Of a viewport, how far from its centre; 0 of others.
@@ -30,7 +32,7 @@ pub(super) struct Rank {
 
 impl Rank {
     pub(super) fn new(class: Class, priority: i32) -> Self {
-        Self { class, priority: Reverse(priority), finer: 0, far: 0 }
+        Self { is_ahead: class == Class::Ahead, priority: Reverse(priority), class, finer: 0, far: 0 }
     }
 }
 
@@ -165,7 +167,7 @@ impl<A, W> Queue<A, W> {
     /// The most urgent job that may run now.
     pub(super) fn take(&mut self) -> Option<Started<W>> {
         let (rank, number) = *self.waiting.first()?;
-        let is_ahead = rank.class == Class::Ahead;
+        let is_ahead = rank.is_ahead;
         if is_ahead && self.running_ahead >= self.most_ahead {
             return None;
         }
@@ -223,7 +225,7 @@ impl<A, W> Queue<A, W> {
         let after = job.rank();
         if job.work.is_none() {
             // One that somebody asks for while it runs is no longer ahead of anything.
-            if job.is_ahead && after.is_some_and(|rank| rank.class != Class::Ahead) {
+            if job.is_ahead && after.is_some_and(|rank| !rank.is_ahead) {
                 job.is_ahead = false;
                 self.running_ahead -= 1;
             }
