@@ -81,6 +81,9 @@
 //!    only locked bytes are left a further lock is refused; reads go on, uncached. Making a level that is not stored takes
 //!    up to 8 MiB more for each such level on the way, and what a source of one compressed stream keeps to find its way in
 //!    it up to an eighth of the budget. A block that the source has in memory, as of a mapped file, takes none of ours.
+//!    Nor is what a client has asked for in any budget while it has it: answers, and the tiles that a [`Viewport`] shows,
+//!    which are those of its frame and of the coarsest level. Tiles loaded ahead for the viewports of a [`Requests`] take a
+//!    quarter of the budget of rendered tiles at most, beside it.
 //! 7. Level 0 is full resolution. Coordinates are pixels of their own level; levels, columns and rows of blocks and
 //!    tiles count from the top left.
 //! 8. No thread starts, but for those of a [`Requests`], the one of a [`PressureWatch`], and the one that writes to a store

@@ -40,6 +40,7 @@ pub use available::{Available, AvailablePart};
 use delivery::Waiting;
 pub use delivery::{Arrival, Delivery, Request};
 use pool::{Pool, Work};
+use prefetch::AheadBoard;
 use preview::{ForPreview, PreviewWork, preview_key};
 use queue::{Class, Rank};
 use signal::Signal;
@@ -84,6 +85,7 @@ use work::{BlockWork, Outcome, TileWork, WindowWork, block_key, tile_key, window
 pub struct Requests {
     pool: Pool<Outcome>,
     boards: Mutex<Vec<Weak<Board>>>,
+    ahead: Arc<AheadBoard>,
     /// Made when somebody wants to wait on it.
     signal: OnceLock<Arc<Signal>>,
 }
@@ -96,7 +98,12 @@ impl Requests {
     ///
     /// `invalid argument` for none, or more than 1024; `i/o error` when the system gives no more.
     pub fn new(n_threads: usize) -> Result<Self> {
-        Ok(Self { pool: Pool::new(n_threads)?, boards: Mutex::default(), signal: OnceLock::new() })
+        Ok(Self {
+            pool: Pool::new(n_threads)?,
+            boards: Mutex::default(),
+            ahead: Arc::default(),
+            signal: OnceLock::new(),
+        })
     }
 
     /// Asks for a tile, as [`Dataset::read_tile`] gives it.
@@ -173,7 +180,7 @@ impl Requests {
         priority: i32,
         on_tile: impl Fn(&TileRequest, Result<Tile>) + Send + Sync + 'static,
     ) -> Viewport {
-        let viewport = Viewport::new(&self.pool.shared, dataset, priority, Box::new(on_tile));
+        let viewport = Viewport::new((&self.pool.shared, &self.ahead), dataset, priority, Box::new(on_tile));
         let mut boards = self.boards.lock();
         boards.retain(|board| board.strong_count() > 0);
         boards.push(Arc::downgrade(viewport.board()));

@@ -6,17 +6,15 @@ use std::ops::RangeInclusive;
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::grid::Window;
-use crate::render::{Tile, TileRequest, tile_cache_max};
+use crate::render::{Tile, TileRequest};
 use crate::sync::{Arc, Mutex};
 
 use super::available::{self, Available, Rect, at_most_tiles_under};
 use super::pool::{Asks, Shared};
-use super::prefetch::{Ahead, AheadBoard, View};
+use super::prefetch::{Ahead, AheadBoard, Kept, View};
 use super::queue::{Class, Place, Rank};
 use super::work::{Outcome, TileWork, tile_key};
 
-/// Of what may be kept of rendered tiles, the part that one viewport has for tiles that it may come by.
-const AHEAD_SHARE: u64 = 4;
 /// The coarsest level is kept when it has no more tiles than this.
 const MOST_BACKDROP: usize = 16;
 /// A level that is not stored is made for the sake of showing something when it takes no more pixels than this.
@@ -72,7 +70,7 @@ impl Board {
 pub(crate) struct Shown {
     dataset: Dataset,
     board: Arc<Board>,
-    ahead: Arc<AheadBoard>,
+    ahead: Kept,
 }
 
 impl Shown {
@@ -138,7 +136,12 @@ impl Asks<Outcome> for ForBoard {
 }
 
 impl Viewport {
-    pub(super) fn new(shared: &Arc<Shared<Outcome>>, dataset: &Dataset, priority: i32, on_tile: OnTile) -> Self {
+    pub(super) fn new(
+        (shared, ahead): (&Arc<Shared<Outcome>>, &Arc<AheadBoard>),
+        dataset: &Dataset,
+        priority: i32,
+        on_tile: OnTile,
+    ) -> Self {
         Self {
             shared: Arc::clone(shared),
             dataset: dataset.clone(),
@@ -146,7 +149,7 @@ impl Viewport {
             board: Arc::new(Board { slots: Mutex::default(), on_tile }),
             places: HashMap::new(),
             last: None,
-            ahead: Ahead::new(shared, tile_cache_max() / AHEAD_SHARE),
+            ahead: Ahead::new(shared, ahead),
         }
     }
 
@@ -154,8 +157,9 @@ impl Viewport {
         &self.board
     }
 
-    /// Changes how many bytes of tiles that nobody has asked for yet are kept here, a quarter of what may be kept of
-    /// rendered tiles by default. 0 loads nothing ahead.
+    /// Changes how many bytes of tiles that nobody has asked for yet are kept here. All viewports of a
+    /// [`Requests`](super::Requests) together keep a quarter of what may be kept of [rendered tiles](crate::tile_cache_max) at
+    /// most, of which the oldest go first; by default one may have all of that. 0 loads nothing ahead.
     pub fn set_prefetch_max(&mut self, bytes: u64) {
         self.ahead.set_max(bytes);
     }
@@ -276,7 +280,7 @@ impl Viewport {
 
     pub(crate) fn shown(&self) -> Shown {
         let (dataset, board) = (self.dataset.clone(), Arc::clone(&self.board));
-        Shown { dataset, board, ahead: Arc::clone(self.ahead.board()) }
+        Shown { dataset, board, ahead: self.ahead.kept().clone() }
     }
 }
 
