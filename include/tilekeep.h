@@ -1128,8 +1128,9 @@ typedef struct tilekeep_block_callback {
 // which is valid during the call and otherwise NULL.
 //
 // It runs in a thread of the tilekeep_requests, several of them at once for several requests; or, for a request that is
-// taken back, in the thread that does so. It may call anything, with this request too, but must not wait for requests
-// that have no answer yet: that is TILEKEEP_ERR_INVALID_ARGUMENT.
+// taken back, in the thread that does so. It may call anything, but must not wait for requests that have no answer yet:
+// that is TILEKEEP_ERR_INVALID_ARGUMENT. It may use and release this request too, where the client sees to it that no other
+// thread releases it meanwhile.
 //
 // @since 0.1
 typedef void (*tilekeep_tile_fn)(void *user_data,
@@ -1166,7 +1167,9 @@ typedef struct tilekeep_tile_callback {
 
 // Hears of a tile of a viewport as it arrives, or of what went wrong with it; not of those that were dropped meanwhile.
 // tile and message are as in tilekeep_tile_fn. It runs in threads of the tilekeep_requests, in several of them at once for
-// several tiles, never under a lock of the library; or with TILEKEEP_ERR_CANCELLED in the thread that frees these.
+// several tiles, never under a lock of the library; or with TILEKEEP_ERR_CANCELLED in the thread that frees these. It may
+// call anything but what waits for requests, with the viewport too: tilekeep_viewport_free waits for it. Only where another
+// callback frees the viewport must the client see to it that this one does not use it meanwhile.
 //
 // @since 0.1
 typedef void (*tilekeep_viewport_fn)(void *user_data,
@@ -1800,8 +1803,9 @@ tilekeep_status tilekeep_tile_store_error(void);
 // @since 0.1
 tilekeep_status tilekeep_requests_new(uint32_t n_threads, struct tilekeep_requests **requests_out);
 
-// Takes back all requests that have no answer yet, and returns when the threads are gone: no callback runs any more. In
-// a callback of its own it returns at once, and that thread goes when the callback is over.
+// Takes back all requests that have no answer yet, and returns when the threads are gone: no callback runs any more. In a
+// callback, its own or of other requests, it returns at once: the threads go as soon as what they are at is over, and
+// callbacks that run in others go on meanwhile.
 //
 // @since 0.1
 void tilekeep_requests_free(struct tilekeep_requests *requests);
@@ -1887,10 +1891,14 @@ tilekeep_status tilekeep_request_block(const struct tilekeep_requests *requests,
 // Takes a request back: its callback hears TILEKEEP_ERR_CANCELLED in this thread, before this returns. One that has its
 // answer keeps it. Others who asked for the same are served; when nobody is left, the work is dropped, or stops soon.
 //
+// While another thread calls its preview this waits until that is over; preview must therefore not wait for a thread that
+// calls this. Within a callback, and within read_block of a source in a thread of the tilekeep_requests, nothing waits for
+// callbacks: arrived then hears TILEKEEP_ERR_CANCELLED in the thread that calls preview, as soon as that is over.
+//
 // @since 0.1
 tilekeep_status tilekeep_request_cancel(const struct tilekeep_request *request);
 
-// Changes the priority of a request that still waits for a thread.
+// Changes the priority of a request that still waits for a thread, and of its preview.
 //
 // @since 0.1
 tilekeep_status tilekeep_request_set_priority(const struct tilekeep_request *request, int32_t priority);
@@ -1920,8 +1928,9 @@ tilekeep_status tilekeep_request_wait_block(const struct tilekeep_request *reque
                                             uint64_t timeout_ms,
                                             struct tilekeep_block *block_out);
 
-// Releases a request. One that has no answer yet is taken back, and its callback hears TILEKEEP_ERR_CANCELLED before this
-// returns. A callback that was about to hear of the answer in another thread still does. NULL does nothing.
+// Releases a request. One that has no answer yet is taken back as by tilekeep_request_cancel. A callback that was about to
+// hear of the answer in another thread still does, and is not waited for: one that uses the request itself may only do so
+// where the client sees to it that it is not released meanwhile. NULL does nothing.
 //
 // @since 0.1
 void tilekeep_request_free(struct tilekeep_request *request);
@@ -1992,15 +2001,17 @@ tilekeep_status tilekeep_viewport_best_available(const struct tilekeep_viewport 
                                                  uint32_t row,
                                                  struct tilekeep_available **available_out);
 
-// Changes how many bytes of tiles that nobody has asked for yet are kept for the viewport: a quarter of what may be kept of
-// rendered tiles until this is called. 0: nothing is loaded ahead.
+// Changes how many bytes of tiles that nobody has asked for yet are kept for the viewport. All viewports of one
+// tilekeep_requests together keep a quarter of what may be kept of rendered tiles at most, of which the oldest go first; until
+// this is called one may have all of that. 0: nothing is loaded ahead.
 //
 // @since 0.1
 tilekeep_status tilekeep_viewport_set_prefetch_max(const struct tilekeep_viewport *viewport,
                                                    uint64_t bytes);
 
-// Releases a viewport: what it waits for is dropped, and no call of its callback begins any more. One that runs in another
-// thread goes on. It may be called in the callback. NULL does nothing.
+// Releases a viewport: what it waits for is dropped, and when this returns no call of its callback begins any more, and none
+// runs. Within a callback, its own or another one, nothing waits for callbacks: calls that run in other threads then go on,
+// and must not use the viewport any more. destroy may still be about to be called. NULL does nothing.
 //
 // @since 0.1
 void tilekeep_viewport_free(struct tilekeep_viewport *viewport);
@@ -2026,10 +2037,14 @@ tilekeep_status tilekeep_request_window(const struct tilekeep_requests *requests
 // Takes a request back: its callback hears TILEKEEP_ERR_CANCELLED in this thread, before this returns. One that has its
 // answer keeps it. Others who asked for the same are served; when nobody is left, the work is dropped, or stops soon.
 //
+// While another thread calls its preview this waits until that is over; preview must therefore not wait for a thread that
+// calls this. Within a callback, and within read_block of a source in a thread of the tilekeep_requests, nothing waits for
+// callbacks: arrived then hears TILEKEEP_ERR_CANCELLED in the thread that calls preview, as soon as that is over.
+//
 // @since 0.1
 tilekeep_status tilekeep_request_cancel(const struct tilekeep_request *request);
 
-// Changes the priority of a request that still waits for a thread.
+// Changes the priority of a request that still waits for a thread, and of its preview.
 //
 // @since 0.1
 tilekeep_status tilekeep_request_set_priority(const struct tilekeep_request *request, int32_t priority);
@@ -2059,8 +2074,9 @@ tilekeep_status tilekeep_request_wait_block(const struct tilekeep_request *reque
                                             uint64_t timeout_ms,
                                             struct tilekeep_block *block_out);
 
-// Releases a request. One that has no answer yet is taken back, and its callback hears TILEKEEP_ERR_CANCELLED before this
-// returns. A callback that was about to hear of the answer in another thread still does. NULL does nothing.
+// Releases a request. One that has no answer yet is taken back as by tilekeep_request_cancel. A callback that was about to
+// hear of the answer in another thread still does, and is not waited for: one that uses the request itself may only do so
+// where the client sees to it that it is not released meanwhile. NULL does nothing.
 //
 // @since 0.1
 void tilekeep_request_free(struct tilekeep_request *request);
@@ -2203,15 +2219,17 @@ tilekeep_status tilekeep_viewport_best_available(const struct tilekeep_viewport 
                                                  uint32_t row,
                                                  struct tilekeep_available **available_out);
 
-// Changes how many bytes of tiles that nobody has asked for yet are kept for the viewport: a quarter of what may be kept of
-// rendered tiles until this is called. 0: nothing is loaded ahead.
+// Changes how many bytes of tiles that nobody has asked for yet are kept for the viewport. All viewports of one
+// tilekeep_requests together keep a quarter of what may be kept of rendered tiles at most, of which the oldest go first; until
+// this is called one may have all of that. 0: nothing is loaded ahead.
 //
 // @since 0.1
 tilekeep_status tilekeep_viewport_set_prefetch_max(const struct tilekeep_viewport *viewport,
                                                    uint64_t bytes);
 
-// Releases a viewport: what it waits for is dropped, and no call of its callback begins any more. One that runs in another
-// thread goes on. It may be called in the callback. NULL does nothing.
+// Releases a viewport: what it waits for is dropped, and when this returns no call of its callback begins any more, and none
+// runs. Within a callback, its own or another one, nothing waits for callbacks: calls that run in other threads then go on,
+// and must not use the viewport any more. destroy may still be about to be called. NULL does nothing.
 //
 // @since 0.1
 void tilekeep_viewport_free(struct tilekeep_viewport *viewport);

@@ -69,7 +69,8 @@
 //! 1. Only `source` reads rasters. `codec`, `resample` and `encode` are functions of bytes and blocks. `cache` knows no
 //!    raster.
 //! 2. No lock is held while a source, a codec or a callback runs, nor while an evicted block is freed. A thread holds
-//!    one lock at a time.
+//!    one lock at a time; but for that of a viewport's handle in `ffi`, which is held around others while a frame is handed
+//!    in, and which nobody takes who holds another.
 //! 3. One load per block at a time. All who wait for it sleep, and get the same block or the same error. A failure is
 //!    not remembered, concerns its one block, and pixels are never invented for it.
 //!    The same holds for rendered tiles.

@@ -1,6 +1,7 @@
 //! How an answer reaches the one who asked.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::mpsc::Sender;
 use std::task::{Context, Poll, Waker};
@@ -12,6 +13,7 @@ use crate::render::Tile;
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, wait, wait_for};
 
 use super::available::Available;
+use super::calls::{call, may_wait};
 use super::pool::{Asks, Shared};
 use super::queue::{Class, Place, Rank};
 use super::signal::Signal;
@@ -43,7 +45,8 @@ impl<T> Delivery<T> {
     }
 
     /// To a function, which is called exactly once, with no lock held: in a thread of the [`Requests`](super::Requests), or
-    /// with `cancelled` in the thread that takes the request back. It may do anything but wait for other requests.
+    /// with `cancelled` in the thread that takes the request back. It may do anything but wait for other requests. What waits
+    /// for callbacks elsewhere does not in a callback: see [`Request::cancel`].
     pub fn callback(callback: impl FnOnce(Result<T>) + Send + 'static) -> Self {
         Self(Some(Courier::Once(Box::new(callback))))
     }
@@ -63,7 +66,8 @@ impl<T> Delivery<T> {
 impl Delivery<Tile> {
     /// To a function that also gets a preview where something coarser is at hand sooner than the tile: cached tiles of other
     /// levels, a thumbnail in the file, or its coarsest level. Called with no lock held and never twice at once; the last
-    /// call brings the answer. Otherwise as [`callback`](Self::callback).
+    /// call brings the answer, unless the first one panics. While it hears of a preview it must not wait for a thread that
+    /// takes the request back: that thread waits for it. Otherwise as [`callback`](Self::callback).
     pub fn progressive(callback: impl FnMut(Arrival<Tile>) + Send + 'static) -> Self {
         Self(Some(Courier::Often(Box::new(callback))))
     }
@@ -84,6 +88,8 @@ impl<T> Delivery<T> {
 pub(super) struct Waiting<T> {
     state: Mutex<State<T>>,
     arrived: Condvar,
+    /// Notified when a preview was heard.
+    heard: Condvar,
     /// Told how many answers nobody has looked at.
     signal: Option<Arc<Signal>>,
 }
@@ -91,6 +97,10 @@ pub(super) struct Waiting<T> {
 struct State<T> {
     answer: Option<Result<T>>,
     courier: Option<Courier<T>>,
+    /// Whether the courier is away to bring a preview.
+    is_previewing: bool,
+    /// Whether somebody waits for its return, to bring the answer.
+    is_awaited: bool,
     waker: Option<Waker>,
     /// Whether whoever asked has looked at the answer, or will not.
     is_seen: bool,
@@ -100,11 +110,19 @@ impl<T: Answer> Waiting<T> {
     /// One who hears of an answer by `delivery`, or else by looking, for which there may be a signal.
     pub(super) fn new(delivery: Delivery<T>, signal: Option<&Arc<Signal>>) -> Arc<Self> {
         let signal = signal.filter(|_| delivery.is_handle()).cloned();
-        let state = State { answer: None, courier: delivery.0, waker: None, is_seen: false };
-        Arc::new(Self { state: Mutex::new(state), arrived: Condvar::new(), signal })
+        let state = State {
+            answer: None,
+            courier: delivery.0,
+            is_previewing: false,
+            is_awaited: false,
+            waker: None,
+            is_seen: false,
+        };
+        Arc::new(Self { state: Mutex::new(state), arrived: Condvar::new(), heard: Condvar::new(), signal })
     }
 
-    /// Settles what the answer is; whether it was not settled before.
+    /// Settles what the answer is, and brings it; whether it was not settled before. While a preview is brought this waits, or
+    /// where it must not leaves the answer to the thread that does so.
     fn settle(&self, answer: Result<T>) -> bool {
         let mut state = self.state.lock();
         if state.answer.is_some() {
@@ -112,6 +130,8 @@ impl<T: Answer> Waiting<T> {
         }
         state.answer = Some(answer.clone());
         let (courier, waker, is_seen) = (state.courier.take(), state.waker.take(), state.is_seen);
+        let is_awaited = state.is_previewing && may_wait();
+        state.is_awaited = is_awaited;
         drop(state);
         self.arrived.notify_all();
         if let Some(signal) = self.signal.as_ref().filter(|_| !is_seen) {
@@ -120,25 +140,40 @@ impl<T: Answer> Waiting<T> {
         if let Some(waker) = waker {
             waker.wake();
         }
-        bring(courier, answer);
+        bring(if is_awaited { self.returned() } else { courier }, answer);
         true
+    }
+
+    /// The courier, when it is back.
+    fn returned(&self) -> Option<Courier<T>> {
+        let mut state = self.state.lock();
+        while state.is_previewing {
+            state = wait(&self.heard, state);
+        }
+        state.courier.take()
     }
 
     /// Brings a preview, unless the answer has come.
     pub(super) fn preview(&self, preview: Available) {
         let mut state = self.state.lock();
-        // Whoever answers meanwhile finds no courier, and leaves the answer here.
+        // Whoever answers meanwhile finds no courier, and waits for it or leaves the answer here.
         let Some(Courier::Often(mut callback)) = state.courier.take() else { return };
+        state.is_previewing = true;
         drop(state);
-        // Unwinds through here: a callback that panics hears no more.
-        callback(Arrival::Preview(preview));
+        let heard = catch_unwind(AssertUnwindSafe(|| call(|| callback(Arrival::Preview(preview)))));
+        // One that panics hears no more.
+        let courier = heard.is_ok().then(|| Courier::Often(callback));
         let mut state = self.state.lock();
-        let courier = Some(Courier::Often(callback));
+        state.is_previewing = false;
         match state.answer.clone() {
-            None => state.courier = courier,
-            Some(answer) => {
+            Some(answer) if !state.is_awaited => {
                 drop(state);
                 bring(courier, answer);
+            }
+            _ => {
+                state.courier = courier;
+                drop(state);
+                self.heard.notify_all();
             }
         }
     }
@@ -189,8 +224,8 @@ impl<T: Answer> Waiting<T> {
 fn bring<T>(courier: Option<Courier<T>>, answer: Result<T>) {
     match courier {
         None => {}
-        Some(Courier::Once(callback)) => callback(answer),
-        Some(Courier::Often(mut callback)) => callback(Arrival::Final(answer)),
+        Some(Courier::Once(callback)) => call(|| callback(answer)),
+        Some(Courier::Often(mut callback)) => call(|| callback(Arrival::Final(answer))),
     }
 }
 
@@ -272,6 +307,10 @@ impl<T: Answer> Request<T> {
     /// Takes the request back: it is answered `cancelled` now, in this thread, unless it has its answer; whether it had
     /// none. Others who asked for the same are served. When nobody is left, what was not begun is dropped, and what runs
     /// stops at its next check point.
+    ///
+    /// While a callback hears of the request's preview in another thread this waits until that is over. Not so in a callback
+    /// or in a thread of a [`Requests`](super::Requests), where nothing waits for callbacks: the function then hears
+    /// `cancelled` in the thread that brings it the preview, as soon as it is done with that.
     pub fn cancel(&self) -> bool {
         if let Some(preview) = self.preview {
             self.shared.withdraw(preview);

@@ -5,6 +5,7 @@
 //! | `queue` | jobs in order of urgency, each with those who wait for it |
 //! | `pool` | the threads that work the queue off |
 //! | `work` | what can be asked for |
+//! | `calls` | callbacks under way, and who may wait until others are over |
 //! | `delivery` | how an answer reaches the one who asked |
 //! | `signal` | what an event loop waits on |
 //! | `available` | what can be shown of a tile at once |
@@ -12,10 +13,13 @@
 //! | `viewport` | the set of tiles of a frame |
 //! | `prefetch` | what a viewer will probably ask for next |
 //!
-//! Locks: a thread takes the one of the queue, of a request, of a viewport's tiles, or of the signal, never two at once, and
-//! none while it works, answers, or drops what is left of a job.
+//! Locks: a thread takes the one of the queue, of a request, of a viewport's tiles, of those loaded ahead, or of the signal,
+//! never two at once, and none while it works, answers, or drops what is left of a job. The one exception is the C interface,
+//! which holds the lock of its handle on a viewport while a frame is handed in, around these; nobody takes it the other way
+//! round, and nothing of the client's runs meanwhile.
 
 mod available;
+mod calls;
 mod delivery;
 mod pool;
 mod prefetch;
@@ -59,7 +63,8 @@ use work::{BlockWork, Outcome, TileWork, WindowWork, block_key, tile_key, window
 /// When nobody is left, a job that has not begun is dropped, and one that runs stops at its next check point, between
 /// blocks, reads, rows or codec calls; what it was loading is then absent, as if nobody had asked.
 ///
-/// Dropping it takes back all requests that are left and returns when its threads are gone.
+/// Dropping it takes back all requests that are left and returns when its threads are gone. In a callback, and in a thread of
+/// any `Requests`, it returns at once: the threads go as soon as what they are at is over.
 ///
 /// ```
 /// use tilekeep::{Dataset, Delivery, Encoding, MemorySource, OpenOptions, Requests, SampleType, TileRequest};

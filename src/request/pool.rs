@@ -7,6 +7,7 @@ use crate::cancel;
 use crate::error::{Error, ErrorKind, Result, panic_message};
 use crate::sync::{Arc, Condvar, Mutex, thread, thread_local, wait};
 
+use super::calls::{InCall, may_wait};
 use super::queue::{Left, Place, Queue, Rank, Started};
 use super::stats::RequestStats;
 
@@ -134,6 +135,7 @@ impl<O: Clone + Send + 'static> Shared<O> {
 
     fn work(&self) {
         MINE.with(|mine| mine.set(std::ptr::from_ref(self).addr()));
+        let _in_call = InCall::begin();
         let mut state = self.state.lock();
         loop {
             if state.closing {
@@ -191,7 +193,7 @@ impl<O: Clone + Send + 'static> Shared<O> {
     }
 }
 
-/// The threads of a queue, joined when this is dropped.
+/// The threads of a queue, joined when this is dropped where that may be waited for; elsewhere they end by themselves.
 pub(super) struct Pool<O: Clone + Send + 'static> {
     pub(super) shared: Arc<Shared<O>>,
     threads: Vec<thread::JoinHandle<()>>,
@@ -217,12 +219,9 @@ impl<O: Clone + Send + 'static> Pool<O> {
 impl<O: Clone + Send + 'static> Drop for Pool<O> {
     fn drop(&mut self) {
         self.shared.close();
-        let here = thread::current().id();
-        for thread in self.threads.drain(..) {
-            // A callback may be what drops the last of it: its own thread goes when the callback is over.
-            if thread.thread().id() != here {
-                let _ = thread.join();
-            }
+        // A callback may be what drops the last of it. It would wait for its own thread, or for one whose callback waits for it.
+        if may_wait() {
+            self.threads.drain(..).for_each(|thread| drop(thread.join()));
         }
     }
 }

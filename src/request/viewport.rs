@@ -7,9 +7,10 @@ use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::grid::Window;
 use crate::render::{Tile, TileRequest};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Condvar, Mutex, wait};
 
 use super::available::{self, Available, Rect, at_most_tiles_under};
+use super::calls::{call, may_wait};
 use super::pool::{Asks, Shared};
 use super::prefetch::{Ahead, AheadBoard, Kept, View};
 use super::queue::{Class, Place, Rank};
@@ -34,6 +35,9 @@ type OnTile = Box<dyn Fn(&TileRequest, Result<Tile>) + Send + Sync>;
 ///
 /// From one set to the next it sees where the viewer goes, and loads what comes next when nothing that was asked for waits:
 /// the tiles ahead of a pan, the next level of a zoom. A jump gives all of that up.
+///
+/// When it was dropped no call of its function begins any more, and none runs: dropping waits for those that do. Not so in a
+/// callback or in a thread of a [`Requests`](super::Requests), where nothing waits for callbacks: those in other threads go on.
 pub struct Viewport {
     shared: Arc<Shared<Outcome>>,
     dataset: Dataset,
@@ -46,8 +50,17 @@ pub struct Viewport {
 
 /// The tiles of a viewport, where threads put them.
 pub(super) struct Board {
-    slots: Mutex<HashMap<u128, Slot>>,
+    slots: Mutex<Slots>,
+    /// Notified when no call of the function is under way.
+    quiet: Condvar,
     on_tile: OnTile,
+}
+
+#[derive(Default)]
+struct Slots {
+    tiles: HashMap<u128, Slot>,
+    /// Calls of the function that are under way.
+    calls: usize,
 }
 
 enum Slot {
@@ -58,9 +71,20 @@ enum Slot {
 
 impl Board {
     pub(super) fn find(&self, key: u128) -> Option<Tile> {
-        match self.slots.lock().get(&key) {
+        match self.slots.lock().tiles.get(&key) {
             Some(Slot::Here(tile)) => Some(tile.clone()),
             _ => None,
+        }
+    }
+
+    /// Returns when no call of the function is under way, where that may be waited for.
+    fn wait_until_quiet(&self) {
+        if !may_wait() {
+            return;
+        }
+        let mut slots = self.slots.lock();
+        while slots.calls > 0 {
+            slots = wait(&self.quiet, slots);
         }
     }
 }
@@ -105,6 +129,21 @@ impl Shown {
     }
 }
 
+/// A call that is over when this is dropped.
+struct UnderWay<'a>(&'a Board);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut slots = self.0.slots.lock();
+        slots.calls -= 1;
+        let is_last = slots.calls == 0;
+        drop(slots);
+        if is_last {
+            self.0.quiet.notify_all();
+        }
+    }
+}
+
 /// One tile of a viewport, asked for.
 struct ForBoard {
     board: Arc<Board>,
@@ -120,16 +159,19 @@ impl Asks<Outcome> for ForBoard {
             Err(error) => Err(error),
         };
         let mut slots = self.board.slots.lock();
-        let Some(slot @ Slot::Pending) = slots.get_mut(&self.key) else { return false };
+        let Some(slot @ Slot::Pending) = slots.tiles.get_mut(&self.key) else { return false };
         *slot = answer.as_ref().map_or(Slot::Failed, |tile| Slot::Here(tile.clone()));
+        // Under the lock, so that whoever lets go of the tiles knows of it.
+        slots.calls += 1;
         drop(slots);
-        (self.board.on_tile)(&self.request, answer);
+        let _under_way = UnderWay(&self.board);
+        call(|| (self.board.on_tile)(&self.request, answer));
         true
     }
 
     /// Whoever hands in a frame is told of it by what is missing.
     fn refuse(&self) {
-        if let Some(slot @ Slot::Pending) = self.board.slots.lock().get_mut(&self.key) {
+        if let Some(slot @ Slot::Pending) = self.board.slots.lock().tiles.get_mut(&self.key) {
             *slot = Slot::Failed;
         }
     }
@@ -146,7 +188,7 @@ impl Viewport {
             shared: Arc::clone(shared),
             dataset: dataset.clone(),
             priority,
-            board: Arc::new(Board { slots: Mutex::default(), on_tile }),
+            board: Arc::new(Board { slots: Mutex::default(), quiet: Condvar::new(), on_tile }),
             places: HashMap::new(),
             last: None,
             ahead: Ahead::new(shared, ahead),
@@ -180,7 +222,7 @@ impl Viewport {
         let keys: HashSet<u128> = all.iter().map(|(key, _)| *key).collect();
 
         // What is not known here may be in memory all the same.
-        let unknown = |key: &u128| !self.board.slots.lock().contains_key(key);
+        let unknown = |key: &u128| !self.board.slots.lock().tiles.contains_key(key);
         let mut found: HashMap<u128, Tile> = HashMap::new();
         for (key, request) in all.iter().filter(|(key, _)| unknown(key)) {
             if let Some(tile) = self.ahead.take(*key).or_else(|| dataset.found_tile(request)) {
@@ -191,7 +233,7 @@ impl Viewport {
         let mut gone = Vec::new();
         let mut missing = Vec::new();
         let mut slots = self.board.slots.lock();
-        slots.retain(|key, slot| {
+        slots.tiles.retain(|key, slot| {
             let stays = keys.contains(key);
             if !stays {
                 gone.push(std::mem::replace(slot, Slot::Failed));
@@ -199,16 +241,16 @@ impl Viewport {
             stays
         });
         for (key, request) in &all {
-            if !slots.contains_key(key) {
+            if !slots.tiles.contains_key(key) {
                 let slot = found.remove(key).map_or(Slot::Pending, Slot::Here);
                 if matches!(slot, Slot::Pending) {
                     missing.push((*key, request.clone()));
                 }
-                slots.insert(*key, slot);
+                slots.tiles.insert(*key, slot);
             }
         }
         let pending: HashSet<u128> =
-            slots.iter().filter(|(_, s)| matches!(s, Slot::Pending)).map(|(k, _)| *k).collect();
+            slots.tiles.iter().filter(|(_, s)| matches!(s, Slot::Pending)).map(|(k, _)| *k).collect();
         drop(slots);
         drop(gone);
 
@@ -286,11 +328,12 @@ impl Viewport {
 
 impl Drop for Viewport {
     fn drop(&mut self) {
-        let gone = std::mem::take(&mut *self.board.slots.lock());
+        let gone = std::mem::take(&mut self.board.slots.lock().tiles);
         drop(gone);
         let n_dropped = self.places.values().filter(|place| self.shared.withdraw(**place)).count() as u64;
         self.shared.count(|stats| stats.cancelled += n_dropped);
         self.ahead.give_up();
+        self.board.wait_until_quiet();
     }
 }
 

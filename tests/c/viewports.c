@@ -194,6 +194,7 @@ static void a_frame_is_loaded_shown_and_replaced(tilekeep_requests *requests)
     CHECK(tilekeep_viewport_want(viewer.viewport, &frame, NULL) == TILEKEEP_OK);
     FAILS(TILEKEEP_ERR_NOT_FOUND, tilekeep_viewport_best_available(viewer.viewport, 0, 9, 5, &available));
     tilekeep_viewport_free(viewer.viewport);
+    wait_for(&viewer.n_destroyed, 1);
     CHECK(get(&viewer.n_destroyed) == 1);
     tilekeep_close(dataset);
 }

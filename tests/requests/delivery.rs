@@ -116,3 +116,30 @@ fn dropping_a_request_takes_it_back_and_dropping_the_threads_takes_all_back() {
     let mut viewport = viewport;
     assert_eq!(viewport.want(&[tile(0, 5, 0)], (0.0, 0.0)), 1);
 }
+
+#[test]
+fn threads_that_are_dropped_in_a_callback_are_not_waited_for() {
+    let gate = Gate::new(4, 1);
+    let open_gate = Gate::new(4, 1);
+    open_gate.open();
+    let (dataset, other, requests) = (gate.dataset(), open_gate.dataset(), Arc::new(Requests::new(2).unwrap()));
+    // A source that does not ask whether it is wanted holds one of them.
+    let held = requests.request_tile(&dataset, tile(0, 0, 0), 0, Delivery::handle());
+    gate.wait_for(1);
+    let (goes_on, go_on) = channel::<()>();
+    let (sender, arrived) = channel();
+    let callback = {
+        let requests = Arc::clone(&requests);
+        move |answer: tilekeep::Result<_>| {
+            go_on.recv().unwrap();
+            drop(requests);
+            sender.send(answer.is_ok()).unwrap();
+        }
+    };
+    requests.request_block(&other, (0, 1, 0), 0, Delivery::callback(callback)).detach();
+    drop(requests);
+    goes_on.send(()).unwrap();
+    assert_eq!(arrived.recv(), Ok(true));
+    assert_eq!(kind(held.wait()), Some(ErrorKind::Cancelled));
+    gate.open();
+}

@@ -54,6 +54,11 @@ impl Gate {
         self.allow(usize::MAX);
     }
 
+    /// Lets no more reads through.
+    fn close(&self) {
+        self.0.0.lock().unwrap().allowed = 0;
+    }
+
     fn begun(&self) -> Vec<BlockId> {
         self.0.0.lock().unwrap().begun.clone()
     }
@@ -113,6 +118,11 @@ fn until(mut is_so: impl FnMut() -> bool) {
     while !is_so() {
         thread::yield_now();
     }
+}
+
+/// Gives others the processor, so that what does not wait for them is over before they are.
+fn linger() {
+    (0..1000).for_each(|_| thread::yield_now());
 }
 
 /// Waits until there is nothing left to do.

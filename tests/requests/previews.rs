@@ -2,13 +2,15 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Barrier, Mutex};
+use std::thread;
 
 use tilekeep::{
-    Arrival, AssociatedImage, BlockId, Dataset, Delivery, MemorySource, OpenOptions, ReadContext, Requests, Result,
-    SampleType, SourceInfo, TileRequest, TileSource,
+    Arrival, AssociatedImage, BlockId, Dataset, Delivery, ErrorKind, MemorySource, OpenOptions, ReadContext, Request,
+    Requests, Result, SampleType, SourceInfo, Tile, TileRequest, TileSource,
 };
 
-use super::{pyramid, tile, tiles};
+use super::{Gate, kind, linger, pyramid, tile, tiles};
 
 #[test]
 fn a_progressive_request_brings_a_preview_and_then_the_tile() {
@@ -64,6 +66,122 @@ fn a_preview_comes_first_where_one_thread_does_both() {
     assert!(asked.wait().is_ok());
     drop(requests);
     assert_eq!(N.load(Ordering::Relaxed), 2);
+}
+
+/// A tile for which a preview is in memory, and itself must be read.
+fn with_preview() -> (Gate, Dataset, TileRequest) {
+    let (gate, dataset) = pyramid();
+    gate.open();
+    dataset.read_tile(&tile(2, 0, 0).size(64, 64)).unwrap();
+    dataset.evict_all();
+    gate.close();
+    (gate, dataset, tile(0, 3, 3).size(64, 64))
+}
+
+/// The tile of another column.
+fn beside(request: &TileRequest, col: u32) -> TileRequest {
+    let mut beside = request.clone();
+    beside.col = col;
+    beside
+}
+
+#[test]
+fn one_who_takes_it_back_while_it_is_previewed_is_told_before_that_returns() {
+    let _tiles = tiles();
+    let (gate, dataset, request) = with_preview();
+    let requests = Requests::new(1).unwrap();
+    let (begun, begins) = channel();
+    let (goes_on, go_on) = channel::<()>();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let callback = {
+        let heard = Arc::clone(&heard);
+        move |arrival| match arrival {
+            Arrival::Preview(_) => {
+                begun.send(()).unwrap();
+                go_on.recv().unwrap();
+                heard.lock().unwrap().push("preview");
+            }
+            Arrival::Final(tile) => {
+                assert_eq!(kind(tile), Some(ErrorKind::Cancelled));
+                heard.lock().unwrap().push("cancelled");
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let asked = requests.request_tile(&dataset, request, 0, Delivery::progressive(callback));
+    begins.recv().unwrap();
+    thread::scope(|scope| {
+        let cancels = scope.spawn(|| (asked.cancel(), heard.lock().unwrap().clone()));
+        while asked.poll().is_none() {
+            thread::yield_now();
+        }
+        linger();
+        goes_on.send(()).unwrap();
+        assert_eq!(cancels.join().unwrap(), (true, vec!["preview", "cancelled"]));
+    });
+    gate.open();
+}
+
+#[test]
+fn two_take_back_each_other_while_they_are_previewed() {
+    let _tiles = tiles();
+    let (gate, dataset, request) = with_preview();
+    let requests = Requests::new(4).unwrap();
+    // Both are at their previews, with the request of the other.
+    let meet = Arc::new(Barrier::new(3));
+    let both: [Arc<Mutex<Option<Request<Tile>>>>; 2] = Default::default();
+    let (sender, arrived) = channel();
+    for n in 0..2 {
+        let (meet, other, sender) = (Arc::clone(&meet), Arc::clone(&both[1 - n]), sender.clone());
+        let mut hears_preview = false;
+        let callback = move |arrival| match arrival {
+            Arrival::Preview(_) => {
+                hears_preview = true;
+                meet.wait();
+                meet.wait();
+                let other = other.lock().unwrap().take().unwrap();
+                assert!(other.cancel());
+                hears_preview = false;
+            }
+            Arrival::Final(tile) => sender.send((n, hears_preview, kind(tile))).unwrap(),
+            other => panic!("{other:?}"),
+        };
+        let like = beside(&request, 2 + n as u32);
+        *both[n].lock().unwrap() = Some(requests.request_tile(&dataset, like, 0, Delivery::progressive(callback)));
+    }
+    meet.wait();
+    meet.wait();
+    let mut all = [arrived.recv().unwrap(), arrived.recv().unwrap()];
+    all.sort_unstable_by_key(|(n, ..)| *n);
+    assert_eq!(all, [0, 1].map(|n| (n, false, Some(ErrorKind::Cancelled))));
+    gate.open();
+}
+
+#[test]
+fn previews_go_by_the_priority_of_their_tiles() {
+    let _tiles = tiles();
+    let (gate, dataset, request) = with_preview();
+    let requests = Requests::new(1).unwrap();
+    let n_begun = gate.begun().len();
+    let first = requests.request_block(&dataset, (0, 60, 60), 1000, Delivery::handle());
+    gate.wait_for(n_begun + 1);
+    let (sender, arrived) = channel();
+    let all: Vec<_> = (0..3)
+        .map(|col| {
+            let (sender, like) = (sender.clone(), beside(&request, col));
+            let callback = move |arrival| sender.send((col, matches!(arrival, Arrival::Preview(_)))).unwrap();
+            requests.request_tile(&dataset, like, -100, Delivery::progressive(callback))
+        })
+        .collect();
+    let urgent = beside(&request, 7);
+    let urgent =
+        requests.request_tile(&dataset, urgent, 100, Delivery::callback(move |_| sender.send((7, false)).unwrap()));
+    all[2].set_priority(50);
+    gate.open();
+    let order: Vec<_> = arrived.iter().take(7).collect();
+    let expected = [(7, false), (2, true), (2, false), (0, true), (1, true), (0, false), (1, false)];
+    assert_eq!(order, expected);
+    assert!(first.wait().is_ok() && urgent.wait().is_ok() && all.iter().all(|request| request.wait().is_ok()));
 }
 
 /// A raster with a thumbnail of half its size, all of it of one value.

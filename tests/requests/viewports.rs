@@ -1,11 +1,16 @@
 //! Frames of a viewer, what can be shown at once, and what is loaded ahead.
 
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::thread;
 
-use tilekeep::{Delivery, ErrorKind, Requests, TileRequest, Window};
+use tilekeep::{
+    BlockId, Dataset, Delivery, ErrorKind, Level, OpenOptions, ReadContext, Requests, Result, SampleType, SourceInfo,
+    TileRequest, TileSource, Window,
+};
 
-use super::{Gate, idle, pyramid, tile, tiles};
+use super::{Gate, idle, linger, pyramid, tile, tiles, until};
 
 #[test]
 fn a_viewport_is_loaded_coarse_before_fine_and_from_its_centre_outwards() {
@@ -164,4 +169,69 @@ fn the_tiles_of_some_levels_under_a_window_are_listed() {
     };
     assert_eq!(kind(0..=3, &like), ErrorKind::InvalidArgument);
     assert_eq!(kind(0..=2, &tile(0, 0, 0).size(1, 1)), ErrorKind::LimitExceeded);
+}
+
+#[test]
+fn dropping_a_viewport_waits_for_the_calls_that_run_in_other_threads() {
+    let _tiles = tiles();
+    // Of one tile, so that there is one call.
+    let gate = Gate::new(1, 1);
+    let (dataset, requests) = (gate.dataset(), Requests::new(2).unwrap());
+    gate.open();
+    let (begun, begins) = channel();
+    let (goes_on, go_on) = channel::<()>();
+    let (is_over, go_on) = (Arc::new(AtomicBool::new(false)), Mutex::new(go_on));
+    let mut viewport = requests.viewport(&dataset, 0, {
+        let is_over = Arc::clone(&is_over);
+        move |_, tile| {
+            begun.send(tile.is_ok()).unwrap();
+            go_on.lock().unwrap().recv().unwrap();
+            is_over.store(true, Ordering::SeqCst);
+        }
+    });
+    let wanted = tile(0, 0, 0);
+    viewport.want(std::slice::from_ref(&wanted), (0.0, 0.0));
+    assert_eq!(begins.recv(), Ok(true));
+    thread::scope(|scope| {
+        let drops = scope.spawn(|| {
+            drop(viewport);
+            is_over.load(Ordering::SeqCst)
+        });
+        // It lets go of its tiles first.
+        until(|| {
+            tilekeep::clear_tile_cache();
+            requests.best_available(&dataset, &wanted).is_none()
+        });
+        linger();
+        goes_on.send(()).unwrap();
+        assert!(drops.join().unwrap());
+    });
+}
+
+/// A level that is larger than tiles can be counted.
+struct Huge(SourceInfo);
+
+impl TileSource for Huge {
+    fn info(&self) -> &SourceInfo {
+        &self.0
+    }
+
+    fn read_block(&self, _at: BlockId, out: &mut [u8], _context: &mut ReadContext<'_>) -> Result<()> {
+        out.fill(0);
+        Ok(())
+    }
+}
+
+#[test]
+fn more_tiles_than_can_be_counted_are_too_many() {
+    let level = Level::new(1 << 33, 16, 1 << 14, 16).unwrap();
+    let source = Huge(SourceInfo::new("huge", vec![level], 1, SampleType::U8));
+    let dataset = Dataset::from_source(source, &OpenOptions::default()).unwrap();
+    let requests = Requests::new(1).unwrap();
+    let viewport = requests.viewport(&dataset, 0, |_, _| {});
+    let like = tile(0, 0, 0).size(1, 1);
+    let all = viewport.tiles_under(&like, 0..=0, &Window::new(0, 0, u64::MAX, u64::MAX));
+    assert_eq!(all.unwrap_err().kind(), ErrorKind::LimitExceeded);
+    let some = viewport.tiles_under(&like, 0..=0, &Window::new(7, 3, 2, 1)).unwrap();
+    assert_eq!(some.iter().map(|tile| (tile.col, tile.row)).collect::<Vec<_>>(), [(7, 3), (8, 3)]);
 }

@@ -131,6 +131,10 @@ pub(super) unsafe fn hand_out(asked: Asked, request_out: *mut *mut tilekeep_requ
 /// Takes a request back: its callback hears TILEKEEP_ERR_CANCELLED in this thread, before this returns. One that has its
 /// answer keeps it. Others who asked for the same are served; when nobody is left, the work is dropped, or stops soon.
 ///
+/// While another thread calls its preview this waits until that is over; preview must therefore not wait for a thread that
+/// calls this. Within a callback, and within read_block of a source in a thread of the tilekeep_requests, nothing waits for
+/// callbacks: arrived then hears TILEKEEP_ERR_CANCELLED in the thread that calls preview, as soon as that is over.
+///
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tilekeep_request_cancel(request: *const tilekeep_request) -> tilekeep_status {
@@ -141,7 +145,7 @@ pub unsafe extern "C" fn tilekeep_request_cancel(request: *const tilekeep_reques
     })
 }
 
-/// Changes the priority of a request that still waits for a thread.
+/// Changes the priority of a request that still waits for a thread, and of its preview.
 ///
 /// @since 0.1
 #[unsafe(no_mangle)]
@@ -241,8 +245,9 @@ pub(super) fn lent_block(block: &SharedBlock, target: Option<&Arc<Target>>) -> R
     Ok(told)
 }
 
-/// Releases a request. One that has no answer yet is taken back, and its callback hears TILEKEEP_ERR_CANCELLED before this
-/// returns. A callback that was about to hear of the answer in another thread still does. NULL does nothing.
+/// Releases a request. One that has no answer yet is taken back as by tilekeep_request_cancel. A callback that was about to
+/// hear of the answer in another thread still does, and is not waited for: one that uses the request itself may only do so
+/// where the client sees to it that it is not released meanwhile. NULL does nothing.
 ///
 /// @since 0.1
 #[unsafe(no_mangle)]

@@ -111,8 +111,9 @@ pub unsafe extern "C" fn tilekeep_requests_new(
     })
 }
 
-/// Takes back all requests that have no answer yet, and returns when the threads are gone: no callback runs any more. In
-/// a callback of its own it returns at once, and that thread goes when the callback is over.
+/// Takes back all requests that have no answer yet, and returns when the threads are gone: no callback runs any more. In a
+/// callback, its own or of other requests, it returns at once: the threads go as soon as what they are at is over, and
+/// callbacks that run in others go on meanwhile.
 ///
 /// @since 0.1
 #[unsafe(no_mangle)]

@@ -22,8 +22,9 @@ use super::tilekeep_requests;
 /// which is valid during the call and otherwise NULL.
 ///
 /// It runs in a thread of the tilekeep_requests, several of them at once for several requests; or, for a request that is
-/// taken back, in the thread that does so. It may call anything, with this request too, but must not wait for requests
-/// that have no answer yet: that is TILEKEEP_ERR_INVALID_ARGUMENT.
+/// taken back, in the thread that does so. It may call anything, but must not wait for requests that have no answer yet:
+/// that is TILEKEEP_ERR_INVALID_ARGUMENT. It may use and release this request too, where the client sees to it that no other
+/// thread releases it meanwhile.
 ///
 /// @since 0.1
 pub type tilekeep_tile_fn = Option<

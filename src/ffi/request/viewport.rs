@@ -27,7 +27,7 @@ use super::tilekeep_requests;
 pub struct tilekeep_viewport {
     /// Held while a frame is handed in, around the locks of those who work: none of them takes it, and nothing of the client's
     /// runs meanwhile.
-    viewport: Mutex<Viewport>,
+    viewport: Mutex<Option<Viewport>>,
     shown: Shown,
     /// How the tiles of the last frame look.
     like: Mutex<TileRequest>,
@@ -35,7 +35,9 @@ pub struct tilekeep_viewport {
 
 /// Hears of a tile of a viewport as it arrives, or of what went wrong with it; not of those that were dropped meanwhile.
 /// tile and message are as in tilekeep_tile_fn. It runs in threads of the tilekeep_requests, in several of them at once for
-/// several tiles, never under a lock of the library; or with TILEKEEP_ERR_CANCELLED in the thread that frees these.
+/// several tiles, never under a lock of the library; or with TILEKEEP_ERR_CANCELLED in the thread that frees these. It may
+/// call anything but what waits for requests, with the viewport too: tilekeep_viewport_free waits for it. Only where another
+/// callback frees the viewport must the client see to it that this one does not use it meanwhile.
 ///
 /// @since 0.1
 pub type tilekeep_viewport_fn = Option<
@@ -173,7 +175,7 @@ pub unsafe extern "C" fn tilekeep_viewport_new(
         });
         let like = Mutex::new(TileRequest::new(0, 0, 0));
         let shown = viewport.shown();
-        let made = tilekeep_viewport { viewport: Mutex::new(viewport), shown, like };
+        let made = tilekeep_viewport { viewport: Mutex::new(Some(viewport)), shown, like };
         *viewport_out = Box::into_raw(Box::new(made));
         Ok(())
     })
@@ -216,7 +218,7 @@ pub unsafe extern "C" fn tilekeep_viewport_want(
             places.iter().map(at).collect()
         };
         *handle.like.lock() = like;
-        let n_missing = handle.viewport.lock().want(&wanted, (frame.centre_x, frame.centre_y));
+        let n_missing = handle.with(|viewport| viewport.want(&wanted, (frame.centre_x, frame.centre_y)))?;
         if !n_missing_out.is_null() {
             // SAFETY: not NULL, and the caller promises a place for a number.
             unsafe { n_missing_out.write(n_missing) };
@@ -267,8 +269,9 @@ pub unsafe extern "C" fn tilekeep_viewport_best_available(
     })
 }
 
-/// Changes how many bytes of tiles that nobody has asked for yet are kept for the viewport: a quarter of what may be kept of
-/// rendered tiles until this is called. 0: nothing is loaded ahead.
+/// Changes how many bytes of tiles that nobody has asked for yet are kept for the viewport. All viewports of one
+/// tilekeep_requests together keep a quarter of what may be kept of rendered tiles at most, of which the oldest go first; until
+/// this is called one may have all of that. 0: nothing is loaded ahead.
 ///
 /// @since 0.1
 #[unsafe(no_mangle)]
@@ -278,19 +281,23 @@ pub unsafe extern "C" fn tilekeep_viewport_set_prefetch_max(
 ) -> tilekeep_status {
     guard(|| {
         // SAFETY: the header's rules for pointers.
-        unsafe { borrow(viewport, "viewport") }?.viewport.lock().set_prefetch_max(bytes);
-        Ok(())
+        unsafe { borrow(viewport, "viewport") }?.with(|viewport| viewport.set_prefetch_max(bytes))
     })
 }
 
-/// Releases a viewport: what it waits for is dropped, and no call of its callback begins any more. One that runs in another
-/// thread goes on. It may be called in the callback. NULL does nothing.
+/// Releases a viewport: what it waits for is dropped, and when this returns no call of its callback begins any more, and none
+/// runs. Within a callback, its own or another one, nothing waits for callbacks: calls that run in other threads then go on,
+/// and must not use the viewport any more. destroy may still be about to be called. NULL does nothing.
 ///
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tilekeep_viewport_free(viewport: *mut tilekeep_viewport) {
     guard(|| {
         if !viewport.is_null() {
+            // Callbacks may use the handle until they are over, which is waited for here.
+            // SAFETY: the header's rules for pointers.
+            let gone = unsafe { borrow(viewport, "viewport") }?.viewport.lock().take();
+            drop(gone);
             // SAFETY: `tilekeep_viewport_new` made the box, and the caller gives it up.
             drop(unsafe { Box::from_raw(viewport) });
         }
@@ -299,6 +306,11 @@ pub unsafe extern "C" fn tilekeep_viewport_free(viewport: *mut tilekeep_viewport
 }
 
 impl tilekeep_viewport {
+    fn with<T>(&self, call: impl FnOnce(&mut Viewport) -> T) -> Result<T> {
+        let gone = || Error::invalid("the viewport was released");
+        self.viewport.lock().as_mut().map(call).ok_or_else(gone)
+    }
+
     fn at(&self, level: u32, col: u32, row: u32) -> TileRequest {
         TileRequest { level, col, row, ..self.like.lock().clone() }
     }
