@@ -81,6 +81,24 @@ fn a_server_is_used_by_its_socket_too() {
     server.signal("CONT");
 }
 
+#[cfg(all(any(target_os = "linux", target_os = "android"), feature = "memcached"))]
+#[test]
+fn nobody_waits_longer_than_told_for_a_socket_that_takes_no_more_connections() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("full.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    // Two wait to be taken in, which nobody does.
+    rustix::net::listen(&listener, 1).unwrap();
+    let store = open(&format!("memcached:unix:{}?timeout_ms=400", path.display()));
+    let (sender, errors) = std::sync::mpsc::channel();
+    std::thread::spawn(move || (0..5).all(|n| sender.send(store.get(key(n)).unwrap_err()).is_ok()));
+    for n in 0..5 {
+        let error = errors.recv_timeout(TIMEOUT + SLACK).unwrap_or_else(|_| panic!("question {n} has no end"));
+        assert_eq!(error.kind(), ErrorKind::Store);
+        assert!(error.message().contains("no answer in time"), "{error}");
+    }
+}
+
 #[test]
 fn a_server_that_comes_back_is_used_again_over_new_connections() {
     each_server(|kind, mut server| {

@@ -51,7 +51,7 @@ impl Socket for UnixStream {
 fn connect(server: &str, end: Instant) -> io::Result<Box<dyn Socket>> {
     #[cfg(unix)]
     if let Some(path) = server.strip_prefix("unix:") {
-        return Ok(Box::new(UnixStream::connect(path)?));
+        return Ok(Box::new(connect_to_path(path, end)?));
     }
     let mut last = io::Error::other("the name has no address");
     for address in server.to_socket_addrs()? {
@@ -64,6 +64,29 @@ fn connect(server: &str, end: Instant) -> io::Result<Box<dyn Socket>> {
         }
     }
     Err(last)
+}
+
+/// While a listener's queue is full the system has who connects wait, without end if it is not told otherwise.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn connect_to_path(path: &str, end: Instant) -> io::Result<UnixStream> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+    let address = SocketAddrUnix::new(path)?;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let stream = UnixStream::from(socket);
+    loop {
+        stream.set_write_timeout(Some(left(end)?))?;
+        match rustix::net::connect(&stream, &address) {
+            Ok(()) => return Ok(stream),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Where a listener's queue is full the system refuses at once.
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+fn connect_to_path(path: &str, _: Instant) -> io::Result<UnixStream> {
+    UnixStream::connect(path)
 }
 
 impl Connection {
