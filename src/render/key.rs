@@ -97,8 +97,12 @@ impl TileRequest {
             Some(style) => put(&[1, style.spelling() as u64, (style.spelling() >> 64) as u64]),
             None => put(&[0]),
         }
-        if let Some(bands) = &self.bands {
-            bands.iter().for_each(|band| put(&[u64::from(*band)]));
+        match &self.bands {
+            Some(bands) => {
+                put(&[1, bands.len() as u64]);
+                bands.iter().for_each(|band| put(&[u64::from(*band)]));
+            }
+            None => put(&[0]),
         }
         xxh3_128(&bytes)
     }
@@ -134,6 +138,18 @@ mod tests {
         let bytes = |n: u32| (0..n).flat_map(u32::to_le_bytes).collect::<Vec<_>>();
         for n in [0, 1, 7, 8, 9, 200] {
             assert_eq!(hash_of_bands(0..n), xxh3_64(&bytes(n)), "{n}");
+        }
+    }
+
+    #[test]
+    fn no_bands_are_another_request_than_all_bands() {
+        let source = crate::MemorySource::new(9, 9, 2, crate::SampleType::U8, (9, 9), vec![0; 162]).unwrap();
+        let dataset = Dataset::from_source(source, &crate::OpenOptions::default()).unwrap();
+        let plain = || TileRequest::new(0, 0, 0);
+        let requests = [plain(), plain().bands(vec![]), plain().bands(vec![0]), plain().bands(vec![0, 1])];
+        for (i, request) in requests.iter().enumerate() {
+            let same = |other: &&TileRequest| other.spelling(&dataset) == request.spelling(&dataset);
+            assert_eq!(requests.iter().position(|other| same(&other)), Some(i));
         }
     }
 
