@@ -332,8 +332,8 @@ typedef struct tilekeep_dataset tilekeep_dataset;
 // for want of memory. Caches may fill what leaves a quarter of each limit free, of 4 GiB at most. Where more is used, by
 // whomever, the total is lowered at once by as much, and while processes stand still by a quarter or a half of what caches
 // hold, again and again; memory that is free then goes back to the system. When nothing was wrong for four intervals the
-// total grows by a quarter of what is missing, and so on, up to what was asked for with tilekeep_set_total_max, which
-// may be called meanwhile. Locked blocks stay.
+// total grows by a quarter of what is missing, or a 16th of what was asked for with tilekeep_set_total_max, and so on, up
+// to that, which may be changed meanwhile. Locked blocks stay.
 //
 // @since 0.1
 typedef struct tilekeep_pressure_watch tilekeep_pressure_watch;

@@ -109,10 +109,11 @@ pub struct PressureStats {
 /// `memory.max`), and at how long processes stood still for want of memory (PSI): those of its own group of version 2, or all
 /// of them while the machine itself is short. Caches may fill what leaves a quarter of each limit free, of 4 GiB at most.
 /// Where more is used, by whomever, the total is lowered at once by as much, and while processes stand still by a quarter or
-/// a half of what caches hold, again and again; memory that is free then goes back to the system. A 32nd of the limit is left
-/// to the caches as long as it is not nearly used up. When nothing was wrong for four intervals the total grows by a quarter of
-/// what is missing, and so on, up to what was asked for with [`set_total_max`](crate::set_total_max), which may be
-/// changed meanwhile. Locked blocks stay, promises are cut all by the same part.
+/// a half of what caches hold, again and again; memory that is free then goes back to the system. A 32nd of the limit, of
+/// 4 GiB at most, is left to the caches as long as it is not nearly used up, but no more than a quarter of what was asked for
+/// with [`set_total_max`](crate::set_total_max). When nothing was wrong for four intervals the total grows by a quarter of
+/// what is missing, or a 16th of what was asked for, and so on, up to that, which may be changed meanwhile. Locked blocks stay,
+/// promises are cut all by the same part.
 ///
 /// What fills faster than it is looked at, and is not a cache, is not seen in time. With PSI the system wakes the thread
 /// between two looks, where it permits that. A look costs a few reads of small files.
@@ -263,14 +264,13 @@ impl Inner {
     fn check(&self, woken: bool) {
         let Some(_turn) = Turn::take(&self.is_busy) else { return };
         // First what caches hold: what they load meanwhile then counts for what others use.
-        let held = self.total.used_bytes();
+        let (held, wanted) = (self.total.used_bytes(), self.total.wanted_bytes());
         let (step, cap_before, bound) = {
             let mut look = self.look.lock();
             let reading = look.system.read(self.options.limit_bytes);
-            let step = look.steps.next(&reading, held, self.began.elapsed(), woken);
+            let step = look.steps.next(&reading, held, wanted, self.began.elapsed(), woken);
             (step, std::mem::replace(&mut look.cap, step.cap), steps::tightest(&reading).unwrap_or_default())
         };
-        let wanted = self.total.wanted_bytes();
         let (before, now) = (wanted.min(cap_before), wanted.min(step.cap));
         self.total.set_cap(self.cap, Some(step.cap));
         let level_before = self.stats.lock().level;

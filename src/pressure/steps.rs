@@ -27,8 +27,12 @@ const LEFT_FREE: u64 = 5;
 /// Fewer free units than these are a level; the second number is how many must be free for it to be over.
 const MODERATE: (u64, u64) = (3, 4);
 const CRITICAL: (u64, u64) = (1, 2);
-/// Caches keep this part of a limit while others use all of it, and a quarter of that when it is critical.
+/// Caches keep this part of a limit, or of `UNIT_OF` where it is larger, while others use all of it, and a quarter of that
+/// when it is nearly used up; but no more than this part of what was asked for.
 const LEAST_PART: u64 = 32;
+const LEAST_OF_WANTED: u64 = 4;
+/// The total grows by no less than a unit, or this part of what was asked for.
+const STEP_OF_WANTED: u64 = 16;
 
 /// Thousandths of the time during which somebody stood still that are a level, and at which it is over.
 const STALL_MODERATE: (u64, u64) = (100, 50);
@@ -60,9 +64,9 @@ impl Steps {
         Self { calm, cap: u64::MAX, level: PressureLevel::None, calm_since: None, stalls: Stalls::default() }
     }
 
-    /// The next step at a time `now`, when the caches hold `held` bytes. `woken`: the system says by itself that processes
-    /// stand still.
-    pub(super) fn next(&mut self, reading: &Reading, held: u64, now: Duration, woken: bool) -> Step {
+    /// The next step at a time `now`, when the caches hold `held` bytes and a client asked for a total of `wanted`. `woken`:
+    /// the system says by itself that processes stand still.
+    pub(super) fn next(&mut self, reading: &Reading, held: u64, wanted: u64, now: Duration, woken: bool) -> Step {
         let bounds = || reading.host.iter().chain(&reading.bounds);
         // Stalls of all processes are those of some other group as long as the machine has memory.
         let host_is_short = reading.host.is_none_or(|host| free_units(&host) < LEFT_FREE);
@@ -83,7 +87,7 @@ impl Steps {
         let is_near_its_end = bounds().any(|bound| free_units(bound) < CRITICAL.0);
 
         let fit = bounds().map(|bound| fit(bound, held)).min().unwrap_or(u64::MAX);
-        let slack = bounds().map(unit).min().unwrap_or(1);
+        let slack = bounds().map(unit).min().unwrap_or(UNIT_OF / UNITS);
         let mut cap = self.cap;
         // Readings waver by less than half a unit.
         if cap.saturating_sub(fit) > slack / 2 {
@@ -97,14 +101,19 @@ impl Steps {
         if is_near_its_end {
             cap = cap.min(held / 2);
         }
-        let least = bounds().map(|bound| bound.limit / LEAST_PART).min().unwrap_or(0);
+        let limit = bounds().map(|bound| bound.limit).min().unwrap_or(u64::MAX).min(UNIT_OF);
+        let least = (limit / LEAST_PART).min(wanted / LEAST_OF_WANTED);
         cap = cap.max(if is_near_its_end { least / 4 } else { least.min(self.cap) });
 
         if self.level == PressureLevel::None && cap >= self.cap {
             let since = *self.calm_since.get_or_insert(now);
-            let missing = fit.saturating_sub(cap);
-            if now.saturating_sub(since) >= self.calm && missing >= slack {
-                cap += (missing / 4).max(slack);
+            // Beyond what was asked for nobody sees it grow.
+            let goal = if cap < wanted { fit.min(wanted) } else { fit };
+            let missing = goal.saturating_sub(cap);
+            // What was asked for does not waver, and is reached to the last byte.
+            let is_enough = missing >= if goal == wanted { 1 } else { slack };
+            if now.saturating_sub(since) >= self.calm && is_enough {
+                cap += (missing / 4).max(slack.min(wanted / STEP_OF_WANTED)).clamp(1, missing);
                 self.calm_since = Some(now);
             }
         } else {

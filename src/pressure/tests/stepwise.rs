@@ -18,6 +18,8 @@ struct Process {
     stalled: u64,
     is_ours: bool,
     host: Bound,
+    /// The total that was asked for, in bytes.
+    wanted: u64,
 }
 
 impl Process {
@@ -29,6 +31,7 @@ impl Process {
             stalled: 0,
             is_ours: true,
             host: Bound { limit: 64 << 30, used: 8 << 30 },
+            wanted: 1 << 40,
         }
     }
 
@@ -45,7 +48,7 @@ impl Process {
             stalled: Some(Stalled { micros: self.stalled, is_ours: self.is_ours }),
         };
         self.now += INTERVAL;
-        let Step { cap, level } = self.steps.next(&reading, held * MIB, self.now, woken);
+        let Step { cap, level } = self.steps.next(&reading, held * MIB, self.wanted, self.now, woken);
         (cap / MIB, level)
     }
 
@@ -206,9 +209,80 @@ fn of_several_limits_the_one_that_leaves_least_is_obeyed() {
     let bound = |limit, used| Bound { limit: limit * MIB, used: used * MIB };
     let reading =
         Reading { host: Some(bound(8000, 100)), bounds: vec![bound(500, 100), bound(1000, 900)], stalled: None };
-    assert_eq!(steps.next(&reading, 200 * MIB, INTERVAL, false), Step { cap: 50 * MIB, level: Moderate });
-    let nothing = steps.next(&Reading::default(), 50 * MIB, 2 * INTERVAL, false);
+    assert_eq!(steps.next(&reading, 200 * MIB, 1 << 40, INTERVAL, false), Step { cap: 50 * MIB, level: Moderate });
+    let nothing = steps.next(&Reading::default(), 50 * MIB, 1 << 40, 2 * INTERVAL, false);
     assert_eq!(nothing.level, Calm);
+}
+
+/// What follows when a machine of so many GiB has some MiB left, or nothing is known but stalls; caches hold `held` MiB of
+/// 512 that were asked for.
+struct Machine {
+    steps: Steps,
+    gib: Option<u64>,
+    now: Duration,
+    stalled: u64,
+}
+
+impl Machine {
+    const WANTED: u64 = 512;
+
+    fn new(gib: Option<u64>) -> Self {
+        Self { steps: Steps::new(4 * INTERVAL), gib, now: Duration::ZERO, stalled: 0 }
+    }
+
+    fn next(&mut self, held: u64, left_mib: u64) -> (u64, PressureLevel) {
+        let host = self.gib.map(|gib| Bound { limit: gib << 30, used: (gib << 30) - left_mib * MIB });
+        let stalled = Some(Stalled { micros: self.stalled, is_ours: true });
+        self.now += INTERVAL;
+        let reading = Reading { host, bounds: Vec::new(), stalled };
+        let Step { cap, level } = self.steps.next(&reading, held * MIB, Self::WANTED * MIB, self.now, false);
+        (cap.min(Self::WANTED * MIB) / MIB, level)
+    }
+
+    /// What the total is while caches hold all of it and nothing is wrong any more, whenever it changes.
+    fn back(&mut self, mut held: u64) -> Vec<u64> {
+        let mut seen = vec![held];
+        for _ in 0..100 {
+            held = self.next(held, 8 << 10).0;
+            seen.push(held);
+        }
+        seen.dedup();
+        seen
+    }
+}
+
+#[test]
+fn a_large_machine_that_is_short_lowers_the_total_in_steps_too() {
+    let mut machine = Machine::new(Some(64));
+    assert_eq!(machine.next(512, 4096), (512, Calm));
+    assert_eq!(machine.next(512, 900), (388, Calm));
+    assert_eq!(machine.next(388, 900), (264, Calm));
+    assert_eq!(machine.next(264, 600), (128, Moderate), "no more than a quarter of what was asked for stays");
+    assert_eq!(machine.next(128, 600), (128, Moderate));
+    assert_eq!(machine.next(128, 200), (32, Critical));
+    assert_eq!(machine.next(32, 100), (32, Critical));
+    let back = machine.back(32);
+    assert!(back.is_sorted() && back.len() >= 6 && back[1] < 160 && back.last() == Some(&512), "{back:?}");
+}
+
+#[test]
+fn stalls_alone_lower_the_total_in_steps_and_it_comes_back_in_steps() {
+    for gib in [None, Some(16)] {
+        let mut machine = Machine::new(gib);
+        let mut held = machine.next(512, 8 << 10).0;
+        let mut seen = vec![held];
+        for _ in 0..20 {
+            machine.stalled += 50_000;
+            held = machine.next(held, 8 << 10).0;
+            seen.push(held);
+        }
+        seen.dedup();
+        assert_eq!(seen, [512, 384, 288, 216, 162, 128], "{gib:?}");
+        // A quarter of what is missing: of 384, then of 288.
+        let back = machine.back(held);
+        assert!(back[..3] == [128, 224, 296] && back.last() == Some(&512), "{gib:?}: {back:?}");
+        assert!(back.windows(2).all(|pair| pair[1] - pair[0] <= 96), "{gib:?}: {back:?}");
+    }
 }
 
 #[test]
@@ -223,7 +297,8 @@ fn no_numbers_are_too_odd() {
                     bounds: vec![Bound { limit, used }],
                     stalled: Some(Stalled { micros: held, is_ours: true }),
                 };
-                steps.next(&reading, held, Duration::from_secs(used >> 32), i % 3 == 0);
+                let (now, wanted) = (Duration::from_secs(used >> 32), limit ^ held);
+                steps.next(&reading, held, wanted, now, i % 3 == 0);
             }
         }
     }
