@@ -180,6 +180,15 @@ fn assert_alive(done: &Output) {
     println!("{}", line.filter(|_| done.status.success()).unwrap_or_else(failed));
 }
 
+#[test]
+fn an_interval_may_be_as_long_as_can_be_said() {
+    let options = PressureOptions::default().interval(Duration::MAX);
+    let watch = PressureWatch::new(&options).unwrap();
+    assert!(watch.check().checks >= 2);
+    // Its thread is told to end, however long it would wait.
+    drop(watch);
+}
+
 /// A control group of 512 MiB without swap, of whatever version there is, which goes when this is dropped.
 struct Group(PathBuf);
 

@@ -202,7 +202,7 @@ impl PressureWatch {
         if options.interval < Duration::from_millis(1) {
             return Err(Error::invalid(format!("an interval of {:?}; at least 1 ms", options.interval)));
         }
-        Self::on(system, Total::process(), options, 4 * options.interval, on_change)
+        Self::on(system, Total::process(), options, options.interval.saturating_mul(4), on_change)
     }
 
     /// A watch on a system and a total.
