@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -86,14 +87,14 @@ fn look_around(requests: &Requests, datasets: &[Dataset; 2], part: u32) {
     });
 }
 
-/// Looks until `is_so`; a number of looks is all that it takes.
+/// Looks until `is_so`.
 fn look_until(watch: &PressureWatch, is_so: impl Fn(&PressureStats) -> bool) -> PressureStats {
     for _ in 0..2000 {
         let seen = watch.check();
         if is_so(&seen) {
             return seen;
         }
-        // The thread of the watch looks too; time must pass for anything to grow.
+        // Nothing grows before time has passed, which nothing tells of.
         thread::park_timeout(Duration::from_millis(5));
     }
     panic!("{:?}", watch.stats());
@@ -131,8 +132,8 @@ fn looks_at_more_than_there_is_memory_for() {
     let mut worst = PressureLevel::None;
     for part in ballast.chunks_mut(4 << 20) {
         part.fill(1);
-        let checks = watch.stats().checks;
-        worst = worst.max(look_until(&watch, |seen| seen.checks > checks + 1).level);
+        // Two looks, or one if the thread of the watch takes the other.
+        worst = worst.max(watch.check().level).max(watch.check().level);
     }
     let short = watch.stats();
     assert!(short.shrinks > full.shrinks && short.total_now_bytes + 150 * MIB < full.total_now_bytes, "{short:?}");
@@ -242,12 +243,17 @@ impl Drop for Group {
     }
 }
 
+/// `None` where no group can be made, which is a failure where one can be.
 fn group(name: &str) -> Option<Group> {
-    Group::new(name)
-        .map_err(|why| {
-            eprintln!("SKIPPED: no control group of 512 MiB can be made here ({why}); a limit was only said")
-        })
-        .ok()
+    let why = match Group::new(name) {
+        Ok(group) => return Some(group),
+        Err(why) => why,
+    };
+    assert!(std::env::var_os("TILEKEEP_REQUIRE_GROUPS").is_none(), "no control group of 512 MiB: {why}");
+    // Not by a macro: what those print of a test that passes is not shown.
+    let told = format!("SKIPPED: no control group of 512 MiB can be made here ({why}); a limit was only said\n");
+    let _ = std::io::stderr().write_all(told.as_bytes());
+    None
 }
 
 #[test]
