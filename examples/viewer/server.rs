@@ -136,12 +136,22 @@ fn stop_asked() -> io::Result<impl Future<Output = io::Result<()>>> {
 }
 
 /// An answer that is looked for, given up when nobody waits for it any more.
-struct Job(JoinHandle<Answer>);
+struct Job<T>(JoinHandle<T>);
 
-impl Drop for Job {
+impl<T> Drop for Job<T> {
     fn drop(&mut self) {
         self.0.abort();
     }
+}
+
+/// Finds an answer that takes work, apart from the thread that reads and writes.
+pub(crate) async fn elsewhere(find: impl FnOnce() -> Reply + Send + 'static) -> Reply {
+    let mut job = Job(tokio::task::spawn_blocking(find));
+    (&mut job.0).await.unwrap_or_else(|_| given_up())
+}
+
+fn given_up() -> Reply {
+    Reply::refused(StatusCode::INTERNAL_SERVER_ERROR, "internal error: the answer was given up")
 }
 
 async fn respond(site: Arc<Site>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -153,7 +163,7 @@ async fn respond(site: Arc<Site>, request: Request<Incoming>) -> Result<Response
             match (&mut job.0).await {
                 Ok(Answer::Now(reply)) => reply,
                 Ok(Answer::Later(reply)) => reply.await,
-                Err(_) => Reply::refused(StatusCode::INTERNAL_SERVER_ERROR, "internal error: the answer was given up"),
+                Err(_) => given_up(),
             }
         }
         Err(refusal) => refusal,
@@ -250,6 +260,34 @@ mod tests {
         fn drop(&mut self) {
             let _ = self.0.send("dropped".to_owned());
         }
+    }
+
+    #[test]
+    fn an_answer_that_takes_work_in_the_end_holds_up_nobody_else() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (starts, started) = channel();
+        let (go, gate) = channel::<()>();
+        let gate = Arc::new(Mutex::new(gate));
+        let answer = move |_: &Ask| {
+            let (starts, gate) = (starts.clone(), Arc::clone(&gate));
+            Answer::Later(Box::pin(elsewhere(move || {
+                starts.send(()).unwrap();
+                gate.lock().unwrap().recv().unwrap();
+                Reply::new("text/plain", "")
+            })))
+        };
+        let site = Site { answer: Box::new(answer), tidy: Box::new(|| ()), allowed_origin: None };
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let until = async { stopped.await.map_err(io::Error::other) };
+        let server = std::thread::spawn(move || run_until(listener, site, 1, until));
+        let slow = ask(address, "localhost", "/");
+        started.recv().unwrap();
+        assert_eq!(status(ask(address, "elsewhere", "/")), "421");
+        go.send(()).unwrap();
+        assert_eq!(status(slow), "200");
+        stop.send(()).unwrap();
+        server.join().unwrap().unwrap();
     }
 
     #[test]

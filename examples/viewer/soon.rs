@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::message::{Answer, Reply};
 use crate::reduced::colors_of_png;
+use crate::server::elsewhere;
 use crate::views::BEFORE_VIEWS;
 
 /// Says of a picture how much of the tile's area it shows.
@@ -32,7 +33,9 @@ pub(crate) fn answer(requests: &Requests, dataset: &Dataset, request: TileReques
         // Whoever wants the tile beside its preview asks for it.
         drop(asked);
         match first {
-            Ok(Arrival::Preview(available)) => picture(&available, size).unwrap_or_else(Reply::from),
+            Ok(Arrival::Preview(available)) => {
+                elsewhere(move || picture(&available, size).unwrap_or_else(Reply::from)).await
+            }
             Ok(Arrival::Final(tile)) => tile.map_or_else(Reply::from, |tile| reply(tile.bytes.to_vec(), 1.0)),
             _ => Reply::refused(StatusCode::SERVICE_UNAVAILABLE, "nothing can be shown"),
         }
