@@ -8,7 +8,7 @@
 //! | `/api/datasets/ID/curve` | the hit ratios that other budgets are predicted to have |
 //! | `/api/datasets/ID/budget` | `POST {"bytes": N}` changes the budget, `null` makes it a share of the total |
 //! | `/api/datasets/ID/views/NAME.png?style=…` | `POST` of a frame, see `views`: a view shows these tiles in this look |
-//! | `/api/views/NAME` | `DELETE`: the view is gone |
+//! | `/api/views/NAME?sequence=N` | `DELETE`: the view is gone; its last frame, by default the last that came, was N |
 //! | `/api/tiles/budget` | `POST {"bytes": N}` changes how many bytes of rendered tiles are kept |
 
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub(crate) fn answer(viewer: &Viewer, ask: &Ask, path: &[&str]) -> Result<Reply,
         ["views", _] if ask.method != "DELETE" => Err(Reply::not_allowed("DELETE")),
         ["datasets", id, "budget"] => set_budget(catalog, &*last(id)?, ask),
         ["datasets", id, "views", name] => show(viewer, &*shown(catalog, id)?, name, ask),
-        ["views", name] => Ok(Reply::json(&json!({ "closed": viewer.views.close(name) }))),
+        ["views", name] => close(viewer, name, ask),
         ["tiles", "budget"] => set_tile_budget(ask),
         _ if !is_get => Err(Reply::not_allowed("GET, HEAD")),
         ["datasets"] => Ok(Reply::json(&catalog.iter().map(|(shown, _)| described(&shown)).collect())),
@@ -64,6 +64,13 @@ fn show(viewer: &Viewer, shown: &Shown, name: &str, ask: &Ask) -> Result<Reply, 
     let frame = Frame::read(shown, &look, encoding, ask)?;
     let missing = viewer.views.show(&viewer.requests, shown, &name, &frame);
     Ok(Reply::json(&json!({ "missing": missing, "version": shown.version() })))
+}
+
+/// Closes a view.
+fn close(viewer: &Viewer, name: &str, ask: &Ask) -> Result<Reply, Reply> {
+    let name = view_name(name).ok_or_else(|| Reply::not_found(&format!("view {name}")))?;
+    let sequence = ask.value("sequence").map(|_| asked_number(ask, "sequence", 0)).transpose()?;
+    Ok(Reply::json(&json!({ "closed": viewer.views.close(&name, sequence) })))
 }
 
 fn described(shown: &Shown) -> Value {

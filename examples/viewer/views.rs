@@ -20,6 +20,8 @@ pub(crate) const MAX_TILES: usize = 1024;
 const MAX_AHEAD: u64 = 8 << 20;
 /// A view of which nothing was heard for so long is given up.
 const SILENCE: Duration = Duration::from_secs(30);
+/// Views that were closed and are known for as long; of more, the first that were go.
+const MAX_CLOSED: usize = 1024;
 /// Views go by their distance from the middle; what is asked for beside them goes before.
 const PRIORITY: i32 = 0;
 pub(crate) const BEFORE_VIEWS: i32 = 1;
@@ -29,7 +31,14 @@ pub(crate) const BEHIND_VIEWS: i32 = -1;
 /// The views of all pages, by the names that the pages gave them.
 #[derive(Default)]
 pub(crate) struct Views {
-    open: Mutex<HashMap<String, View>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    open: HashMap<String, View>,
+    /// The last frame of views that are closed, and when they were: frames may still be on their way.
+    closed: HashMap<String, (u64, Instant)>,
 }
 
 struct View {
@@ -88,8 +97,10 @@ impl Views {
     /// `None` for a frame that was overtaken.
     pub(crate) fn show(&self, requests: &Requests, shown: &Shown, name: &str, frame: &Frame) -> Option<usize> {
         let of = (shown.id.clone(), shown.version);
-        let mut open = self.open.lock();
-        if open.get(name).is_some_and(|view| view.sequence >= frame.sequence) {
+        let mut known = self.known.lock();
+        let Known { open, closed } = &mut *known;
+        let last = open.get(name).map(|view| view.sequence).max(closed.get(name).map(|(sequence, _)| *sequence));
+        if last.is_some_and(|last| last >= frame.sequence) {
             return None;
         }
         let mut gone = Vec::new();
@@ -108,46 +119,61 @@ impl Views {
         let view = open.get_mut(name)?;
         (view.sequence, view.heard) = (frame.sequence, Instant::now());
         let n_missing = view.viewport.want(&frame.tiles, frame.centre);
-        drop(open);
+        drop(known);
         drop(gone);
         Some(n_missing)
     }
 
     /// The tile, if it is in a view of this name and there.
     pub(crate) fn tile(&self, name: &str, shown: &Shown, request: &TileRequest) -> Option<Tile> {
-        let open = self.open.lock();
-        let view = open.get(name).filter(|view| view.of.0 == shown.id && view.of.1 == shown.version)?;
+        let known = self.known.lock();
+        let view = known.open.get(name).filter(|view| view.of.0 == shown.id && view.of.1 == shown.version)?;
         view.viewport.tile(request)
     }
 
     /// Hears that the pages of these views are still there.
     pub(crate) fn hear<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
-        let mut open = self.open.lock();
+        let mut known = self.known.lock();
         for name in names {
-            if let Some(view) = open.get_mut(name) {
+            if let Some(view) = known.open.get_mut(name) {
                 view.heard = Instant::now();
             }
         }
     }
 
-    /// Takes back everything that a view wants; whether there was one.
-    pub(crate) fn close(&self, name: &str) -> bool {
-        let gone = self.open.lock().remove(name);
+    /// Takes back everything that a view wants; whether there was one. `sequence`: the last frame that it sent, by which a
+    /// frame that comes later is known to be late, and one that came before this to be a new beginning.
+    pub(crate) fn close(&self, name: &str, sequence: Option<u64>) -> bool {
+        let mut known = self.known.lock();
+        let Known { open, closed } = &mut *known;
+        let seen = open.get(name).map(|view| view.sequence);
+        let Some(last) = sequence.or(seen) else { return false };
+        while closed.len() >= MAX_CLOSED && !closed.contains_key(name) {
+            let first = closed.iter().min_by_key(|(_, (_, since))| *since).map(|(name, _)| name.clone());
+            first.and_then(|name| closed.remove(&name));
+        }
+        let before = closed.get(name).map_or(0, |(sequence, _)| *sequence);
+        closed.insert(name.to_owned(), (last.max(before), Instant::now()));
+        let gone = seen.filter(|seen| *seen <= last).and_then(|_| open.remove(name));
+        drop(known);
         gone.is_some()
     }
 
-    /// Gives up the views of which nothing was heard for long.
+    /// Gives up the views of which nothing was heard for long, and forgets those that were closed long ago.
     pub(crate) fn tidy(&self, now: Instant) {
-        let is_silent = |view: &View| now.saturating_duration_since(view.heard) > SILENCE;
-        let mut open = self.open.lock();
+        let is_long_ago = |then: Instant| now.saturating_duration_since(then) > SILENCE;
+        let mut known = self.known.lock();
+        let Known { open, closed } = &mut *known;
+        closed.retain(|_, (_, since)| !is_long_ago(*since));
+        let is_silent = |view: &View| is_long_ago(view.heard);
         let silent: Vec<_> = open.iter().filter(|(_, view)| is_silent(view)).map(|(name, _)| name.clone()).collect();
         let gone: Vec<_> = silent.iter().filter_map(|name| open.remove(name)).collect();
-        drop(open);
+        drop(known);
         drop(gone);
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.open.lock().len()
+        self.known.lock().open.len()
     }
 }
 
@@ -200,13 +226,26 @@ mod tests {
         assert!(show("another", 0).is_some());
         assert_eq!(views.len(), MAX_VIEWS);
         // The one that was silent for longest went, and may come back; the one that was heard of did not.
-        assert!(!views.close("v0") && views.close("first") && show("v0", 0).is_some());
+        assert!(!views.close("v0", None) && views.close("first", None) && show("v0", 0).is_some());
 
         let soon = Instant::now() + SILENCE / 2;
         views.tidy(soon);
         assert_eq!(views.len(), MAX_VIEWS);
         views.tidy(soon + SILENCE);
         assert_eq!((views.len(), show("v0", 0).is_some()), (0, true));
+    }
+
+    #[test]
+    fn views_that_were_closed_are_known_for_a_while_and_few() {
+        let (views, start) = (Views::default(), Instant::now());
+        let closed = || views.known.lock().closed.len();
+        assert!(!views.close("first", Some(7)));
+        (0..MAX_CLOSED).for_each(|i| assert!(!views.close(&format!("v{i}"), Some(1))));
+        assert_eq!((closed(), views.known.lock().closed.contains_key("first")), (MAX_CLOSED, false));
+        views.tidy(start + SILENCE / 2);
+        assert_eq!(closed(), MAX_CLOSED);
+        views.tidy(Instant::now() + SILENCE * 2);
+        assert_eq!(closed(), 0);
     }
 
     #[test]

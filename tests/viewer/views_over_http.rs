@@ -113,6 +113,34 @@ fn a_view_loads_its_tiles_and_forgets_those_of_the_frame_before() {
 }
 
 #[test]
+fn a_frame_that_comes_after_its_view_was_closed_opens_it_no_more() {
+    let files = files();
+    let server = server(&[], &files.picture);
+    let missing = |sequence: u64| {
+        let reply = show(&server, "one.png", &frame(sequence, &[[3, 0, 0]]));
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        serde_json::from_slice::<Value>(&reply.body).unwrap()["missing"].is_u64()
+    };
+    let close = |query: &str| server.ask("DELETE", &format!("/api/views/one{query}"), &[], b"").text();
+    let (closed, not_closed) = (r#"{"closed":true}"#, r#"{"closed":false}"#);
+    let views = || requests(&server, ["views"]);
+    assert!(missing(7));
+    assert_eq!(close("?sequence=9"), closed);
+    assert_eq!((missing(8), missing(9), views()), (false, false, [0]));
+    // The page is looked at again.
+    assert_eq!((missing(10), views()), (true, [1]));
+    // What closed it before comes late itself.
+    assert_eq!((close("?sequence=9").as_str(), views()), (not_closed, [1]));
+    assert_eq!((close("").as_str(), missing(10), missing(11)), (closed, false, true));
+    // The only frame may be what is late.
+    assert_eq!(server.ask("DELETE", "/api/views/two?sequence=1", &[], b"").text(), not_closed);
+    assert!(show(&server, "two.png", &frame(1, &[[3, 0, 0]])).text().contains(r#""missing":null"#));
+    assert_eq!(views(), [1]);
+    assert_eq!(server.ask("DELETE", "/api/views/one?sequence=x", &[], b"").status, 400);
+    assert_eq!(server.ask("DELETE", "/api/views/o%20ne", &[], b"").status, 404);
+}
+
+#[test]
 fn a_frame_that_makes_no_sense_is_refused_and_opens_no_view() {
     let files = files();
     let server = server(&[], &files.picture);

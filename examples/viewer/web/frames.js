@@ -50,7 +50,8 @@ export class Frames {
 
   /** The view is gone, or nobody looks; when somebody does again, all of it is told again. */
   close() {
-    if (this.sequence) fetch(`/api/views/${this.name}`, { method: "DELETE", keepalive: true }).catch(() => null);
+    const url = `/api/views/${this.name}?sequence=${this.sequence}`;
+    if (this.sequence) fetch(url, { method: "DELETE", keepalive: true }).catch(() => null);
     Object.assign(this, { told: null, next: null });
   }
 }
