@@ -195,6 +195,40 @@ fn a_pan_finds_what_was_loaded_ahead_of_it() {
 }
 
 #[test]
+fn a_tile_that_failed_is_asked_for_again_after_a_while() {
+    let Some(mut browser) = Browser::start() else { return };
+    let browser = &mut browser;
+    let (_folder, path) = raster();
+    let server = start(&[], &path);
+    open(browser, &server);
+    browser.wait(SETTLED);
+    // One tile does not come at first, nor when it is asked for again.
+    browser.value(
+        "(() => { const ask = fetch; globalThis.asked = 0; globalThis.fetch = (url, how) => /\\/4\\/2\\/1\\./.test(url) \
+         && ++asked < 3 ? Promise.resolve(new Response('{\"error\": \"not now\"}', { status: 503 })) : ask(url, how); \
+         return 0; })()",
+    );
+    let (x, y) = full_resolution(browser, 600.0, 400.0);
+    assert_eq!(number(browser, "asked"), 3.0);
+    let tile = Dataset::open(&path).unwrap().read_tile(&TileRequest::new(0, 2, 1)).unwrap();
+    let at = ((400 - 256) * tile.width as usize + 600 - 512) * 3;
+    assert_eq!(pixel(browser, 0, x, y)[..3], tile.bytes[at..at + 3].iter().map(|s| u64::from(*s)).collect::<Vec<_>>());
+    // Nothing is told that is not so any more.
+    browser.wait("document.getElementById('error').hidden");
+    assert_eq!(number(browser, "viewer.state.panes[0].view.layer.faults.size"), 0.0);
+
+    // One that leaves the view is forgotten.
+    browser.value("(viewer.state.panes[0].view.layer.drop('4/2/1'), asked = 1, 0)");
+    browser.value("(viewer.state.panes[0].view.redraw(), 0)");
+    browser.wait("viewer.state.panes[0].view.layer.faults.size === 1");
+    browser.value("(document.querySelector('.pane').focus(), 0)");
+    press(browser, "0");
+    browser.wait(SETTLED);
+    assert_eq!(number(browser, "viewer.state.panes[0].view.layer.faults.size"), 0.0);
+    assert_quiet(browser);
+}
+
+#[test]
 fn a_file_that_changes_is_shown_as_it_is_and_nothing_is_blank_meanwhile() {
     let Some(mut browser) = Browser::start() else { return };
     let browser = &mut browser;

@@ -4,6 +4,8 @@
 const AT_ONCE = 4;
 /** Tiles that a layer keeps; a megabyte holds four. */
 const MOST = 600;
+/** Until a tile that failed is asked for again: at first, and at most, after twice as long each time. */
+const AGAIN_MS = [1000, 60000];
 
 /** Limits what all layers together ask for. */
 let underWay = 0;
@@ -25,6 +27,8 @@ export class Layer {
     this.query = new URLSearchParams(options).toString();
     this.tiles = new Map();
     this.loads = new Map();
+    /** Tiles that failed and are still wanted: how often, and what asks for them again. */
+    this.faults = new Map();
     this.wanted = [];
     this.keep = true;
     this.closed = false;
@@ -69,12 +73,13 @@ export class Layer {
     for (const [key, load] of this.loads) {
       if (!keys.has(key)) load.abort();
     }
+    for (const key of [...this.faults.keys()]) if (!keys.has(key)) this.forgive(key);
     if (!this.keep) {
       for (const key of [...this.tiles.keys()]) if (!keys.has(key)) this.drop(key);
     }
     this.wanted = places.filter((place) => {
       const key = Layer.key(...place);
-      return !this.tiles.has(key) && !this.loads.has(key);
+      return !this.tiles.has(key) && !this.loads.has(key) && !this.faults.get(key)?.timer;
     });
     if (this.wanted.length) {
       waiting.add(this);
@@ -114,6 +119,7 @@ export class Layer {
     this.wanted = [];
     this.early?.abort();
     for (const load of this.loads.values()) load.abort();
+    for (const key of [...this.faults.keys()]) this.forgive(key);
   }
 
   /** Whether nothing is wanted or under way. */
@@ -163,6 +169,7 @@ export class Layer {
       if (this.closed || signal.aborted) return picture.close();
       if (key === "0/0/0") this.drop_preview();
       this.tiles.set(key, { picture });
+      if (this.forgive(key) && !this.faults.size) this.onError(null);
       for (const oldest of this.tiles.keys()) {
         if (this.tiles.size <= MOST) break;
         // The coarsest tile is what there is to show when nothing else is there.
@@ -171,10 +178,27 @@ export class Layer {
       }
     } catch (error) {
       if (error.name === "AbortError" || this.closed || this.refused) return;
-      // It is not asked for again until the look changes.
-      this.tiles.set(key, { picture: null });
-      this.onError(error.message);
+      this.fail(key, error.message);
     }
+  }
+
+  /** Has a tile asked for again after a while, if it is wanted then. */
+  fail(key, text) {
+    const [least, most] = AGAIN_MS;
+    const tries = this.faults.get(key)?.tries ?? 0;
+    const again = () => {
+      fault.timer = 0;
+      this.onChange();
+    };
+    const fault = { tries: tries + 1, timer: setTimeout(again, Math.min(most, least * 2 ** tries)) };
+    this.faults.set(key, fault);
+    this.onError(text);
+  }
+
+  /** Forgets that a tile failed; whether it did. */
+  forgive(key) {
+    clearTimeout(this.faults.get(key)?.timer);
+    return this.faults.delete(key);
   }
 
   drop_preview() {
