@@ -70,9 +70,10 @@ fn clients_that_go_away_take_their_tiles_back() {
     wait("the last is gone", || requests(&server, ["running", "queued"]), |now| *now == [0, 0]);
     let [cancelled, dropped, stopped, answered] = requests(&server, ["cancelled", "dropped", "stopped", "answered"]);
     assert_eq!((cancelled, dropped + stopped, answered), (16, 15, 0));
-    // What was begun was stopped.
+    // What was begun was stopped; some were before they began to read.
     let stats = server.json("/api/stats");
-    assert_eq!(stats["datasets"]["a-picture"]["line"], json!({ "begun": stopped, "read": 0 }), "{stats}");
+    let line = &stats["datasets"]["a-picture"]["line"];
+    assert!(line["begun"].as_u64().unwrap() <= stopped && line["read"] == 0, "{stats}");
 }
 
 #[test]
