@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind};
 use crate::render::store::pool::{Failure, left};
 
+use super::spin::{Spin, Wait};
+
 /// No line of the protocol is longer.
 const MAX_LINE: usize = 2048;
 /// Bytes that are asked for when a line is wanted: most tiles come with the line before them.
@@ -25,18 +27,39 @@ pub(super) struct Connection {
     end_of_received: usize,
     /// When the question that is being asked must be answered.
     end: Instant,
+    spin: Spin,
+    /// Whether nothing of the answer has come yet.
+    is_asked: bool,
 }
 
 /// A connection of the system's.
 trait Socket: Read + Write + Send {
     /// Sets how long one read or write may take.
     fn set_patience(&self, patience: Duration) -> io::Result<()>;
+
+    /// A read that does not wait: [`WouldBlock`](io::ErrorKind::WouldBlock) when there is nothing yet.
+    fn look(&self, into: &mut [u8]) -> io::Result<usize>;
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+fn look(socket: impl std::os::fd::AsFd, into: &mut [u8]) -> io::Result<usize> {
+    let (n, _) = rustix::net::recv(socket, into, rustix::net::RecvFlags::DONTWAIT)?;
+    Ok(n)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+fn look<S>(_: &S, _: &mut [u8]) -> io::Result<usize> {
+    Err(io::ErrorKind::WouldBlock.into())
 }
 
 impl Socket for TcpStream {
     fn set_patience(&self, patience: Duration) -> io::Result<()> {
         self.set_read_timeout(Some(patience))?;
         self.set_write_timeout(Some(patience))
+    }
+
+    fn look(&self, into: &mut [u8]) -> io::Result<usize> {
+        look(self, into)
     }
 }
 
@@ -45,6 +68,10 @@ impl Socket for UnixStream {
     fn set_patience(&self, patience: Duration) -> io::Result<()> {
         self.set_read_timeout(Some(patience))?;
         self.set_write_timeout(Some(patience))
+    }
+
+    fn look(&self, into: &mut [u8]) -> io::Result<usize> {
+        look(self, into)
     }
 }
 
@@ -94,7 +121,17 @@ impl Connection {
     pub(super) fn open(server: &str, end: Instant) -> Result<Self, Failure> {
         let socket = connect(server, end).map_err(|e| Failure::io(server, &e))?;
         let (server, patience, received) = (server.into(), Duration::ZERO, vec![0; READ]);
-        Ok(Self { server, socket, patience, received, start: 0, end_of_received: 0, end })
+        Ok(Self {
+            server,
+            socket,
+            patience,
+            received,
+            start: 0,
+            end_of_received: 0,
+            end,
+            spin: Spin::new(),
+            is_asked: false,
+        })
     }
 
     /// Begins a question that must be answered by `end`.
@@ -128,7 +165,9 @@ impl Connection {
             }
             Ok(())
         };
-        send().map_err(|e| Failure::io(&self.server, &e))
+        let sent = send().map_err(|e| Failure::io(&self.server, &e));
+        self.is_asked = true;
+        sent
     }
 
     /// The next line, without its end.
@@ -177,7 +216,12 @@ impl Connection {
     fn receive(&mut self, into: &mut [u8]) -> Result<usize, Failure> {
         let mut receive = || loop {
             self.bound()?;
-            match self.socket.read(into) {
+            let mut read = |wait: Wait| match wait {
+                Wait::Asleep => self.socket.read(into),
+                Wait::Not => self.socket.look(into),
+            };
+            let is_first = std::mem::take(&mut self.is_asked);
+            match if is_first { self.spin.wait(read) } else { read(Wait::Asleep) } {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 done => return done,

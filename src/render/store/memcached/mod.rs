@@ -13,6 +13,7 @@
 
 mod connection;
 mod protocol;
+mod spin;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
