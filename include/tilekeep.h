@@ -1758,6 +1758,7 @@ tilekeep_status tilekeep_open_source(const struct tilekeep_source *source,
 // memcached://HOST:PORT,.../PREFIX?timeout_ms=500              memcached servers
 // memcached:unix:PATH?prefix=P&timeout_ms=500                   a memcached server of this machine, by its socket
 // redis://USER:PASSWORD@HOST:PORT/DB?prefix=P&timeout_ms=500   a Redis or Valkey server
+// redis:unix:PATH?password=PASSWORD&prefix=P&timeout_ms=500    a Redis or Valkey server of this machine, by its socket
 // ```
 //
 // of which all but the scheme, the folder and the host may be left out. SIZE may end in K, M, G or T. A build without one

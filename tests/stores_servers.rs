@@ -55,11 +55,26 @@ fn each_server(check: impl Fn(&Kind, Server)) {
     }
 }
 
-#[cfg(all(unix, feature = "memcached"))]
+#[cfg(unix)]
 #[test]
 fn a_server_is_used_by_its_socket_too() {
-    let Some(mut server) = Server::memcached_by_socket(&["-m", "64"]) else { return };
-    let store = open(&format!("memcached:{}?prefix=maps&timeout_ms=400", server.address()));
+    if cfg!(feature = "memcached")
+        && let Some(server) = Server::by_socket("memcached", &["-m", "64"])
+    {
+        let uri = format!("memcached:{}?prefix=maps&timeout_ms=400", server.address());
+        check_by_socket(server, &uri);
+    }
+    if cfg!(feature = "redis")
+        && let Some(server) = Server::by_socket("redis-server", &["--requirepass", "a&b"])
+    {
+        let uri = format!("redis:{}?password=a%26b&database=3&prefix=maps&timeout_ms=400", server.address());
+        check_by_socket(server, &uri);
+    }
+}
+
+#[cfg(unix)]
+fn check_by_socket(mut server: Server, uri: &str) {
+    let store = open(uri);
     let sizes = [0, 1000, 100_000, 3_000_000];
     for (n, len) in (0..).zip(sizes) {
         store.put(key(n), &value(n, len)).unwrap();
@@ -164,6 +179,10 @@ fn no_call_takes_longer_than_its_timeout_whatever_the_server_does() {
 
         proxy.set(Way::Slow);
         assert!(load(&*through, soon()).0 < TIMEOUT + SLACK);
+        proxy.set(Way::Drips);
+        bounded("answers come byte by byte", load(&*through, soon()), true);
+        proxy.set(Way::Open);
+        bounded("they come at once again", load(&*through, soon()), false);
         proxy.set(Way::Swallows);
         bounded("nothing comes back", load(&*through, soon()), true);
         proxy.set(Way::Open);
@@ -298,12 +317,17 @@ fn a_wrong_password_or_a_server_of_another_kind_is_an_error() {
     if cfg!(feature = "redis")
         && let Some(server) = Server::redis(&["--requirepass", "right"])
     {
-        for user in ["", ":wrong@", "nobody:right@"] {
+        for user in ["", ":wrong@", "nobody:right@", "default:wrong@"] {
             let store = open(&format!("redis://{user}{}", server.address()));
             let error = store.get(key(1)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Store, "{error}");
             assert!(!error.message().contains("wrong@"), "{error}");
         }
+        for user in [":right@", "default:right@"] {
+            assert_eq!(open(&format!("redis://{user}{}/7", server.address())).get(key(1)).unwrap(), None);
+        }
+        let error = open(&format!("redis://:right@{}/999", server.address())).get(key(1)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Store, "there is no such database: {error}");
         if cfg!(feature = "memcached") {
             let store = open(&format!("memcached://{}", server.address()));
             assert_eq!(store.get(key(1)).unwrap_err().kind(), ErrorKind::Store);

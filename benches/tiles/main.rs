@@ -87,7 +87,7 @@ fn main() -> Result<()> {
     let server = servers::Server::memcached(&["-m", "256"]);
     let address = server.as_ref().map(|server| server.address());
     #[cfg(unix)]
-    let by_socket = servers::Server::memcached_by_socket(&["-m", "256"]);
+    let by_socket = servers::Server::by_socket("memcached", &["-m", "256"]);
     #[cfg(not(unix))]
     let by_socket: Option<servers::Server> = None;
     let socket = by_socket.as_ref().map(|server| server.address().trim_start_matches("unix:").to_owned());

@@ -121,6 +121,7 @@ unsafe impl Growing for tilekeep_tile_store {
 /// memcached://HOST:PORT,.../PREFIX?timeout_ms=500              memcached servers
 /// memcached:unix:PATH?prefix=P&timeout_ms=500                   a memcached server of this machine, by its socket
 /// redis://USER:PASSWORD@HOST:PORT/DB?prefix=P&timeout_ms=500   a Redis or Valkey server
+/// redis:unix:PATH?password=PASSWORD&prefix=P&timeout_ms=500    a Redis or Valkey server of this machine, by its socket
 /// ```
 ///
 /// of which all but the scheme, the folder and the host may be left out. SIZE may end in K, M, G or T. A build without one

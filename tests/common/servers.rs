@@ -47,16 +47,20 @@ impl Server {
         Self::start("memcached", options)
     }
 
-    /// A memcached server that has a socket in place of a port.
+    /// A server that has a socket in place of a port.
     #[cfg(unix)]
-    pub fn memcached_by_socket(options: &[&str]) -> Option<Self> {
+    pub fn by_socket(program: &'static str, options: &[&str]) -> Option<Self> {
         // Where a server may make it that has another user's rights.
         let socket = std::env::temp_dir().join(format!("tilekeep-{}-{}.sock", std::process::id(), free_port()));
-        let options = [options, &["-a", "777", "-s", socket.to_str()?]].concat();
-        let options: Vec<String> = options.into_iter().map(str::to_owned).collect();
-        let child = spawn("memcached", 0, &options)?;
-        let mut server = Self { program: "memcached", options, port: 0, socket: Some(socket), child };
-        assert!(server.answers(), "memcached does not start");
+        let path = socket.to_str()?;
+        let socket_options: &[&str] = match program {
+            "memcached" => &["-a", "777", "-s", path],
+            _ => &["--unixsocket", path],
+        };
+        let options: Vec<String> = options.iter().chain(socket_options).map(|option| (*option).to_owned()).collect();
+        let child = spawn(program, 0, &options)?;
+        let mut server = Self { program, options, port: 0, socket: Some(socket), child };
+        assert!(server.answers(), "{program} does not start");
         Some(server)
     }
 
@@ -167,6 +171,8 @@ pub enum Way {
     Slow = 1,
     /// Nothing comes.
     Swallows = 2,
+    /// A byte comes every 20 ms.
+    Drips = 3,
 }
 
 impl Proxy {
@@ -203,6 +209,15 @@ fn carry(mut from: TcpStream, mut to: TcpStream, mode: Option<&AtomicU8>) {
         match mode.map_or(0, |mode| mode.load(Ordering::Relaxed)) {
             1 => std::thread::sleep(Duration::from_millis(100)),
             2 => continue,
+            3 => {
+                for byte in &bytes[..n] {
+                    std::thread::sleep(Duration::from_millis(20));
+                    if to.write_all(&[*byte]).is_err() {
+                        return;
+                    }
+                }
+                continue;
+            }
             _ => {}
         }
         if n == 0 || to.write_all(&bytes[..n]).is_err() {

@@ -11,10 +11,14 @@ mod pool;
 mod queue;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(any(feature = "memcached", feature = "redis"))]
+mod spin;
 #[cfg(test)]
 mod tests;
 mod tier;
 mod uri;
+#[cfg(any(feature = "memcached", feature = "redis"))]
+mod wire;
 
 use crate::error::{ErrorKind, Result};
 

@@ -1,14 +1,18 @@
 //! Tiles in a Redis or Valkey server: `PREFIX:KEY`, a string each.
+//!
+//! The protocol is the redis crate's. The connection is our own: the crate's bounds each read, and a question of many reads
+//! has no end.
 
 use std::time::{Duration, Instant};
 
-use ::redis::{Client, Cmd, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo, RedisError, cmd};
+use ::redis::{Cmd, FromRedisValue, Parser, RedisError, cmd};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::render::key::TileKey;
 
 use super::TileStore;
-use super::pool::{Failure, Pool, left};
+use super::pool::{Failure, Pool};
+use super::wire::Wire;
 
 /// What a string of the server may hold.
 const MAX_VALUE_BYTES: usize = 512 << 20;
@@ -16,11 +20,11 @@ const MAX_VALUE_BYTES: usize = 512 << 20;
 const WINDOW: usize = 64;
 
 pub(super) struct Options {
-    pub(super) host: String,
-    pub(super) port: u16,
+    /// `HOST:PORT` or `unix:PATH`.
+    pub(super) server: String,
     pub(super) username: Option<String>,
     pub(super) password: Option<String>,
-    pub(super) database: u16,
+    pub(super) database: u32,
     pub(super) prefix: String,
     pub(super) timeout: Duration,
     /// Seconds; 0 without end.
@@ -30,46 +34,27 @@ pub(super) struct Options {
 
 /// Tiles in a Redis or Valkey server. See the module.
 pub(super) struct Redis {
-    client: Client,
-    pool: Pool<::redis::Connection>,
-    prefix: String,
-    timeout: Duration,
-    ttl: u32,
-    /// What is asked over a new connection before anything else, and one. The client library waits for each of them
-    /// as long as it may wait to be connected.
-    n_greetings: u32,
+    pool: Pool<Connection>,
+    options: Options,
 }
 
 impl Redis {
-    pub(super) fn new(options: Options) -> Result<Self> {
-        let mut settings = RedisConnectionInfo::default().set_db(i64::from(options.database)).set_skip_set_lib_name();
-        let n_greetings = 1 + u32::from(options.password.is_some()) + u32::from(options.database != 0);
-        if let Some(username) = options.username {
-            settings = settings.set_username(username);
-        }
-        if let Some(password) = options.password {
-            settings = settings.set_password(password);
-        }
-        let server = format!("{}:{}", options.host, options.port);
-        let address = ConnectionAddr::Tcp(options.host, options.port);
-        let client = address.into_connection_info().and_then(|info| Client::open(info.set_redis_settings(settings)));
-        let client = client.map_err(|e| Error::invalid(format!("{server}: {e}")))?;
-        let pool = Pool::new(server, options.connections);
-        Ok(Self { client, pool, prefix: options.prefix, timeout: options.timeout, ttl: options.ttl, n_greetings })
+    pub(super) fn new(options: Options) -> Self {
+        Self { pool: Pool::new(options.server.clone(), options.connections), options }
     }
 
     fn name(&self, key: TileKey) -> String {
-        format!("{}:{key}", self.prefix)
+        format!("{}:{key}", self.options.prefix)
     }
 
     /// Asks questions that depend on nothing but the connection, all within one timeout.
-    fn ask<T>(&self, mut questions: impl FnMut(&mut Asking<'_>) -> Result<T, Failure>) -> Result<T> {
-        let (server, end) = (self.pool.server(), Instant::now() + self.timeout);
-        let connect = || {
-            let left = left(end).map_err(|e| Failure::io(server, &e))?;
-            self.client.get_connection_with_timeout(left / self.n_greetings).map_err(|e| failure(server, &e))
-        };
-        let answer = self.pool.with(end, connect, |connection| questions(&mut Asking { connection, server, end }));
+    fn ask<T>(&self, mut questions: impl FnMut(&mut Connection) -> Result<T, Failure>) -> Result<T> {
+        let end = Instant::now() + self.options.timeout;
+        let connect = || Connection::open(&self.options, end);
+        let answer = self.pool.with(end, connect, |connection| {
+            connection.wire.until(end);
+            questions(connection)
+        });
         answer.map_err(Failure::into_error)
     }
 
@@ -78,7 +63,7 @@ impl Redis {
         // Every key has the same length, so that the keys of a longer prefix do not match.
         let any = "?".repeat(32);
         let source = source.map_or_else(|| any.clone(), |source| format!("{source:032x}"));
-        let pattern = format!("{}:{source}-{any}", self.prefix);
+        let pattern = format!("{}:{source}-{any}", self.options.prefix);
         let mut cursor = 0_u64;
         loop {
             cursor = self.ask(|server| {
@@ -97,18 +82,29 @@ impl Redis {
     }
 }
 
-struct Asking<'a> {
-    connection: &'a mut ::redis::Connection,
-    server: &'a str,
-    end: Instant,
+struct Connection {
+    wire: Wire,
+    parser: Parser,
 }
 
-impl Asking<'_> {
-    fn ask<T: ::redis::FromRedisValue>(&mut self, question: &Cmd) -> Result<T, Failure> {
-        let left = Some(left(self.end).map_err(|e| Failure::io(self.server, &e))?);
-        let connection = &mut self.connection;
-        let bounded = connection.set_read_timeout(left).and_then(|()| connection.set_write_timeout(left));
-        bounded.and_then(|()| question.query(connection)).map_err(|e| failure(self.server, &e))
+impl Connection {
+    /// One that may ask questions.
+    fn open(options: &Options, end: Instant) -> Result<Self, Failure> {
+        let mut connection = Self { wire: Wire::open(&options.server, end)?, parser: Parser::new() };
+        if let Some(password) = &options.password {
+            connection.ask::<()>(cmd("AUTH").arg(&options.username).arg(password))?;
+        }
+        if options.database != 0 {
+            connection.ask::<()>(cmd("SELECT").arg(options.database))?;
+        }
+        Ok(connection)
+    }
+
+    fn ask<T: FromRedisValue>(&mut self, question: &Cmd) -> Result<T, Failure> {
+        self.wire.send(&question.get_packed_command())?;
+        let value = self.parser.parse_value(&mut self.wire).and_then(::redis::Value::extract_error);
+        let answer = value.and_then(|value| Ok(T::from_redis_value(value)?));
+        answer.map_err(|e| failure(self.wire.server(), &e))
     }
 }
 
@@ -146,8 +142,8 @@ impl TileStore for Redis {
         }
         let mut set = cmd("SET");
         set.arg(self.name(key)).arg(value);
-        if self.ttl > 0 {
-            set.arg("EX").arg(self.ttl);
+        if self.options.ttl > 0 {
+            set.arg("EX").arg(self.options.ttl);
         }
         self.ask(|server| server.ask(&set))
     }

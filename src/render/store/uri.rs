@@ -13,6 +13,7 @@ use super::TileStore;
 /// | `memcached://HOST:PORT,…/PREFIX?timeout_ms=500&ttl=0&item_max=1M&connections=8` | in one or more memcached servers of version 1.6 or later. Feature `memcached` |
 /// | `memcached:unix:PATH?prefix=tilekeep&timeout_ms=500&ttl=0&item_max=1M&connections=8` | in a memcached server of this machine by its socket (its option `-s`). On Unix |
 /// | `redis://USER:PASSWORD@HOST:PORT/DB?prefix=tilekeep&timeout_ms=500&ttl=0&connections=8` | in a Redis or Valkey server. Feature `redis` |
+/// | `redis:unix:PATH?username=USER&password=PASSWORD&database=DB&prefix=tilekeep&timeout_ms=500&ttl=0&connections=8` | in a server of this machine by its socket (its option `unixsocket`). On Unix |
 ///
 /// The values above are the ones for what is left out (ports: 11211 and 6379; no user; database 0). `timeout_ms` bounds
 /// what one question to a server takes: connecting, asking and being answered (but not the look-up of a name, which has
@@ -102,14 +103,14 @@ fn memcached(address: &str, query: &mut Query) -> Result<Box<dyn TileStore>> {
     Ok(Box::new(super::memcached::Memcached::new(options)))
 }
 
-#[cfg(feature = "memcached")]
+#[cfg(any(feature = "memcached", feature = "redis"))]
 fn unix_socket(path: &str) -> Result<String> {
     let path = decoded(path)?;
     if cfg!(not(unix)) {
         return Err(Error::unsupported("Unix sockets on this system"));
     }
     if path.is_empty() {
-        return Err(wrong("it needs the path of a socket: memcached:unix:PATH".into()));
+        return Err(wrong("it needs the path of a socket: unix:PATH".into()));
     }
     Ok(format!("unix:{path}"))
 }
@@ -121,27 +122,42 @@ fn memcached(_: &str, _: &mut Query) -> Result<Box<dyn TileStore>> {
 
 #[cfg(feature = "redis")]
 fn redis(address: &str, query: &mut Query) -> Result<Box<dyn TileStore>> {
-    let (authority, database) = after_slashes(address)?;
-    let (user, host) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
-    let (host, port) = host_and_port(host, 6379)?;
-    let (username, password) = match user.map(|user| user.split_once(':').unwrap_or((user, ""))) {
-        Some((name, password)) => (Some(decoded(name)?), Some(decoded(password)?)),
-        None => (None, None),
+    let by_socket = address.strip_prefix("unix:");
+    let (server, username, password, database) = match by_socket {
+        Some(path) => {
+            let mut taken = |key| query.take(key).map(|text| decoded(&text)).transpose();
+            let (username, password) = (taken("username")?, taken("password")?);
+            (unix_socket(path)?, username, password, query.number("database", 0, 65_535)?.unwrap_or(0))
+        }
+        None => {
+            let (authority, database) = after_slashes(address)?;
+            let (user, host) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
+            let (host, port) = host_and_port(host, 6379)?;
+            let (username, password) = match user.map(|user| user.split_once(':').unwrap_or((user, ""))) {
+                Some((name, password)) => (Some(decoded(name)?), Some(decoded(password)?)),
+                None => (None, None),
+            };
+            let database = if database.is_empty() { Ok(0) } else { database.parse::<u16>() };
+            let database =
+                database.map_err(|_| wrong("the database after the / is a number from 0 to 65535".into()))?;
+            (format!("{host}:{port}"), username, password, u32::from(database))
+        }
     };
-    let database = if database.is_empty() { Ok(0) } else { database.parse::<u16>() };
     let options = super::redis::Options {
-        host: host.trim_matches(['[', ']']).to_owned(),
-        port,
+        server,
         username: username.filter(|name| !name.is_empty()),
         password: password.filter(|password| !password.is_empty()),
-        database: database.map_err(|_| wrong("the database after the / is a number from 0 to 65535".into()))?,
+        database,
         prefix: checked_prefix(&query.take("prefix").unwrap_or_default())?,
         timeout: query.timeout()?,
         ttl: query.number("ttl", 0, 1 << 31)?.unwrap_or(0),
         connections: query.number("connections", 1, 1024)?.unwrap_or(8) as usize,
     };
+    if options.username.is_some() && options.password.is_none() {
+        return Err(wrong("a user without a password".into()));
+    }
     query.end(&["prefix", "timeout_ms", "ttl", "connections"])?;
-    Ok(Box::new(super::redis::Redis::new(options)?))
+    Ok(Box::new(super::redis::Redis::new(options)))
 }
 
 #[cfg(not(feature = "redis"))]
@@ -353,10 +369,16 @@ mod tests {
             ("redis://u:secret@h?prefix=*", "prefix"),
             ("redis://u:secret@h?db=5", "db"),
             ("rediss://u:secret@h", "TLS"),
+            ("redis:unix:", "unix:PATH"),
+            ("redis:unix:/run/a?password=secret&database=x", "database=x"),
+            ("redis:unix:/run/a?password=secret&pass=y", "pass;"),
+            ("redis:unix:/run/a?username=u", "password"),
         ];
         for (uri, word) in cases {
             refused(uri, word);
         }
+        let unix = open_store("redis:unix:/run/a%20b.sock?username=u&password=p%26ss&database=5&ttl=60");
+        assert_eq!(unix.is_ok_and(|store| store.is_some()), cfg!(unix));
         for fine in ["redis://h", "valkey://u:p%40ss@h:1/5?prefix=a.b&ttl=9", "redis://[::1]:7/"] {
             assert!(open_store(fine).unwrap().is_some());
         }

@@ -1,15 +1,11 @@
-//! One connection to a memcached server: lines and counted bytes, each with a time by which it must be done.
+//! One connection to a memcached server: lines and counted bytes.
 
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-#[cfg(unix)]
-use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::io::Read;
+use std::time::Instant;
 
 use crate::error::{Error, ErrorKind};
-use crate::render::store::pool::{Failure, left};
-
-use super::spin::{Spin, Wait};
+use crate::render::store::pool::Failure;
+use crate::render::store::wire::Wire;
 
 /// No line of the protocol is longer.
 const MAX_LINE: usize = 2048;
@@ -17,163 +13,33 @@ const MAX_LINE: usize = 2048;
 const READ: usize = 64 << 10;
 
 pub(super) struct Connection {
-    server: String,
-    socket: Box<dyn Socket>,
-    /// What the socket was told to wait at most.
-    patience: Duration,
-    /// What was received and not read yet is here, from `start` to `end_of_received`.
+    wire: Wire,
+    /// What was received and not read yet is here, from `start` to `end`.
     received: Vec<u8>,
     start: usize,
-    end_of_received: usize,
-    /// When the question that is being asked must be answered.
-    end: Instant,
-    spin: Spin,
-    /// Whether nothing of the answer has come yet.
-    is_asked: bool,
-}
-
-/// A connection of the system's.
-trait Socket: Read + Write + Send {
-    /// Sets how long one read or write may take.
-    fn set_patience(&self, patience: Duration) -> io::Result<()>;
-
-    /// A read that does not wait: [`WouldBlock`](io::ErrorKind::WouldBlock) when there is nothing yet.
-    fn look(&self, into: &mut [u8]) -> io::Result<usize>;
-}
-
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-fn look(socket: impl std::os::fd::AsFd, into: &mut [u8]) -> io::Result<usize> {
-    let (n, _) = rustix::net::recv(socket, into, rustix::net::RecvFlags::DONTWAIT)?;
-    Ok(n)
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
-fn look<S>(_: &S, _: &mut [u8]) -> io::Result<usize> {
-    Err(io::ErrorKind::WouldBlock.into())
-}
-
-impl Socket for TcpStream {
-    fn set_patience(&self, patience: Duration) -> io::Result<()> {
-        self.set_read_timeout(Some(patience))?;
-        self.set_write_timeout(Some(patience))
-    }
-
-    fn look(&self, into: &mut [u8]) -> io::Result<usize> {
-        look(self, into)
-    }
-}
-
-#[cfg(unix)]
-impl Socket for UnixStream {
-    fn set_patience(&self, patience: Duration) -> io::Result<()> {
-        self.set_read_timeout(Some(patience))?;
-        self.set_write_timeout(Some(patience))
-    }
-
-    fn look(&self, into: &mut [u8]) -> io::Result<usize> {
-        look(self, into)
-    }
-}
-
-fn connect(server: &str, end: Instant) -> io::Result<Box<dyn Socket>> {
-    #[cfg(unix)]
-    if let Some(path) = server.strip_prefix("unix:") {
-        return Ok(Box::new(connect_to_path(path, end)?));
-    }
-    let mut last = io::Error::other("the name has no address");
-    for address in server.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, left(end)?) {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                return Ok(Box::new(stream));
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-/// While a listener's queue is full the system has who connects wait, without end if it is not told otherwise.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn connect_to_path(path: &str, end: Instant) -> io::Result<UnixStream> {
-    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-    let address = SocketAddrUnix::new(path)?;
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    let stream = UnixStream::from(socket);
-    loop {
-        stream.set_write_timeout(Some(left(end)?))?;
-        match rustix::net::connect(&stream, &address) {
-            Ok(()) => return Ok(stream),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-/// Where a listener's queue is full the system refuses at once.
-#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
-fn connect_to_path(path: &str, _: Instant) -> io::Result<UnixStream> {
-    UnixStream::connect(path)
+    end: usize,
 }
 
 impl Connection {
-    /// To `HOST:PORT` or `unix:PATH`.
+    /// As [`Wire::open`].
     pub(super) fn open(server: &str, end: Instant) -> Result<Self, Failure> {
-        let socket = connect(server, end).map_err(|e| Failure::io(server, &e))?;
-        let (server, patience, received) = (server.into(), Duration::ZERO, vec![0; READ]);
-        Ok(Self {
-            server,
-            socket,
-            patience,
-            received,
-            start: 0,
-            end_of_received: 0,
-            end,
-            spin: Spin::new(),
-            is_asked: false,
-        })
+        Ok(Self { wire: Wire::open(server, end)?, received: vec![0; READ], start: 0, end: 0 })
     }
 
     /// Begins a question that must be answered by `end`.
     pub(super) fn until(&mut self, end: Instant) -> &mut Self {
-        self.end = end;
+        self.wire.until(end);
         self
     }
 
-    /// Has the socket wait no longer than is left, or an eighth more: telling it so costs two system calls, and a
-    /// question that is answered soon is asked with two.
-    fn bound(&mut self) -> io::Result<()> {
-        let left = left(self.end)?;
-        if self.patience < left || self.patience > left + left / 8 {
-            let patience = left + left / 16;
-            self.socket.set_patience(patience)?;
-            self.patience = patience;
-        }
-        Ok(())
-    }
-
-    pub(super) fn send(&mut self, mut bytes: &[u8]) -> Result<(), Failure> {
-        let mut send = || {
-            while !bytes.is_empty() {
-                self.bound()?;
-                match self.socket.write(bytes) {
-                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                    Ok(n) => bytes = &bytes[n..],
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            Ok(())
-        };
-        let sent = send().map_err(|e| Failure::io(&self.server, &e));
-        self.is_asked = true;
-        sent
+    pub(super) fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.wire.send(bytes)
     }
 
     /// The next line, without its end.
     pub(super) fn line(&mut self) -> Result<String, Failure> {
         loop {
-            let received = &self.received[self.start..self.end_of_received];
+            let received = &self.received[self.start..self.end];
             if let Some(len) = received.windows(2).position(|two| two == b"\r\n") {
                 let line = String::from_utf8_lossy(&received[..len]).into_owned();
                 self.start += len + 2;
@@ -183,12 +49,12 @@ impl Connection {
             if len > MAX_LINE {
                 return Err(self.nonsense("a line without an end"));
             }
-            self.received.copy_within(self.start..self.end_of_received, 0);
-            (self.start, self.end_of_received) = (0, len);
+            self.received.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, len);
             let mut received = std::mem::take(&mut self.received);
             let n = self.receive(&mut received[len..]);
             self.received = received;
-            self.end_of_received += n?;
+            self.end += n?;
         }
     }
 
@@ -196,7 +62,7 @@ impl Connection {
     pub(super) fn bytes(&mut self, len: usize) -> Result<Vec<u8>, Failure> {
         const STEP: usize = 1 << 20;
         let total = len + 2;
-        let have = (self.end_of_received - self.start).min(total);
+        let have = (self.end - self.start).min(total);
         let mut bytes = Vec::with_capacity(total.min(STEP));
         bytes.extend_from_slice(&self.received[self.start..self.start + have]);
         self.start += have;
@@ -214,27 +80,14 @@ impl Connection {
     }
 
     fn receive(&mut self, into: &mut [u8]) -> Result<usize, Failure> {
-        let mut receive = || loop {
-            self.bound()?;
-            let mut read = |wait: Wait| match wait {
-                Wait::Asleep => self.socket.read(into),
-                Wait::Not => self.socket.look(into),
-            };
-            let is_first = std::mem::take(&mut self.is_asked);
-            match if is_first { self.spin.wait(read) } else { read(Wait::Asleep) } {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                done => return done,
-            }
-        };
-        receive().map_err(|e| Failure::io(&self.server, &e))
+        self.wire.read(into).map_err(|e| Failure::io(self.wire.server(), &e))
     }
 
     pub(super) fn nonsense(&self, what: &str) -> Failure {
-        Failure::Broken(Error::new(ErrorKind::Store, format!("{}: {what}", self.server)))
+        Failure::Broken(Error::new(ErrorKind::Store, format!("{}: {what}", self.wire.server())))
     }
 
     pub(super) fn refusal(&self, line: &str) -> Failure {
-        Failure::Refused(Error::limit(format!("{}: {line}", self.server)))
+        Failure::Refused(Error::limit(format!("{}: {line}", self.wire.server())))
     }
 }

@@ -13,7 +13,6 @@
 
 mod connection;
 mod protocol;
-mod spin;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};

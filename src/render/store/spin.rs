@@ -81,7 +81,7 @@ impl Habit {
         let [asleep, looking] = self.nanos;
         // It takes a core meanwhile, so it must be worth it.
         let is_worth_it = looking < asleep - asleep / 4;
-        is_worth_it != (self.n % PERIOD == 0)
+        is_worth_it != self.n.is_multiple_of(PERIOD)
     }
 
     fn took(&mut self, looked: bool, time: Duration) {
