@@ -6,8 +6,8 @@ use crate::error::Error;
 
 use super::dataset::{give, past, tilekeep_dataset};
 use super::pointers::{Growing, Out, borrow, buffer, end_of, out, read_struct, text};
-use super::read::tilekeep_window;
 use super::status::{guard, tilekeep_status};
+use super::window::tilekeep_window;
 
 /// A mask is stored, for this band alone.
 pub const TILEKEEP_MASK_STORED_FOR_BAND: i32 = 0;

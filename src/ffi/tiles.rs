@@ -5,8 +5,8 @@ use crate::render::{Tile, TileRequest};
 
 use super::dataset::tilekeep_dataset;
 use super::pointers::{Growing, Out, array, borrow, null, read_options};
-use super::read::{put_tile, tilekeep_tile, tilekeep_tile_options};
 use super::status::{TILEKEEP_OK, guard, status_of, tilekeep_status};
+use super::tile::{put_tile, tilekeep_tile, tilekeep_tile_options};
 
 /// Where a tile is: tiles of the size asked for, from the top left of a level.
 ///

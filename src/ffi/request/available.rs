@@ -8,8 +8,8 @@ use crate::request::Available;
 
 use super::super::dataset::tilekeep_dataset;
 use super::super::pointers::{Growing, Out, borrow, end_of, out, read_options};
-use super::super::read::tilekeep_tile_options;
 use super::super::status::{guard, tilekeep_status};
+use super::super::tile::tilekeep_tile_options;
 use super::tilekeep_requests;
 
 /// Tiles in memory that show a tile, or parts of it, in another resolution. Give it to tilekeep_available_free, but for one

@@ -10,8 +10,8 @@ use crate::sync::{Arc, Mutex};
 
 use super::super::blocks::tilekeep_block;
 use super::super::pointers::{Out, borrow, out};
-use super::super::read::{put_tile, tilekeep_tile};
 use super::super::status::{guard, tilekeep_status};
+use super::super::tile::{put_tile, tilekeep_tile};
 use super::super::tokens::Tokens;
 use super::block::without_gaps;
 use super::target::Target;
