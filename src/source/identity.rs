@@ -20,12 +20,12 @@ const SECOND_NS: i128 = 1_000_000_000;
 
 /// What makes two opened files the same raster: never reused for other content.
 ///
-/// A file that changes gets another time of modification, unless it is written to twice before the clock of its file system
-/// goes on. So the identity of a file that was written to just before it was opened (50 ms; 2.1 s where the time is in whole
-/// seconds; a time in the future is always just before) is like no other one, not even that of the same file opened again.
-/// A file that is written to in place and whose size and time are then put back, as some copying programs do, is not told
-/// from what it was. The clock of the file system is taken to be that of the machine: of a server whose clock is behind by more than that,
-/// changes within a step of its clock are missed.
+/// A file that changes gets another time of modification, unless it is written to twice before the clock of its file
+/// system goes on. So the identity of a file that was written to just before it was opened (50 ms; 2.1 s where the time
+/// is in whole seconds; a time in the future is always just before) is like no other one, not even that of the same
+/// file opened again. A file that is written to in place and whose size and time are then put back, as some copying
+/// programs do, is not told from what it was. The clock of the file system is taken to be that of the machine: of a
+/// server whose clock is behind by more than that, changes within a step of its clock are missed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The path with links resolved.

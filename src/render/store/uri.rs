@@ -17,10 +17,11 @@ use super::TileStore;
 ///
 /// The values above are the ones for what is left out (ports: 11211 and 6379; no user; database 0). `timeout_ms` bounds
 /// what one question to a server takes: connecting, asking and being answered (but not the look-up of a name, which has
-/// the resolver's time). `ttl` is in seconds, 0 without end (30 days at most in memcached); sizes may end in `K`, `M`, `G`
-/// or `T`, which are powers of 1024. In the path of a socket `?` and `%` are written as in that of a folder. Names in the servers begin with the prefix. `item_max` is the size of an item that the memcached servers take
-/// (their option `-I`): larger tiles are stored in parts. Of several memcached servers each has its share of the tiles;
-/// one that fails takes that share with it and no more.
+/// the resolver's time). `ttl` is in seconds, 0 without end (30 days at most in memcached); sizes may end in `K`, `M`,
+/// `G` or `T`, which are powers of 1024. In the path of a socket `?` and `%` are written as in that of a folder. Names
+/// in the servers begin with the prefix. `item_max` is the size of an item that the memcached servers take (their
+/// option `-I`): larger tiles are stored in parts. Of several memcached servers each has its share of the tiles; one
+/// that fails takes that share with it and no more.
 ///
 /// No server needs to be there now.
 ///
