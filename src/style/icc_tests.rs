@@ -95,7 +95,7 @@ fn colours_of_a_profile_come_out_as_srgb() {
                     draw(&dataset, style).unwrap(),
                     draw(&dataset, &style.replacen('{', r#"{"icc": false, "#, 1)).unwrap(),
                 );
-                let mut greatest: f64 = 0.0;
+                let (mut greatest, mut sum) = (0.0_f64, 0.0);
                 for ((got, plain), given) in got.chunks_exact(4).zip(plain.chunks_exact(4)).zip(colors()) {
                     let given = given.map(|part| (part * full).trunc() / full);
                     let wanted = converted(given, curve, matrix);
@@ -108,9 +108,12 @@ fn colours_of_a_profile_come_out_as_srgb() {
                             "{name} {depth:?}: {given:?}: {got:?}, {wanted}"
                         );
                         greatest = greatest.max((got[channel] - plain[channel]).abs());
+                        sum += got[channel] - wanted;
                     }
                 }
                 assert!(greatest > full / 20.0, "{name}: without the profile it is another picture");
+                let darker = sum / (3 * colors().len()) as f64 / (full / 255.0);
+                assert!(darker.abs() < 0.1, "{name} {depth:?}: {darker} steps off on average");
             }
         }
     }
@@ -124,10 +127,12 @@ fn greys_of_a_profile_come_out_as_srgb() {
     for (depth, pixels, full) in [(BitDepth::Eight, eight, 255.0), (BitDepth::Sixteen, sixteen, 65_535.0)] {
         let dataset = open(file(ColorType::Grayscale, depth, &pixels, &profile));
         let got = draw(&dataset, r#"{"min": 0, "max": "full", "dtype": "source"}"#).unwrap();
+        let wanted = |i: usize| srgb_curve((i as f64 / 255.0).powf(1.8)) * full;
         for (i, got) in got.iter().enumerate().skip(8) {
-            let wanted = srgb_curve((i as f64 / 255.0).powf(1.8)) * full;
-            assert!((got - wanted).abs() <= full / 255.0 * 1.5, "{i}: {got} instead of {wanted}");
+            assert!((got - wanted(i)).abs() <= full / 255.0 * 1.5, "{i}: {got} instead of {}", wanted(i));
         }
+        let sum: f64 = got.iter().enumerate().map(|(i, got)| got - wanted(i)).sum();
+        assert!((sum / 256.0).abs() < full / 255.0 * 0.1, "{depth:?}: they are {sum} off, of 256 together");
     }
 }
 

@@ -1,4 +1,7 @@
 //! From the colours of a profile to sRGB, by `moxcms`.
+//!
+//! Samples of 8 bits too are converted in 16 bits: in 8 the library cuts off what should be rounded, and pictures become half
+//! a level darker.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,9 +32,11 @@ enum How {
     /// What each grey becomes.
     Grays(Vec<u8>),
     WideGrays(Vec<u16>),
-    Colors(Arc<dyn TransformExecutor<u8> + Send + Sync>),
-    WideColors(Arc<dyn TransformExecutor<u16> + Send + Sync>),
+    Colors(Arc<Executor>),
+    WideColors(Arc<Executor>),
 }
+
+type Executor = dyn TransformExecutor<u16> + Send + Sync;
 
 impl fmt::Debug for Transform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -71,20 +76,13 @@ impl Transform {
             ..TransformOptions::default()
         };
         let to = ColorProfile::new_srgb();
-        let (how, changes) = if sample == SampleType::U8 {
-            let transform = profile.create_transform_8bit(layout, &to, Layout::Rgb, options).map_err(bad)?;
-            let changes = changes_colors(&*transform, n_bands, |part| (part * 255.0) as u8, 1).map_err(bad)?;
-            match layout {
-                Layout::Rgb => (How::Colors(transform), changes),
-                _ => (How::Grays(grays(&*transform, (0..=255).collect()).map_err(bad)?), changes),
-            }
-        } else {
-            let transform = profile.create_transform_16bit(layout, &to, Layout::Rgb, options).map_err(bad)?;
-            let changes = changes_colors(&*transform, n_bands, |part| (part * 65_535.0) as u16, 257).map_err(bad)?;
-            match layout {
-                Layout::Rgb => (How::WideColors(transform), changes),
-                _ => (How::WideGrays(grays(&*transform, (0..=65_535).collect()).map_err(bad)?), changes),
-            }
+        let transform = profile.create_transform_16bit(layout, &to, Layout::Rgb, options).map_err(bad)?;
+        let changes = changes_colors(&*transform, n_bands).map_err(bad)?;
+        let how = match (layout, sample) {
+            (Layout::Rgb, SampleType::U8) => How::Colors(transform),
+            (Layout::Rgb, _) => How::WideColors(transform),
+            (_, SampleType::U8) => How::Grays(grays(&*transform, 0..=u8::MAX).map_err(bad)?),
+            _ => How::WideGrays(grays(&*transform, 0..=u16::MAX).map_err(bad)?),
         };
         let n_bytes = 2 * bytes.len() + TABLES[usize::from(sample != SampleType::U8)];
         // What is a matrix and curves has one way for all intents.
@@ -108,64 +106,83 @@ impl Transform {
             How::WideGrays(grays) => planes[places[0]].chunks_exact_mut(2).for_each(|bytes| {
                 grays[usize::from(u16::read(bytes))].write(bytes);
             }),
-            How::Colors(transform) => return guarded(|| convert(&**transform, places, planes)),
-            How::WideColors(transform) => return guarded(|| convert(&**transform, places, planes)),
+            How::Colors(transform) => return guarded(|| convert::<u8>(&**transform, places, planes)),
+            How::WideColors(transform) => return guarded(|| convert::<u16>(&**transform, places, planes)),
         }
         Ok(())
     }
 }
 
+/// A sample that is widened to 16 bits and back.
+trait Narrow: Sample {
+    fn widened(self) -> u16;
+    /// The nearest to what 16 bits say.
+    fn narrowed(wide: u16) -> Self;
+}
+
+impl Narrow for u8 {
+    fn widened(self) -> u16 {
+        u16::from(self) * 257
+    }
+
+    fn narrowed(wide: u16) -> Self {
+        ((u32::from(wide) + 128) / 257) as Self
+    }
+}
+
+impl Narrow for u16 {
+    fn widened(self) -> u16 {
+        self
+    }
+
+    fn narrowed(wide: u16) -> Self {
+        wide
+    }
+}
+
 /// Converts three planes of samples.
-fn convert<T: Sample + Default>(
-    transform: &dyn TransformExecutor<T>,
-    places: &[usize],
-    planes: &mut [Vec<u8>],
-) -> Result<()> {
-    let (mut from, mut to) = (vec![T::default(); RUN * 3], vec![T::default(); RUN * 3]);
+fn convert<T: Narrow>(transform: &Executor, places: &[usize], planes: &mut [Vec<u8>]) -> Result<()> {
+    let (mut from, mut to) = (vec![0; RUN * 3], vec![0; RUN * 3]);
     let n_bytes = planes[places[0]].len();
     for first in (0..n_bytes).step_by(RUN * T::BYTES) {
         let bytes = first..n_bytes.min(first + RUN * T::BYTES);
         let n = bytes.len() / T::BYTES * 3;
         for (channel, place) in places.iter().enumerate() {
             let samples = planes[*place][bytes.clone()].chunks_exact(T::BYTES);
-            from[channel..n].iter_mut().step_by(3).zip(samples).for_each(|(to, bytes)| *to = T::read(bytes));
+            from[channel..n].iter_mut().step_by(3).zip(samples).for_each(|(to, bytes)| *to = T::read(bytes).widened());
         }
         let result = transform.transform(&from[..n], &mut to[..n]);
         result.map_err(|error| Error::internal(format!("applying a colour profile: {error}")))?;
         for (channel, place) in places.iter().enumerate() {
             let samples = planes[*place][bytes.clone()].chunks_exact_mut(T::BYTES);
-            to[channel..n].iter().step_by(3).zip(samples).for_each(|(from, bytes)| from.write(bytes));
+            to[channel..n].iter().step_by(3).zip(samples).for_each(|(from, bytes)| T::narrowed(*from).write(bytes));
         }
     }
     Ok(())
 }
 
 /// What becomes of greys: their red, which is their green and blue too.
-fn grays<T: Copy + Default>(
-    transform: &dyn TransformExecutor<T>,
-    ramp: Vec<T>,
+fn grays<T: Narrow>(
+    transform: &Executor,
+    ramp: impl Iterator<Item = T>,
 ) -> std::result::Result<Vec<T>, moxcms::CmsError> {
-    let mut colors = vec![T::default(); ramp.len() * 3];
+    let ramp: Vec<u16> = ramp.map(Narrow::widened).collect();
+    let mut colors = vec![0; ramp.len() * 3];
     transform.transform(&ramp, &mut colors)?;
-    Ok(colors.into_iter().step_by(3).collect())
+    Ok(colors.into_iter().step_by(3).map(T::narrowed).collect())
 }
 
-/// Whether any of some colours all over the cube comes out more than `rounding` away.
-fn changes_colors<T: Sample + Default>(
-    transform: &dyn TransformExecutor<T>,
-    n_bands: usize,
-    full: impl Fn(f64) -> T,
-    rounding: u32,
-) -> std::result::Result<bool, moxcms::CmsError> {
-    let step = |at: usize| full(at as f64 / (STEPS - 1) as f64);
-    let colors: Vec<T> = (0..STEPS.pow(n_bands as u32))
+/// Whether any of some colours all over the cube comes out more than a step of 8 bits away.
+fn changes_colors(transform: &Executor, n_bands: usize) -> std::result::Result<bool, moxcms::CmsError> {
+    let step = |at: usize| (at * usize::from(u16::MAX) / (STEPS - 1)) as u16;
+    let colors: Vec<u16> = (0..STEPS.pow(n_bands as u32))
         .flat_map(|i| (0..n_bands).map(move |band| i / STEPS.pow(band as u32) % STEPS))
         .map(step)
         .collect();
-    let mut to = vec![T::default(); colors.len() / n_bands * 3];
+    let mut to = vec![0; colors.len() / n_bands * 3];
     transform.transform(&colors, &mut to)?;
     let wanted = colors.chunks_exact(n_bands).flat_map(|color| (0..3).map(|channel| color[channel % n_bands]));
-    Ok(wanted.zip(to).any(|(wanted, got)| (wanted.to_f64() - got.to_f64()).abs() > f64::from(rounding)))
+    Ok(wanted.zip(to).any(|(wanted, got)| wanted.abs_diff(got) > 257))
 }
 
 /// The library reads what a file holds: its panic is the file's.
