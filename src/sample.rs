@@ -1,6 +1,7 @@
 //! Sample types, and the conversion of one into another.
 
 use crate::error::{Error, Result};
+use crate::memory::copy_bytes;
 
 /// The type of one number of one band at one pixel, in the machine's byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -310,18 +311,6 @@ fn copy_run(source: &[u8], from: Run, target: &mut [u8], to: Run, n: usize) {
         4 => copy_strided::<4>(source, from.stride, target, to.stride, n),
         8 => copy_strided::<8>(source, from.stride, target, to.stride, n),
         _ => copy_strided::<16>(source, from.stride, target, to.stride, n),
-    }
-}
-
-/// Copies bytes that lie side by side; both slices must be equally long.
-///
-/// In short pieces: C libraries copy long runs in ways that take two to five times as long on some processors where the
-/// target begins a few bytes after the source, modulo a page. Blocks of a mapped file begin anywhere, so that happens. Short
-/// pieces cost no more elsewhere.
-pub(crate) fn copy_bytes(source: &[u8], target: &mut [u8]) {
-    const PIECE: usize = 256;
-    for (source, target) in source.chunks(PIECE).zip(target.chunks_mut(PIECE)) {
-        target.copy_from_slice(source);
     }
 }
 

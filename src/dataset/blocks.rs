@@ -7,9 +7,8 @@ use crate::cache::Mode;
 use crate::cancel;
 use crate::error::{Error, Result, panic_message};
 use crate::grid::{BlockId, Window};
-use crate::memory::{Buffer, Class, LentBytes, Pool};
+use crate::memory::{Buffer, Class, LentBytes, Pool, Rows, copy_rows};
 use crate::resample;
-use crate::sample::{Run, convert, copy_bytes};
 use crate::source::{ReadContext, Siblings};
 use crate::sync::Arc;
 
@@ -84,10 +83,9 @@ impl Dataset {
             )));
         }
         let block = self.block_with(at, cache_use)?;
-        let rows = block.bytes().chunks(block.layout().row_stride);
-        for (row, target) in rows.zip(out.chunks_exact_mut(tight.row_stride).take(tight.height as usize)) {
-            copy_bytes(&row[..tight.row_stride], target);
-        }
+        let (n_rows, row_bytes) = (tight.height as usize, tight.row_stride);
+        let (source_stride, target_stride) = (block.layout().row_stride, row_bytes);
+        copy_rows(block.bytes(), out, Rows { n_rows, row_bytes, source_stride, target_stride });
         Ok(tight)
     }
 
@@ -227,13 +225,15 @@ impl Dataset {
                     (part.x - u64::from(col) * u64::from(level.block_width)) as u32,
                     (part.y - u64::from(row) * u64::from(level.block_height)) as u32,
                 );
-                let n_samples = part.width as usize * layout.n_bands as usize;
-                let run = Run { sample: layout.sample, stride: layout.sample.bytes() };
-                for y in 0..part.height as u32 {
-                    let from = &block.bytes()[block.layout().offset(left, top + y, 0)..];
-                    let to = layout.offset((part.x - window.x) as u32, (part.y - window.y) as u32 + y, 0);
-                    convert(from, run, &mut out[to..], run, n_samples)?;
-                }
+                let from = &block.bytes()[block.layout().offset(left, top, 0)..];
+                let to = layout.offset((part.x - window.x) as u32, (part.y - window.y) as u32, 0);
+                let rows = Rows {
+                    n_rows: part.height as usize,
+                    row_bytes: part.width as usize * layout.pixel_stride,
+                    source_stride: block.layout().row_stride,
+                    target_stride: layout.row_stride,
+                };
+                copy_rows(from, &mut out[to..], rows);
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::grid::{BlockId, Window};
-use crate::sample::copy_bytes;
+use crate::memory::copy_bytes;
 use crate::source::{ReadContext, StoredPicture};
 
 use super::Dataset;

@@ -6,8 +6,9 @@ use crate::block::{Block, Interleave};
 use crate::cancel;
 use crate::error::{Error, Result};
 use crate::grid::{BlockId, Level, Window};
+use crate::memory::{Rows, copy_rows};
 use crate::resample::{Averages, Axis, Resampling};
-use crate::sample::{Run, SampleType, convert, copy_bytes};
+use crate::sample::{Run, SampleType, convert};
 
 use super::{CacheUse, Dataset};
 
@@ -254,9 +255,10 @@ impl Plan {
             let source = &block.bytes()[layout.offset(from.0, from.1, 0)..];
             let target = &mut out[self.offset(to.0, to.1, 0)..];
             let run = |sample: SampleType| Run { sample, stride: sample.bytes() };
-            let row_bytes = n * layout.sample.bytes();
-            if layout.sample == self.sample && row_bytes == layout.row_stride && row_bytes == self.strides.row {
-                copy_bytes(&source[..rows * row_bytes], &mut target[..rows * row_bytes]);
+            if layout.sample == self.sample {
+                let row_bytes = n * layout.sample.bytes();
+                let (source_stride, target_stride) = (layout.row_stride, self.strides.row);
+                copy_rows(source, target, Rows { n_rows: rows, row_bytes, source_stride, target_stride });
                 return Ok(());
             }
             for row in 0..rows {

@@ -1,6 +1,7 @@
-//! Memory that the caches hold: counted in a [`Ledger`], blocks allocated from a [`Pool`] or lent by their source; and what
-//! the [`System`] says that the process may hold.
+//! Memory that the caches hold: counted in a [`Ledger`], blocks allocated from a [`Pool`] or lent by their source; copies of
+//! it; and what the [`System`] says that the process may hold.
 
+mod copy;
 mod ledger;
 mod lent;
 mod pool;
@@ -8,6 +9,7 @@ mod system;
 
 use crate::error::{Error, Result};
 
+pub(crate) use copy::{Rows, copy_bytes, copy_rows};
 pub(crate) use ledger::{Charge, Class, Ledger};
 pub(crate) use lent::KeptBytes;
 pub use lent::LentBytes;
