@@ -38,7 +38,7 @@ pub(crate) fn decode(input: &[u8], out: &mut [u8]) -> Result<usize> {
 /// A string of the dictionary.
 #[derive(Clone, Copy, Default)]
 struct Entry {
-    /// The first bytes, the first of all in the lowest bits; anything behind the last one.
+    /// The first bytes, the first of all in the lowest bits; zeros behind the last one.
     head: u64,
     /// Where the output has it, unless it is a single byte.
     offset: u32,
@@ -49,59 +49,126 @@ struct Entry {
 const HEAD: usize = 8;
 
 impl Entry {
-    /// This string and the byte that follows it in the output.
+    /// This string and the first byte of `next`, which follows it in the output.
     #[inline(always)]
     fn and(self, next: u64) -> Self {
         let at = 8 * self.len;
-        let head = if at < u64::BITS { self.head & ((1 << at) - 1) | (next & 0xff) << at } else { self.head };
+        let head = if at < u64::BITS { self.head | (next & 0xff) << at } else { self.head };
         Self { head, offset: self.offset, len: self.len + 1 }
     }
 }
 
-/// Strings of a byte are entries as all others, and short ones are stored from their heads: which of them come next cannot
-/// be foretold, so there is no branch between them.
 fn run<B: BitOrder>(input: &[u8], out: &mut [u8]) -> Result<usize> {
-    let mut table = [Entry::default(); TABLE_LEN];
-    for (byte, entry) in table[..CLEAR].iter_mut().enumerate() {
-        *entry = Entry { head: byte as u64, offset: 0, len: 1 };
+    let mut lzw = Lzw::<B>::new(input);
+    loop {
+        match lzw.width {
+            _ if lzw.previous.len == 0 => {}
+            9 => lzw.many::<9>(out),
+            10 => lzw.many::<10>(out),
+            11 => lzw.many::<11>(out),
+            _ => lzw.many::<12>(out),
+        }
+        if !lzw.one(out)? {
+            return Ok(lzw.written);
+        }
     }
-    let mut bits = Bits::<B>::new(input);
-    let mut next = FIRST_FREE;
-    let mut width = 9;
-    let mut written = 0;
-    // The string of the previous code; empty right after a clear, when no entry is made.
-    let mut previous = Entry::default();
-    while let Some(code) = bits.take(width) {
+}
+
+/// A decoder between two codes.
+struct Lzw<'a, B> {
+    table: [Entry; TABLE_LEN],
+    bits: Bits<'a, B>,
+    /// Where the table ends.
+    next: usize,
+    width: u32,
+    written: usize,
+    /// The string of the previous code; empty right after a clear, when no entry is made.
+    previous: Entry,
+}
+
+impl<'a, B: BitOrder> Lzw<'a, B> {
+    fn new(input: &'a [u8]) -> Self {
+        let mut table = [Entry::default(); TABLE_LEN];
+        for (byte, entry) in table[..CLEAR].iter_mut().enumerate() {
+            *entry = Entry { head: byte as u64, offset: 0, len: 1 };
+        }
+        let (bits, previous) = (Bits::new(input), Entry::default());
+        Self { table, bits, next: FIRST_FREE, width: 9, written: 0, previous }
+    }
+
+    /// Decodes codes of `WIDTH` bits, four for each look at the input. It stops, somewhere before, at what is not the usual:
+    /// a code that means no string, a table that is nearly full, the ends of input and output.
+    ///
+    /// Strings of a byte are entries as all others, and short ones are stored from their heads: which of them come next
+    /// cannot be foretold, so there is no branch between them.
+    fn many<const WIDTH: u32>(&mut self, out: &mut [u8]) {
+        const CODES: usize = 4;
+        let end = if WIDTH < MAX_WIDTH { (1 << WIDTH) - B::EARLY } else { TABLE_LEN };
+        // In registers.
+        let (mut bits, mut next, mut written, mut previous) = (self.bits, self.next, self.written, self.previous);
+        let table = &mut self.table;
+        'codes: while next + CODES < end && bits.refill() {
+            for _ in 0..CODES {
+                let code = B::first(bits.buffer, WIDTH);
+                let mut entry = table[code % TABLE_LEN];
+                if code >= next {
+                    if code > next {
+                        break 'codes;
+                    }
+                    // The very entry that it completes: the string begins as the previous one.
+                    entry = previous.and(previous.head);
+                }
+                let len = entry.len as usize;
+                if len.wrapping_sub(1) < HEAD {
+                    let Some(target) = out.get_mut(written..written + HEAD) else { break 'codes };
+                    target.copy_from_slice(&entry.head.to_le_bytes());
+                } else if len == 0 || len > out.len() - written {
+                    break 'codes;
+                } else {
+                    copy(out, entry.offset as usize, written, len);
+                }
+                table[next % TABLE_LEN] = previous.and(entry.head);
+                next += 1;
+                bits.skip(WIDTH);
+                previous = Entry { offset: written as u32, ..entry };
+                written += len;
+            }
+        }
+        (self.bits, self.next, self.written, self.previous) = (bits, next, written, previous);
+    }
+
+    /// Decodes one code. `false` when nothing comes after it.
+    fn one(&mut self, out: &mut [u8]) -> Result<bool> {
+        let Self { table, previous, .. } = self;
+        let Some(code) = self.bits.take(self.width) else { return Ok(false) };
         if code == CLEAR {
-            (next, width, previous) = (FIRST_FREE, 9, Entry::default());
-            continue;
+            (self.next, self.width, self.previous) = (FIRST_FREE, 9, Entry::default());
+            return Ok(true);
         }
         if code == END {
-            return Ok(written);
+            return Ok(false);
         }
-        // A code may name the very entry that it completes: then the string begins as the previous one.
-        let first = if code == next { previous.head } else { table[code % TABLE_LEN].head };
-        if previous.len != 0 && next < TABLE_LEN {
-            table[next] = previous.and(first);
-            next += 1;
+        let first = if code == self.next { previous.head } else { table[code].head };
+        if previous.len != 0 && self.next < TABLE_LEN {
+            table[self.next] = previous.and(first);
+            self.next += 1;
         }
-        if code >= next {
+        if code >= self.next {
+            let (written, next) = (self.written, self.next);
             return Err(Error::corrupt(format!("lzw code {code} after {written} bytes, the table ends at {next}")));
         }
-        let entry = table[code % TABLE_LEN];
-        let len = entry.len as usize;
-        if len <= HEAD && out.len() - written >= HEAD {
-            out[written..written + HEAD].copy_from_slice(&entry.head.to_le_bytes());
-        } else if !append(out, written, entry) {
-            return Ok(out.len());
+        let entry = table[code];
+        if !append(out, self.written, entry) {
+            self.written = out.len();
+            return Ok(false);
         }
-        previous = Entry { offset: written as u32, ..entry };
-        written += len;
-        if next + B::EARLY >= 1 << width && width < MAX_WIDTH {
-            width += 1;
+        *previous = Entry { offset: self.written as u32, ..entry };
+        self.written += entry.len as usize;
+        if self.next + B::EARLY >= 1 << self.width && self.width < MAX_WIDTH {
+            self.width += 1;
         }
+        Ok(true)
     }
-    Ok(written)
 }
 
 /// Writes a string to `to`, as much as there is room for. Whether that was all of it.
@@ -154,14 +221,16 @@ fn copy_long(out: &mut [u8], from: usize, to: usize, len: usize) {
 }
 
 /// The order in which codes fill bytes, and when the width grows.
-trait BitOrder {
+trait BitOrder: Copy {
     /// How many codes before the table is full the width grows.
     const EARLY: usize;
     fn refill(buffer: u64, n_bits: u32, word: [u8; 8]) -> u64;
     fn refill_byte(buffer: u64, n_bits: u32, byte: u8) -> u64;
-    fn split(buffer: u64, width: u32) -> (usize, u64);
+    fn first(buffer: u64, width: u32) -> usize;
+    fn rest(buffer: u64, width: u32) -> u64;
 }
 
+#[derive(Clone, Copy)]
 struct MostFirst;
 
 impl BitOrder for MostFirst {
@@ -178,11 +247,17 @@ impl BitOrder for MostFirst {
     }
 
     #[inline(always)]
-    fn split(buffer: u64, width: u32) -> (usize, u64) {
-        ((buffer >> (64 - width)) as usize, buffer << width)
+    fn first(buffer: u64, width: u32) -> usize {
+        (buffer >> (64 - width)) as usize
+    }
+
+    #[inline(always)]
+    fn rest(buffer: u64, width: u32) -> u64 {
+        buffer << width
     }
 }
 
+#[derive(Clone, Copy)]
 struct LeastFirst;
 
 impl BitOrder for LeastFirst {
@@ -199,12 +274,18 @@ impl BitOrder for LeastFirst {
     }
 
     #[inline(always)]
-    fn split(buffer: u64, width: u32) -> (usize, u64) {
-        ((buffer & ((1 << width) - 1)) as usize, buffer >> width)
+    fn first(buffer: u64, width: u32) -> usize {
+        (buffer & ((1 << width) - 1)) as usize
+    }
+
+    #[inline(always)]
+    fn rest(buffer: u64, width: u32) -> u64 {
+        buffer >> width
     }
 }
 
 /// Takes codes off a byte string.
+#[derive(Clone, Copy)]
 struct Bits<'a, B> {
     input: &'a [u8],
     /// The bytes of `input` that count as being in `buffer`.
@@ -220,26 +301,33 @@ impl<'a, B: BitOrder> Bits<'a, B> {
         Self { input, at: 0, buffer: 0, n_bits: 0, order: std::marker::PhantomData }
     }
 
-    /// The next code, or nothing where fewer than `width` bits are left.
+    /// Makes it 56 bits or more. `false` near the end of the input, where nothing is done.
     #[inline(always)]
+    fn refill(&mut self) -> bool {
+        let Some(word) = self.input.get(self.at..).and_then(|rest| rest.first_chunk()) else { return false };
+        self.buffer = B::refill(self.buffer, self.n_bits, *word);
+        self.at += ((63 - self.n_bits) / 8) as usize;
+        self.n_bits |= 56;
+        true
+    }
+
+    /// Drops bits that are there.
+    #[inline(always)]
+    fn skip(&mut self, width: u32) {
+        self.buffer = B::rest(self.buffer, width);
+        self.n_bits -= width;
+    }
+
+    /// The next code, or nothing where fewer than `width` bits are left.
     fn take(&mut self, width: u32) -> Option<usize> {
-        if self.n_bits < width {
-            if let Some(word) = self.input.get(self.at..self.at + 8) {
-                let mut bytes = [0; 8];
-                bytes.copy_from_slice(word);
-                self.buffer = B::refill(self.buffer, self.n_bits, bytes);
-                self.at += ((63 - self.n_bits) / 8) as usize;
-                self.n_bits |= 56;
-            } else {
-                self.refill_slowly();
-                if self.n_bits < width {
-                    return None;
-                }
+        if self.n_bits < width && !self.refill() {
+            self.refill_slowly();
+            if self.n_bits < width {
+                return None;
             }
         }
-        let (code, rest) = B::split(self.buffer, width);
-        self.buffer = rest;
-        self.n_bits -= width;
+        let code = B::first(self.buffer, width);
+        self.skip(width);
         Some(code)
     }
 
