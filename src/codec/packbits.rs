@@ -1,6 +1,10 @@
 //! PackBits, TIFF compression 32773 (TIFF 6.0, section 9): runs of equal and of different bytes.
 
-/// Decodes `input` to the start of `out` and returns how many bytes it wrote.
+/// The longest run.
+const LONGEST: usize = 128;
+
+/// Decodes `input` to the start of `out` and returns how many bytes it wrote. Bytes of `out` behind the returned count may
+/// have been overwritten.
 ///
 /// Stops where `out` is full or the input ends. A run that would go beyond the output is cut; a run of
 /// different bytes that the input does not hold in full gives those that it holds. The code 128 means nothing.
@@ -12,13 +16,20 @@ pub(crate) fn decode(input: &[u8], out: &mut [u8]) -> usize {
         if left == 0 {
             break;
         }
+        let target = &mut out[written..];
         match code {
             0..128 => {
-                let run = &input[at..];
-                let run = &run[..run.len().min(usize::from(code) + 1)];
+                let (run, len) = (&input[at..], usize::from(code) + 1);
+                // What is copied too much comes again; a copy of a length that is known is much faster.
+                if let (Some(run), Some(target)) = (run.first_chunk::<LONGEST>(), target.first_chunk_mut()) {
+                    *target = *run;
+                    (at, written) = (at + len, written + len);
+                    continue;
+                }
+                let run = &run[..run.len().min(len)];
                 at += run.len();
                 let len = run.len().min(left);
-                out[written..written + len].copy_from_slice(&run[..len]);
+                target[..len].copy_from_slice(&run[..len]);
                 written += len;
             }
             128 => {}
@@ -26,7 +37,10 @@ pub(crate) fn decode(input: &[u8], out: &mut [u8]) -> usize {
                 let Some(&value) = input.get(at) else { break };
                 at += 1;
                 let len = (257 - usize::from(code)).min(left);
-                out[written..written + len].fill(value);
+                match target.first_chunk_mut::<LONGEST>() {
+                    Some(target) => target.fill(value),
+                    None => target[..len].fill(value),
+                }
                 written += len;
             }
         }
@@ -86,6 +100,20 @@ impl Stream {
 mod tests {
     use super::*;
 
+    /// Byte by byte.
+    fn plainly(input: &[u8], out_len: usize) -> Vec<u8> {
+        let (mut input, mut out) = (input.iter().copied(), Vec::new());
+        while let Some(code) = input.next() {
+            match code {
+                0..128 => out.extend(input.by_ref().take(usize::from(code) + 1)),
+                128 => {}
+                129.. => out.extend(input.next().into_iter().flat_map(|value| vec![value; 257 - usize::from(code)])),
+            }
+        }
+        out.truncate(out_len);
+        out
+    }
+
     fn decoded(input: &[u8], out_len: usize) -> Vec<u8> {
         let mut out = vec![0xa5; out_len];
         let n = decode(input, &mut out);
@@ -100,7 +128,7 @@ mod tests {
             }
         }
         assert_eq!(pieces[..done], out[..n], "in pieces");
-        assert!(out[n..].iter().all(|&byte| byte == 0xa5), "nothing behind the count is touched");
+        assert_eq!(out[..n], plainly(input, out_len), "byte by byte");
         out.truncate(n);
         out
     }
@@ -142,5 +170,21 @@ mod tests {
         assert_eq!(decoded(&[5, 1, 2], 10), [1, 2]);
         assert_eq!(decoded(&[250], 10), Vec::<u8>::new());
         assert_eq!(decoded(&[], 10), Vec::<u8>::new());
+    }
+
+    #[test]
+    fn any_bytes_are_decoded_as_byte_by_byte() {
+        let mut state = 1_u32;
+        for n in 0..300_usize {
+            let input: Vec<u8> = (0..n * 7)
+                .map(|_| {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    (state >> 24) as u8
+                })
+                .collect();
+            for out_len in [0, 1, 127, 128, 129, n * 3, n * 40, 20_000] {
+                decoded(&input, out_len);
+            }
+        }
     }
 }
