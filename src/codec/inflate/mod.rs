@@ -16,12 +16,12 @@ use table::{Entry, Kind, MAX_CODE_BITS, Table};
 const HISTORY: usize = 32 << 10;
 /// Bytes that may be asked for at once.
 pub(crate) const MAX_WANTED: usize = 32 << 10;
-/// The longest copy, two literals before it, and what a copy in steps writes too much.
-const OVERSHOOT: usize = 258 + 2 + 16;
+/// The longest copy, the literals before it, and what a copy in steps writes too much.
+const OVERSHOOT: usize = 258 + 4 + 16;
 /// History, and room for several requests before it has to be moved.
 const BUFFER: usize = HISTORY + 2 * MAX_WANTED + OVERSHOOT;
 /// What a decoder holds: its buffer and its tables.
-pub(crate) const STATE_BYTES: usize = BUFFER + (20 << 10);
+pub(crate) const STATE_BYTES: usize = BUFFER + (24 << 10);
 
 const MAX_LITLEN: usize = 288;
 const MAX_DISTANCE: usize = 32;
@@ -44,7 +44,7 @@ pub(crate) struct Inflate {
     /// Whether the block is the last one.
     is_last: bool,
     codes: CodeLengths,
-    litlen: Table<2048>,
+    litlen: Table<4096>,
     distance: Table<512>,
     /// History and what was not taken yet.
     out: Vec<u8>,
@@ -269,6 +269,7 @@ impl Inflate {
     fn make_tables(&mut self) -> Result<()> {
         let (litlen, rest) = self.codes.lengths.split_at(self.codes.n_litlen);
         self.litlen.build(litlen, Entry::of_litlen, true)?;
+        self.litlen.pair();
         self.distance.build(&rest[..self.codes.n_distance], Entry::of_distance, true)
     }
 
@@ -333,7 +334,7 @@ impl Inflate {
     /// was used.
     fn fast(&mut self, input: &[u8], target: usize) -> Result<usize> {
         let (mut hold, mut n_bits, mut at, mut end) = (self.hold, self.n_bits, 0, self.end);
-        let out = &mut self.out[..];
+        let (litlen, distances, out) = (&self.litlen, &self.distance, &mut self.out[..]);
         macro_rules! refill {
             () => {
                 let Some(word) = input[at..].first_chunk::<8>() else { break };
@@ -344,56 +345,65 @@ impl Inflate {
             };
         }
         macro_rules! drop_bits {
-            ($n:expr) => {
-                hold >>= $n;
-                n_bits -= $n;
+            ($entry:expr) => {
+                hold >>= $entry.all_bits();
+                n_bits -= $entry.all_bits();
+            };
+        }
+        macro_rules! put {
+            ($entry:expr) => {
+                let Some(target) = out.get_mut(end..end + 2) else { break };
+                target.copy_from_slice(&$entry.base().to_le_bytes());
+                end += $entry.n_literals();
+                drop_bits!($entry);
             };
         }
         let mut failed = None;
         while end < target && at + FAST_BYTES <= input.len() {
             refill!();
-            let mut entry = self.litlen.look(hold);
-            if entry.kind() == Kind::Literal {
-                out[end] = entry.base() as u8;
-                end += 1;
-                drop_bits!(entry.len());
-                entry = self.litlen.look(hold);
-                if entry.kind() == Kind::Literal {
-                    out[end] = entry.base() as u8;
-                    end += 1;
-                    drop_bits!(entry.len());
-                    entry = self.litlen.look(hold);
+            let mut entry = litlen.root(hold);
+            if entry.is_literals() {
+                put!(entry);
+                entry = litlen.root(hold);
+                if entry.is_literals() {
+                    put!(entry);
+                    entry = litlen.root(hold);
+                    if entry.is_literals() {
+                        put!(entry);
+                        continue;
+                    }
+                }
+                // A copy takes up to 48 bits.
+                refill!();
+            }
+            if entry.kind() != Kind::Copy {
+                entry = litlen.follow(entry, hold);
+                match entry.kind() {
+                    Kind::Literal => {
+                        put!(entry);
+                        continue;
+                    }
+                    Kind::Copy => {}
+                    Kind::End => {
+                        drop_bits!(entry);
+                        self.block = Block::Header;
+                        break;
+                    }
+                    Kind::Invalid => {
+                        failed = Some(no_code());
+                        break;
+                    }
                 }
             }
-            // At least 26 bits are left.
-            drop_bits!(entry.len());
-            match entry.kind() {
-                Kind::Literal => {
-                    out[end] = entry.base() as u8;
-                    end += 1;
-                    continue;
-                }
-                Kind::Copy => {}
-                Kind::End => {
-                    self.block = Block::Header;
-                    break;
-                }
-                Kind::Invalid => {
-                    failed = Some(no_code());
-                    break;
-                }
-            }
-            let len = usize::from(entry.base()) + (hold & ((1 << entry.extra()) - 1)) as usize;
-            drop_bits!(entry.extra());
-            refill!();
-            let entry = self.distance.look(hold);
+            let len = entry.value(hold);
+            drop_bits!(entry);
+            let entry = distances.follow(distances.root(hold), hold);
             if entry.kind() != Kind::Copy {
                 failed = Some(no_code());
                 break;
             }
-            drop_bits!(entry.len());
-            let distance = usize::from(entry.base()) + (hold & ((1 << entry.extra()) - 1)) as usize;
-            drop_bits!(entry.extra());
+            let distance = entry.value(hold);
+            drop_bits!(entry);
             match copy(out, end, distance, len) {
                 Ok(after) => end = after,
                 Err(error) => {
@@ -453,44 +463,51 @@ fn no_code() -> Error {
     Error::corrupt("the compressed stream has bits that are no code")
 }
 
-/// How often a distance of less than a word is taken for one of a word at least.
-const FAR: [usize; 8] = [0, 8, 4, 3, 2, 2, 2, 2];
+/// What repeats the lowest bytes of a word, as many as the index says, until the word is full.
+const REPEAT: [u64; 8] = [
+    0,
+    0x0101_0101_0101_0101,
+    0x0001_0001_0001_0001,
+    0x0001_0000_0100_0001,
+    0x0000_0001_0000_0001,
+    0x0000_0100_0000_0001,
+    0x0001_0000_0000_0001,
+    0x0100_0000_0000_0001,
+];
 
-/// Copies `len` bytes at the start of `out` to `distance` behind, a word at a time: what it reads may have been written
-/// just before, but not by the same step.
-#[inline(always)]
-fn copy_words(out: &mut [u8], distance: usize, len: usize) {
-    let mut done = 0;
-    while done < len {
-        let Some(word) = out[done..].first_chunk::<8>().copied() else { return };
-        if let Some(target) = out[distance + done..].first_chunk_mut::<8>() {
-            *target = word;
-        }
-        done += 8;
-    }
-}
-
-/// Repeats what is `distance` before `end`, and returns where it then ends. Up to 7 bytes behind that are written too.
+/// Repeats what is `distance` before `end`, and returns where it then ends. Up to 15 bytes behind that are written too.
 #[inline(always)]
 fn copy(out: &mut [u8], end: usize, distance: usize, len: usize) -> Result<usize> {
     let Some(from) = end.checked_sub(distance).filter(|_| distance > 0) else {
         return Err(Error::corrupt(format!("a copy of what is {distance} bytes before, after {end} bytes")));
     };
-    if distance >= 8 {
-        copy_words(&mut out[from..end + len + 8], distance, len);
-    } else {
-        // A pattern that is repeated until it is as long as a word.
-        let out = &mut out[from..end + len + 8];
-        let far = distance * FAR[distance];
-        let near = len.min(far - distance);
-        for at in distance..distance + near {
-            out[at] = out[at - distance];
-        }
-        if near < len {
-            copy_words(&mut out[near + distance - far..], far, len - near);
+    if distance >= 16 {
+        steps::<16>(out, from, end, len);
+    } else if distance >= 8 {
+        steps::<8>(out, from, end, len);
+    } else if let Some(word) = out.get(from..).and_then(|out| out.first_chunk()) {
+        // The pattern as often as it fits into a word, and words as far apart.
+        let mask = (1 << (8 * distance)) - 1;
+        let word = (u64::from_le_bytes(*word) & mask).wrapping_mul(REPEAT[distance]).to_le_bytes();
+        let step = distance * (8 / distance);
+        for at in (end..end + len).step_by(step) {
+            if let Some(target) = out.get_mut(at..).and_then(|out| out.first_chunk_mut()) {
+                *target = word;
+            }
         }
     }
     Ok(end + len)
+}
+
+/// Copies `N` bytes at a time: what is read may have been written just before, but not by the same step.
+#[inline(always)]
+fn steps<const N: usize>(out: &mut [u8], from: usize, to: usize, len: usize) {
+    for done in (0..len).step_by(N) {
+        let Some(bytes) = out.get(from + done..).and_then(|out| out.first_chunk::<N>()).copied() else { return };
+        if let Some(target) = out.get_mut(to + done..).and_then(|out| out.first_chunk_mut()) {
+            *target = bytes;
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use crate::error::{Error, Result};
 /// The longest code.
 pub(super) const MAX_CODE_BITS: usize = 15;
 
-/// What the next bits mean.
+/// What the next bits mean: how many they are, with those that are added, what they mean, the length of the code, and a
+/// number.
 #[derive(Clone, Copy)]
 pub(super) struct Entry(u32);
 
@@ -21,9 +22,16 @@ impl Entry {
     const INVALID: Self = Self(3 << 8);
     /// Marks an entry that leads to others: `base` is where they start.
     const SUB: u32 = 1 << 10;
+    /// Marks an entry of two literals, the first one in the lower byte of `base`; the code is that of the first.
+    const PAIR: u32 = 1 << 11;
 
     const fn new(kind: Kind, extra: u32, base: u16) -> Self {
-        Self((kind as u32) << 8 | extra << 12 | (base as u32) << 16)
+        Self((kind as u32) << 8 | extra | (base as u32) << 16)
+    }
+
+    /// The same entry with a code of so many bits.
+    const fn coded(self, len: u32) -> Self {
+        Self(self.0 + len | len << 12)
     }
 
     pub(super) fn literal(value: u16) -> Self {
@@ -58,12 +66,24 @@ impl Entry {
     }
 
     /// Bits of the code.
-    #[inline]
+    #[inline(always)]
     pub(super) fn len(self) -> u32 {
+        self.0 >> 12 & 15
+    }
+
+    /// Bits of the code and of what is added to the base.
+    #[inline(always)]
+    pub(super) fn all_bits(self) -> u32 {
         self.0 & 0xff
     }
 
-    #[inline]
+    /// Bits that are added to the base.
+    #[inline(always)]
+    pub(super) fn extra(self) -> u32 {
+        self.all_bits() - self.len()
+    }
+
+    #[inline(always)]
     pub(super) fn kind(self) -> Kind {
         match self.0 >> 8 & 3 {
             0 => Kind::Literal,
@@ -73,15 +93,44 @@ impl Entry {
         }
     }
 
-    /// Bits that are added to the base.
-    #[inline]
-    pub(super) fn extra(self) -> u32 {
-        self.0 >> 12 & 15
-    }
-
-    #[inline]
+    #[inline(always)]
     pub(super) fn base(self) -> u16 {
         (self.0 >> 16) as u16
+    }
+
+    /// The base and what `hold`, which starts with the code, adds to it.
+    #[inline(always)]
+    pub(super) fn value(self, hold: u64) -> usize {
+        let added = hold >> self.len() & ((1 << (self.all_bits() - self.len())) - 1);
+        usize::from(self.base()) + added as usize
+    }
+
+    /// Whether these are one literal or two, and not what leads to others.
+    #[inline(always)]
+    pub(super) fn is_literals(self) -> bool {
+        self.0 & (3 << 8 | Self::SUB) == 0
+    }
+
+    #[inline(always)]
+    pub(super) fn n_literals(self) -> usize {
+        1 + (self.0 >> 11 & 1) as usize
+    }
+
+    #[inline(always)]
+    fn is_sub(self) -> bool {
+        self.0 & Self::SUB != 0
+    }
+
+    /// The entry of the first literal of a pair, or this one.
+    fn first(self) -> Self {
+        if self.0 & Self::PAIR == 0 { self } else { Self::literal(self.base() & 0xff).coded(self.len()) }
+    }
+
+    /// One after the other, if both are single literals.
+    fn and(self, next: Self) -> Option<Self> {
+        let is_single = |entry: Self| entry.0 & (3 << 8 | Self::SUB | Self::PAIR) == 0;
+        let both = Self::literal(self.base() | next.base() << 8).0 | Self::PAIR;
+        (is_single(self) && is_single(next)).then(|| Self(both | self.len() + next.len() | self.len() << 12))
     }
 }
 
@@ -102,14 +151,40 @@ impl<const ROOT: usize> Default for Table<ROOT> {
 impl<const ROOT: usize> Table<ROOT> {
     const ROOT_BITS: u32 = ROOT.ilog2();
 
-    #[inline]
+    /// What the next bits mean, without a look at what follows: of two literals only the first.
+    #[inline(always)]
     pub(super) fn look(&self, hold: u64) -> Entry {
-        let entry = self.root[hold as usize % ROOT];
-        if entry.0 & Entry::SUB == 0 {
+        self.follow(self.root(hold), hold).first()
+    }
+
+    /// What the root says of the next bits.
+    #[inline(always)]
+    pub(super) fn root(&self, hold: u64) -> Entry {
+        self.root[hold as usize % ROOT]
+    }
+
+    /// Where `entry`, which the root has for the next bits, leads to.
+    #[inline(always)]
+    pub(super) fn follow(&self, entry: Entry, hold: u64) -> Entry {
+        if !entry.is_sub() {
             return entry;
         }
         let rest = hold >> Self::ROOT_BITS & ((1 << self.rest_bits) - 1);
         self.rest[usize::from(entry.base()) + rest as usize]
+    }
+
+    /// Makes one entry of two literals where the root has the bits of both.
+    pub(super) fn pair(&mut self) {
+        // What follows an entry is at a smaller index, so it is a single one yet.
+        for index in (0..ROOT).rev() {
+            let entry = self.root[index];
+            let next = self.root[index >> entry.len().min(Self::ROOT_BITS)];
+            if let Some(both) = entry.and(next)
+                && both.all_bits() <= Self::ROOT_BITS
+            {
+                self.root[index] = both;
+            }
+        }
     }
 
     /// Makes the table of codes of these lengths, 0 for symbols without one. A code that is not complete is an error,
@@ -143,7 +218,7 @@ impl<const ROOT: usize> Table<ROOT> {
             let code = next[usize::from(*length)];
             next[usize::from(*length)] += 1;
             let reversed = (code.reverse_bits() >> (32 - bits)) as usize;
-            let entry = Entry(meaning(symbol).0 | bits);
+            let entry = meaning(symbol).coded(bits);
             if bits <= Self::ROOT_BITS {
                 self.root[reversed..].iter_mut().step_by(1 << bits).for_each(|place| *place = entry);
                 continue;
