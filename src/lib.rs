@@ -48,7 +48,7 @@
 //! | --- | --- |
 //! | `error`, `sync` | the one error; locks and atomics |
 //! | `cancel` | work that may be taken back, and the points where it asks |
-//! | `memory` | the ledger of bytes; the pool that block memory comes from; bytes that are lent, and copies of them; what the system has |
+//! | `memory` | the ledger of bytes; block memory, from a pool or lent, and copies of it; what the system has |
 //! | `sample`, `grid` | sample types; levels, blocks, windows, geotransform |
 //! | `block` | the immutable pixels of one block, in memory of ours or of the source |
 //! | `cache` | byte-bounded, found without a lock, one load for many waiters, policies; knows no raster |

@@ -23,6 +23,11 @@ const BUFFER: usize = HISTORY + 2 * MAX_WANTED + OVERSHOOT;
 /// What a decoder holds: its buffer and its tables.
 pub(crate) const STATE_BYTES: usize = BUFFER + (24 << 10);
 
+/// Bits that the tables decide by at once.
+const LARGE_ROOT: u32 = 12;
+const SMALL_ROOT: u32 = 11;
+const DISTANCE_ROOT: u32 = 9;
+
 const MAX_LITLEN: usize = 288;
 const MAX_DISTANCE: usize = 32;
 
@@ -44,8 +49,8 @@ pub(crate) struct Inflate {
     /// Whether the block is the last one.
     is_last: bool,
     codes: CodeLengths,
-    litlen: Table<4096>,
-    distance: Table<512>,
+    litlen: Table<{ 1 << LARGE_ROOT }>,
+    distance: Table<{ 1 << DISTANCE_ROOT }>,
     /// History and what was not taken yet.
     out: Vec<u8>,
     start: usize,
@@ -240,7 +245,7 @@ impl Inflate {
             lengths[*at] = self.bits(feed, 3)? as u8;
         }
         let mut table = Table::<128>::default();
-        table.build(&lengths, |symbol| Entry::literal(symbol as u16), false)?;
+        table.build(7, &lengths, |symbol| Entry::literal(symbol as u16), false)?;
         let n = n_litlen + n_distance;
         let mut at = 0;
         while at < n {
@@ -268,9 +273,17 @@ impl Inflate {
 
     fn make_tables(&mut self) -> Result<()> {
         let (litlen, rest) = self.codes.lengths.split_at(self.codes.n_litlen);
-        self.litlen.build(litlen, Entry::of_litlen, true)?;
-        self.litlen.pair();
-        self.distance.build(&rest[..self.codes.n_distance], Entry::of_distance, true)
+        // Where most symbols are literals, two of them are found at once in a table that has the bits of both. Otherwise a
+        // smaller one leaves more of the first cache to what is copied.
+        let literals = litlen.iter().take(256).filter(|length| **length > 0);
+        let share: u32 = literals.map(|length| 1 << (MAX_CODE_BITS - usize::from(*length))).sum();
+        if 2 * share > 1 << MAX_CODE_BITS {
+            self.litlen.build(LARGE_ROOT, litlen, Entry::of_litlen, true)?;
+            self.litlen.pair();
+        } else {
+            self.litlen.build(SMALL_ROOT, litlen, Entry::of_litlen, true)?;
+        }
+        self.distance.build(DISTANCE_ROOT, &rest[..self.codes.n_distance], Entry::of_distance, true)
     }
 
     fn stored(&mut self, feed: &mut impl Feed, left: u32, target: usize) -> Result<()> {
@@ -302,7 +315,10 @@ impl Inflate {
         while self.end < target && self.block == Block::Codes {
             let bytes = feed.bytes()?;
             if bytes.len() >= FAST_BYTES {
-                let used = self.fast(bytes, target)?;
+                let used = match self.litlen.root_bits() {
+                    LARGE_ROOT => self.fast::<LARGE_ROOT>(bytes, target)?,
+                    _ => self.fast::<SMALL_ROOT>(bytes, target)?,
+                };
                 feed.consume(used);
             } else {
                 self.one(feed)?;
@@ -332,7 +348,7 @@ impl Inflate {
 
     /// As many literals and copies as `input` surely holds, at most to a little beyond `target`. Returns what of `input`
     /// was used.
-    fn fast(&mut self, input: &[u8], target: usize) -> Result<usize> {
+    fn fast<const ROOT_BITS: u32>(&mut self, input: &[u8], target: usize) -> Result<usize> {
         let (mut hold, mut n_bits, mut at, mut end) = (self.hold, self.n_bits, 0, self.end);
         let (litlen, distances, out) = (&self.litlen, &self.distance, &mut self.out[..]);
         macro_rules! refill {
@@ -361,13 +377,13 @@ impl Inflate {
         let mut failed = None;
         while end < target && at + FAST_BYTES <= input.len() {
             refill!();
-            let mut entry = litlen.root(hold);
+            let mut entry = litlen.root::<ROOT_BITS>(hold);
             if entry.is_literals() {
                 put!(entry);
-                entry = litlen.root(hold);
+                entry = litlen.root::<ROOT_BITS>(hold);
                 if entry.is_literals() {
                     put!(entry);
-                    entry = litlen.root(hold);
+                    entry = litlen.root::<ROOT_BITS>(hold);
                     if entry.is_literals() {
                         put!(entry);
                         continue;
@@ -397,7 +413,7 @@ impl Inflate {
             }
             let len = entry.value(hold);
             drop_bits!(entry);
-            let entry = distances.follow(distances.root(hold), hold);
+            let entry = distances.follow(distances.root::<DISTANCE_ROOT>(hold), hold);
             if entry.kind() != Kind::Copy {
                 failed = Some(no_code());
                 break;
@@ -499,13 +515,18 @@ fn copy(out: &mut [u8], end: usize, distance: usize, len: usize) -> Result<usize
     Ok(end + len)
 }
 
-/// Copies `N` bytes at a time: what is read may have been written just before, but not by the same step.
+/// Copies `N` bytes at a time, at least once: what is read may have been written just before, but not by the same step.
 #[inline(always)]
 fn steps<const N: usize>(out: &mut [u8], from: usize, to: usize, len: usize) {
-    for done in (0..len).step_by(N) {
+    let mut done = 0;
+    loop {
         let Some(bytes) = out.get(from + done..).and_then(|out| out.first_chunk::<N>()).copied() else { return };
-        if let Some(target) = out.get_mut(to + done..).and_then(|out| out.first_chunk_mut()) {
-            *target = bytes;
+        let Some(target) = out.get_mut(to + done..).and_then(|out| out.first_chunk_mut()) else { return };
+        *target = bytes;
+        done += N;
+        // Most copies are short.
+        if done >= len {
+            return;
         }
     }
 }

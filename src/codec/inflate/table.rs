@@ -134,9 +134,12 @@ impl Entry {
     }
 }
 
-/// Codes by the bits that they start with, `ROOT` being a power of two; longer ones than that are in `rest`.
+/// Codes by the bits that they start with, as many as `ROOT` has at most, which is a power of two; longer ones than that are
+/// in `rest`.
 pub(super) struct Table<const ROOT: usize> {
     root: Box<[Entry; ROOT]>,
+    /// How many bits the root decides by.
+    root_bits: u32,
     rest: Vec<Entry>,
     /// How many bits decide behind the root.
     rest_bits: u32,
@@ -144,23 +147,29 @@ pub(super) struct Table<const ROOT: usize> {
 
 impl<const ROOT: usize> Default for Table<ROOT> {
     fn default() -> Self {
-        Self { root: Box::new([Entry::INVALID; ROOT]), rest: Vec::new(), rest_bits: 0 }
+        Self { root: Box::new([Entry::INVALID; ROOT]), root_bits: Self::MAX_ROOT_BITS, rest: Vec::new(), rest_bits: 0 }
     }
 }
 
 impl<const ROOT: usize> Table<ROOT> {
-    const ROOT_BITS: u32 = ROOT.ilog2();
+    pub(super) const MAX_ROOT_BITS: u32 = ROOT.ilog2();
 
     /// What the next bits mean, without a look at what follows: of two literals only the first.
     #[inline(always)]
     pub(super) fn look(&self, hold: u64) -> Entry {
-        self.follow(self.root(hold), hold).first()
+        let index = hold as usize & ((1 << self.root_bits) - 1);
+        self.follow(self.root[index], hold).first()
     }
 
-    /// What the root says of the next bits.
+    /// How many bits the root decides by.
+    pub(super) fn root_bits(&self) -> u32 {
+        self.root_bits
+    }
+
+    /// What a root of `BITS` bits, as this one is, says of the next bits.
     #[inline(always)]
-    pub(super) fn root(&self, hold: u64) -> Entry {
-        self.root[hold as usize % ROOT]
+    pub(super) fn root<const BITS: u32>(&self, hold: u64) -> Entry {
+        self.root[hold as usize & ((1 << BITS) - 1)]
     }
 
     /// Where `entry`, which the root has for the next bits, leads to.
@@ -169,18 +178,18 @@ impl<const ROOT: usize> Table<ROOT> {
         if !entry.is_sub() {
             return entry;
         }
-        let rest = hold >> Self::ROOT_BITS & ((1 << self.rest_bits) - 1);
+        let rest = hold >> self.root_bits & ((1 << self.rest_bits) - 1);
         self.rest[usize::from(entry.base()) + rest as usize]
     }
 
     /// Makes one entry of two literals where the root has the bits of both.
     pub(super) fn pair(&mut self) {
         // What follows an entry is at a smaller index, so it is a single one yet.
-        for index in (0..ROOT).rev() {
+        for index in (0..1 << self.root_bits).rev() {
             let entry = self.root[index];
-            let next = self.root[index >> entry.len().min(Self::ROOT_BITS)];
+            let next = self.root[index >> entry.len()];
             if let Some(both) = entry.and(next)
-                && both.all_bits() <= Self::ROOT_BITS
+                && both.all_bits() <= self.root_bits
             {
                 self.root[index] = both;
             }
@@ -188,9 +197,10 @@ impl<const ROOT: usize> Table<ROOT> {
     }
 
     /// Makes the table of codes of these lengths, 0 for symbols without one. A code that is not complete is an error,
-    /// but for none at all and, where `one_is_enough`, for one of a single bit.
+    /// but for none at all and, where `one_is_enough`, for one of a single bit. The root decides by `root_bits`.
     pub(super) fn build(
         &mut self,
+        root_bits: u32,
         lengths: &[u8],
         meaning: impl Fn(usize) -> Entry,
         one_is_enough: bool,
@@ -210,20 +220,22 @@ impl<const ROOT: usize> Table<ROOT> {
         if !is_complete && longest != 0 && !(one_is_enough && longest == 1) {
             return Err(Error::corrupt("a deflate block with codes that mean nothing"));
         }
-        self.root.fill(Entry::INVALID);
+        self.root_bits = root_bits.min(Self::MAX_ROOT_BITS);
+        let n_root = 1 << self.root_bits;
+        self.root[..n_root].fill(Entry::INVALID);
         self.rest.clear();
-        self.rest_bits = (longest as u32).saturating_sub(Self::ROOT_BITS);
+        self.rest_bits = (longest as u32).saturating_sub(self.root_bits);
         for (symbol, length) in lengths.iter().enumerate().filter(|(_, length)| **length > 0) {
             let bits = u32::from(*length);
             let code = next[usize::from(*length)];
             next[usize::from(*length)] += 1;
             let reversed = (code.reverse_bits() >> (32 - bits)) as usize;
             let entry = meaning(symbol).coded(bits);
-            if bits <= Self::ROOT_BITS {
-                self.root[reversed..].iter_mut().step_by(1 << bits).for_each(|place| *place = entry);
+            if bits <= self.root_bits {
+                self.root[reversed..n_root].iter_mut().step_by(1 << bits).for_each(|place| *place = entry);
                 continue;
             }
-            let root = &mut self.root[reversed % ROOT];
+            let root = &mut self.root[reversed % n_root];
             if root.0 & Entry::SUB == 0 {
                 let start = self.rest.len();
                 self.rest.resize(start + (1 << self.rest_bits), Entry::INVALID);
@@ -231,7 +243,7 @@ impl<const ROOT: usize> Table<ROOT> {
             }
             let start = usize::from(root.base());
             let rest = &mut self.rest[start..start + (1 << self.rest_bits)];
-            let places = rest[reversed >> Self::ROOT_BITS..].iter_mut().step_by(1 << (bits - Self::ROOT_BITS));
+            let places = rest[reversed >> self.root_bits..].iter_mut().step_by(1 << (bits - self.root_bits));
             places.for_each(|place| *place = entry);
         }
         Ok(())
