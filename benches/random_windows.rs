@@ -7,16 +7,16 @@
 //! Makes an RGB PNG and a baseline JPEG of 8192 x 8192 pixels, once per machine, in the folder for temporary files, and
 //! reads 200 windows of 256 x 256 pixels of each: with an index of the stream, without one (every window that lies above
 //! the last one is decoded from the top, fewer of them are read), and with GDAL, where its headers and a C compiler are
-//! found, with a cache of the same size. Times are CPU times of one thread, the first window apart: it goes through all of
-//! the stream above it. Memory is the most that the process held, less what it held before it opened
-//! the file; every reader runs in a process of its own.
+//! found, with a cache of the same size. The PNG is also read from the top to the bottom, beside the `png` crate. Times are
+//! CPU times of one thread, the first window apart: it goes through all of the stream above it. Memory is the most that the
+//! process held, less what it held before it opened the file; every reader runs in a process of its own.
 
 use rustix::time::{ClockId, clock_gettime};
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use tilekeep::{Dataset, Limits, OpenOptions, Window, WindowRequest};
+use tilekeep::{CacheUse, Dataset, Limits, OpenOptions, Window, WindowRequest};
 
 const SIDE: u64 = 8192;
 const WINDOW: u64 = 256;
@@ -24,6 +24,8 @@ const BUDGET: u64 = 8 << 20;
 const WINDOWS: usize = 200;
 /// From the top each of them takes long.
 const WINDOWS_FROM_TOP: usize = 12;
+/// How often the whole picture is read by each reader.
+const ROUNDS: usize = 5;
 
 type AnyResult<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -33,6 +35,11 @@ fn main() -> AnyResult<()> {
         && reader.starts_with("child")
     {
         return child(reader == "child-without-index", Path::new(file), windows);
+    }
+    if let [_, reader, file, ..] = arguments.as_slice()
+        && reader.starts_with("down")
+    {
+        return down(reader == "down-with-crate", Path::new(file));
     }
     let peer = peer();
     for file in [png_file()?, jpeg_file()?] {
@@ -50,12 +57,59 @@ fn main() -> AnyResult<()> {
             }
             Err(reason) => println!("  GDAL: SKIPPED, {reason}"),
         }
+        if file.extension().is_some_and(|extension| extension == "png") {
+            compare_down(&arguments[0], &file)?;
+        }
     }
     Ok(())
 }
 
 fn run(command: &mut Command, name: &str) -> AnyResult<f64> {
     report(command.output()?, name, None)
+}
+
+/// Prints how fast the whole picture is read, beside the `png` crate; the two take turns.
+fn compare_down(this: &str, file: &Path) -> AnyResult<()> {
+    let mut rates = [Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        for (rates, reader) in rates.iter_mut().zip(["down", "down-with-crate"]) {
+            let output = Command::new(this).arg(reader).arg(file).output()?;
+            rates.push(String::from_utf8(output.stdout)?.trim().parse::<f64>()?);
+        }
+    }
+    let [ours, theirs] = rates.map(|mut rates| {
+        rates.sort_by(f64::total_cmp);
+        rates[ROUNDS / 2]
+    });
+    println!(
+        "  from top to bottom {ours:.0} MB/s of pixels, the png crate {theirs:.0}: x {:.2} of its rate",
+        ours / theirs
+    );
+    Ok(())
+}
+
+/// Reads the whole picture and prints megabytes of pixels in a second.
+fn down(with_crate: bool, file: &Path) -> AnyResult<()> {
+    let mut pixels = vec![1; (SIDE * WINDOW * 3) as usize];
+    let start = cpu_ms();
+    if with_crate {
+        let mut reader = png::Decoder::new(BufReader::new(File::open(file)?)).read_info()?;
+        for y in 0..SIDE {
+            let row = reader.next_row()?.ok_or("a row too few")?;
+            let row_bytes = row.data().len();
+            pixels[(y % WINDOW) as usize * row_bytes..][..row_bytes].copy_from_slice(row.data());
+        }
+    } else {
+        let dataset = Dataset::open_with(file, &OpenOptions::default().cache_max_bytes(BUDGET).shared(false))?;
+        for y in (0..SIDE).step_by(WINDOW as usize) {
+            let request = WindowRequest::new(0, Window::new(0, y, SIDE, WINDOW)).cache_use(CacheUse::Sequential);
+            dataset.read_window(&request, &mut pixels)?;
+        }
+    }
+    let seconds = (cpu_ms() - start) / 1e3;
+    std::hint::black_box(&pixels);
+    writeln!(std::io::stdout().lock(), "{}", (SIDE * SIDE * 3) as f64 / seconds / 1e6)?;
+    Ok(())
 }
 
 /// Prints what a reader says of itself: milliseconds a window, bytes of memory, and anything else.
