@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn rows_are_copied_and_nothing_beside_them() {
-        let source: Vec<u8> = (0..100_000_u32).map(|i| (i * 31 >> 3) as u8).collect();
+        let source: Vec<u8> = (0..100_000_u32).map(|i| ((i * 31) >> 3) as u8).collect();
         let cases =
             [(0, 5, 9, 9), (1, 0, 9, 9), (3, 1, 1, 7), (20, 63, 64, 65), (21, 64, 64, 64), (30, 200, 200, 1000)];
         for (n_rows, row_bytes, source_stride, target_stride) in cases {

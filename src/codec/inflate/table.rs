@@ -31,7 +31,7 @@ impl Entry {
 
     /// The same entry with a code of so many bits.
     const fn coded(self, len: u32) -> Self {
-        Self(self.0 + len | len << 12)
+        Self((self.0 + len) | (len << 12))
     }
 
     pub(super) fn literal(value: u16) -> Self {
@@ -130,7 +130,7 @@ impl Entry {
     fn and(self, next: Self) -> Option<Self> {
         let is_single = |entry: Self| entry.0 & (3 << 8 | Self::SUB | Self::PAIR) == 0;
         let both = Self::literal(self.base() | next.base() << 8).0 | Self::PAIR;
-        (is_single(self) && is_single(next)).then(|| Self(both | self.len() + next.len() | self.len() << 12))
+        (is_single(self) && is_single(next)).then(|| Self(both | (self.len() + next.len()) | (self.len() << 12)))
     }
 }
 
@@ -247,5 +247,39 @@ impl<const ROOT: usize> Table<ROOT> {
             places.for_each(|place| *place = entry);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_literals_at_once_are_those_one_after_the_other() {
+        // A complete code; the last symbol is no literal.
+        let mut lengths = [0; 257];
+        let codes =
+            [(0, 2), (7, 2), (255, 2), (3, 4), (4, 4), (5, 4), (9, 6), (10, 6), (11, 6), (20, 8), (21, 8), (22, 8)];
+        codes.iter().for_each(|(symbol, length)| lengths[*symbol] = *length);
+        lengths[256] = 8;
+        for bits in [5, 11, 12] {
+            let mut table = Table::<4096>::default();
+            table.build(bits, &lengths, Entry::of_litlen, true).unwrap();
+            let plain: Vec<Entry> = (0..1 << 16).map(|hold| table.look(hold)).collect();
+            table.pair();
+            let mut n_pairs = 0;
+            for hold in 0..1_u64 << 16 {
+                let (entry, first) = (table.root[hold as usize % (1 << bits)], plain[hold as usize]);
+                assert_eq!(table.look(hold).0, first.0);
+                if entry.is_literals() && entry.n_literals() == 2 {
+                    n_pairs += 1;
+                    let second = plain[(hold >> first.len()) as usize];
+                    assert_eq!(entry.base(), first.base() | second.base() << 8);
+                    assert_eq!((entry.all_bits(), second.kind() == Kind::Literal), (first.len() + second.len(), true));
+                    assert!(entry.all_bits() <= bits);
+                }
+            }
+            assert!(n_pairs > 0, "{bits}");
+        }
     }
 }
