@@ -387,7 +387,7 @@ typedef struct tilekeep_open_options {
     // What the operating system does with the bytes of a file, one of TILEKEEP_OS_CACHE_. Of no matter to
     // tilekeep_open_source.
     int32_t os_cache;
-    // Bytes of an index of places in a compressed stream (PNG, JPEG), which is no more than an eighth of the budget
+    // Bytes of an index of places in a compressed stream (PNG, JPEG, large strips of a TIFF), which is no more than an eighth of the budget
     // either; 0: 8 MiB.
     uint64_t max_index_bytes;
     // Whether files beside the raster are read, one of TILEKEEP_SIDECARS_. Of no matter to tilekeep_open_source.
@@ -396,6 +396,13 @@ typedef struct tilekeep_open_options {
     // changed; and what was parsed is kept when it is closed (tilekeep_set_catalog_max). 1: a dataset that nobody else has.
     // Of no matter to tilekeep_open_source.
     uint32_t own;
+    // Which page of the file is opened: a number that tilekeep_page_info gives; 0: the first one. A page is a raster of its
+    // own, with its overviews, masks and texts; those behind it that have its size, blocks and samples are its further
+    // frames. A number that the file does not have is TILEKEEP_ERR_INVALID_ARGUMENT, and so is any but 0 for a PNG, a
+    // JPEG and tilekeep_open_source.
+    uint32_t page;
+    // Must be 0.
+    uint32_t reserved_2;
 } tilekeep_open_options;
 
 // What a dataset is. Texts belong to the dataset and are valid until it is closed.
@@ -454,6 +461,10 @@ typedef struct tilekeep_dataset_info {
     uint32_t n_blobs;
     // Bands of the mask that is stored: 0 for none, 1 for one that is good for all bands, else one a band.
     uint32_t n_mask_bands;
+    // Pages that tilekeep_page_info has; 0 for a format that has no such thing.
+    uint32_t n_pages;
+    // The page that this is.
+    uint32_t page;
 } tilekeep_dataset_info;
 
 // One level of a dataset and how it is cut into blocks.
@@ -905,6 +916,32 @@ typedef struct tilekeep_gcp {
     // More words; often empty.
     const char *info;
 } tilekeep_gcp;
+
+// A page of a file: a picture that is opened as a raster of its own, with its number as page in tilekeep_open_options.
+// Texts belong to the dataset and are valid until it is closed.
+//
+// @since 0.1
+typedef struct tilekeep_page {
+    // sizeof(tilekeep_page), set by the caller.
+    uint32_t struct_size;
+    // What it is opened by: which of all pictures in the file it is, from 0. The numbers of those that only belong to
+    // another one, as its overviews and masks, are left out; so are those of pictures that cannot be read.
+    uint32_t number;
+    // Pixels across.
+    uint64_t width;
+    // Pixels down.
+    uint64_t height;
+    // Bands.
+    uint32_t n_bands;
+    // The type of a sample, one of TILEKEEP_SAMPLE_.
+    int32_t sample_type;
+    // Which frame of this dataset it is; -1 for one that is no part of it.
+    int32_t frame;
+    // 0.
+    uint32_t reserved;
+    // The first line of what the page says of itself, up to 200 characters of it; often empty.
+    const char *description;
+} tilekeep_page;
 
 // Releases user_data. Called exactly once, from any thread, when nobody will read any more.
 //
@@ -1729,6 +1766,14 @@ tilekeep_status tilekeep_read_blob(const struct tilekeep_dataset *dataset,
                                    void *buffer,
                                    size_t buffer_size,
                                    size_t *size_out);
+
+// Says what the page at place index, from 0, of the list of pages is. No file is read. TILEKEEP_ERR_NOT_FOUND past the last
+// one.
+//
+// @since 0.1
+tilekeep_status tilekeep_page_info(const struct tilekeep_dataset *dataset,
+                                   uint32_t index,
+                                   struct tilekeep_page *page_out);
 
 // For read_block to ask between pieces of its work, in the thread that it was called in: 1 when nobody wants the block any
 // more, because all requests for it were taken back. It may then stop, whatever it has written, and return

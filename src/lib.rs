@@ -34,7 +34,8 @@
 //! Deflate, LZW, PackBits, ZSTD, LZMA, LERC, JPEG, WebP, CCITT RLE, group 3 and group 4, NeXT and ThunderScan; with the
 //! features `jpeg2000` and `jpegxl` also JPEG 2000 of unsigned integers and JPEG XL;
 //! predictors 1 to 3; integers of 1 to 64 bits, floats of 16 to 64 bits, complex samples; stored overviews and masks;
-//! several pages as frames; sparse blocks. PNG of every colour type and depth. Baseline and progressive JPEG of 8 bits.
+//! several pages, as frames where they are alike, else each opened as a raster of its own ([`OpenOptions::page`]); sparse
+//! blocks. PNG of every colour type and depth. Baseline and progressive JPEG of 8 bits.
 //! The files beside a raster that say more of it are read too ([`Sidecars`]). Files are read by position, or mapped by a
 //! client who can promise that nobody changes them
 //! ([`OpenOptions::access_map`]). A client's own reader is a [`TileSource`]. Anything else is an error of kind
@@ -154,9 +155,9 @@ pub use sample::SampleType;
 
 pub use source::{
     Access, AssociatedImage, BandInfo, ColorInterpretation, Gcp, GeoKey, GeoKeyValue, Identity, Limits, MaskKind,
-    MemorySource, MetadataItem, Nodata, OsCache, PictureFormat, ReadAt, ReadContext, Siblings, Sidecars, SourceInfo,
-    Statistics, StoredPicture, Throttled, TileSource, check_block, conformance, max_open_files, open_path, open_reader,
-    set_max_open_files,
+    MemorySource, MetadataItem, Nodata, OsCache, PageInfo, PictureFormat, ReadAt, ReadContext, Siblings, Sidecars,
+    SourceInfo, Statistics, StoredPicture, Throttled, TileSource, check_block, conformance, max_open_files, open_page,
+    open_path, open_reader, set_max_open_files,
 };
 
 pub use error::{Error, ErrorKind, Result};

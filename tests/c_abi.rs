@@ -69,9 +69,9 @@ fn tiff_file(path: &Path) {
 }
 
 /// A TIFF of 64 x 40 samples of which the left half is valid, with control points, a label, a profile, and words about
-/// its band; some of them in a file beside it.
+/// its band, some of them in a file beside it; and a page of 20 x 12 samples of 16 bits.
 fn described_file(path: &Path) {
-    use tiff_writer::{Blocks, Format, Image, TiffWriter, Values};
+    use tiff_writer::{Blocks, Format, Image, Kind, TiffWriter, Values};
     let xml = r#"<GDALMetadata><Item name="DESCRIPTION" sample="0" role="description">heights</Item>
         <Item name="SCALE" sample="0" role="scale">0.5</Item><Item name="UNITTYPE" sample="0" role="unittype">m</Item>
         </GDALMetadata>"#;
@@ -88,6 +88,9 @@ fn described_file(path: &Path) {
     writer.image(&image, |_, _, row| Some(vec![3; 64 * image.stored_rows(row) as usize])).unwrap();
     writer.image(&mask, |_, _, _| Some([[255; 32], [0; 32]].concat().repeat(40))).unwrap();
     writer.image(&label, |_, _, _| Some(vec![9; 300])).unwrap();
+    let words = vec![(270, Values::Ascii("appendix\nof more lines".to_owned()))];
+    let page = Image { kind: Kind::U16, tags: words, ..Image::new(20, 12) };
+    writer.image(&page, |_, _, _| Some(500_u16.to_ne_bytes().repeat(240))).unwrap();
     writer.finish().unwrap();
     let pam = r#"<PAMDataset><SRS>LOCAL_CS["here"]</SRS><PAMRasterBand band="1"><NoDataValue>200</NoDataValue>
         <CategoryNames><Category>sea</Category><Category>land</Category></CategoryNames><Metadata>

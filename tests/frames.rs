@@ -5,9 +5,9 @@ use std::io::BufWriter;
 use std::path::PathBuf;
 
 use tempfile::TempDir;
-use tiff_writer::{Blocks, Compression, Format, Image, Kind, TiffWriter};
+use tiff_writer::{Blocks, Compression, Format, Image, Kind, TiffWriter, Values};
 use tilekeep::{
-    Advice, BlockId, Dataset, Encoding, ErrorKind, Limits, OpenOptions, TileRequest, Window, WindowRequest,
+    Advice, BlockId, Dataset, Encoding, ErrorKind, Limits, MaskKind, OpenOptions, TileRequest, Window, WindowRequest,
     conformance, open_path,
 };
 
@@ -185,5 +185,100 @@ fn a_page_whose_samples_mean_something_else_is_no_frame() {
         }
         writer.finish().unwrap();
         assert_eq!(Dataset::open(&path).unwrap().info().n_frames, n_frames);
+    }
+}
+
+/// Which parts of a frame are valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Valid {
+    /// Nobody says.
+    All,
+    /// The left half, in a mask of so many bits a pixel with tiles of so many pixels.
+    Left { bits: u16, tile: u32 },
+}
+
+fn write_masked(folder: &TempDir, frames: &[Valid]) -> PathBuf {
+    let path = folder.path().join("masked.tif");
+    let mut writer = TiffWriter::new(BufWriter::new(File::create(&path).unwrap()), Format::default()).unwrap();
+    for (frame, valid) in (0..).zip(frames) {
+        writer.image(&picture(), |_, col, row| Some(block(10 * frame, (col, row)))).unwrap();
+        let Valid::Left { bits, tile } = *valid else { continue };
+        let tags = vec![(258, Values::Short(vec![bits])), (259, Values::Short(vec![1]))];
+        let mask = Image {
+            blocks: Blocks::Tiles(tile, tile),
+            subfile_type: 4,
+            compression: Compression::AsGiven(1),
+            tags,
+            ..picture()
+        };
+        let samples = |col: u32| (0..tile * tile).map(move |i| col * tile + i % tile < SIZE.0 / 2);
+        let pack = |bits: &[bool]| bits.iter().fold(0_u8, |byte, bit| byte << 1 | u8::from(*bit));
+        let stored = |col| match bits {
+            1 => samples(col).collect::<Vec<_>>().chunks(8).map(pack).collect(),
+            _ => samples(col).map(|valid| if valid { 255 } else { 0 }).collect(),
+        };
+        writer.image(&mask, |_, col, _| Some(stored(col))).unwrap();
+    }
+    writer.finish().unwrap();
+    path
+}
+
+#[test]
+fn a_frame_without_a_mask_is_valid_all_over_and_takes_none_from_the_others() {
+    let folder = TempDir::new().unwrap();
+    for bits in [1, 8] {
+        let left = Valid::Left { bits, tile: 64 };
+        for frames in [[left, Valid::All, left], [Valid::All, left, Valid::All]] {
+            let path = write_masked(&folder, &frames);
+            tilekeep::forget(&path);
+            let dataset = Dataset::open(&path).unwrap();
+            let info = dataset.info();
+            assert_eq!((info.n_frames, info.n_mask_bands), (3, 1), "{frames:?}");
+            assert_eq!(dataset.mask_kind(0).unwrap(), MaskKind::Stored);
+            for (frame, valid) in (0..).zip(frames) {
+                let right = if valid == Valid::All { 255 } else { 0 };
+                for level in 0..2 {
+                    let grid = dataset.levels()[level as usize];
+                    let request = WindowRequest::new(level, grid.window()).frame(frame);
+                    let mut mask = vec![7; (grid.width * grid.height) as usize];
+                    dataset.read_mask_window(0, &request, &mut mask).unwrap();
+                    let expected = |i: usize| if (i as u64 % grid.width) < grid.width / 2 { 255 } else { right };
+                    assert!(mask.iter().enumerate().all(|(i, v)| *v == expected(i)), "{frames:?}, {frame}, {level}");
+                }
+                // A tile with opacity shows it.
+                let tile = TileRequest::new(0, 0, 0).size(300, 300).frame(frame).encoding(Encoding::Png);
+                let style =
+                    tilekeep::Style::parse(r#"{"bands": [{"band": 1, "min": 0, "max": 255, "nodata": "auto"}]}"#)
+                        .unwrap();
+                let tile = tile.style(style);
+                let file = dataset.read_tile(&tile).unwrap().bytes.to_vec();
+                let mut reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
+                let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+                let shown = reader.next_frame(&mut pixels).unwrap();
+                let n = shown.color_type.samples();
+                let opacity = |x: usize| if matches!(n, 2 | 4) { pixels[x * n + n - 1] } else { 255 };
+                assert_eq!((opacity(10), opacity(290)), (255, right), "{frames:?}, {frame}");
+            }
+            let (source, _) = open_path(&path, Limits::default()).unwrap();
+            conformance::check(&source).unwrap();
+            conformance::check(&source.mask().unwrap()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_page_whose_mask_is_of_another_kind_is_no_frame_and_keeps_it() {
+    let folder = TempDir::new().unwrap();
+    let masks = [Valid::Left { bits: 1, tile: 64 }, Valid::Left { bits: 1, tile: 32 }, Valid::All];
+    let path = write_masked(&folder, &masks);
+    let dataset = Dataset::open(&path).unwrap();
+    let frames: Vec<_> = dataset.info().pages.iter().map(|page| (page.number, page.frame)).collect();
+    assert_eq!(frames, [(0, Some(0)), (2, None), (4, Some(1))]);
+    let other = Dataset::open_with(&path, &OpenOptions::default().page(2)).unwrap();
+    for dataset in [dataset, other] {
+        let mut valid = [7; 2];
+        let request = WindowRequest::new(0, Window::new(149, 100, 2, 1));
+        dataset.read_mask_window(0, &request, &mut valid).unwrap();
+        assert_eq!(valid, [255, 0]);
     }
 }

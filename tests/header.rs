@@ -24,6 +24,7 @@ fn the_header_is_generated_from_the_sources() {
         "tiles",
         "tile_cache",
         "describe",
+        "pages",
         "source",
         "tile_store",
         // With the files that it is made of, which cbindgen finds.

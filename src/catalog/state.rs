@@ -11,8 +11,8 @@ use crate::sync::Arc;
 use super::flight::Flight;
 use super::{CatalogStats, Kind, Parsed};
 
-/// Sources of one place that rest, opened with options that make the source another one.
-const MOST_OF_A_PLACE: usize = 4;
+/// Sources of one place that rest, opened with options that make the source another one: pages of a file, above all.
+const MOST_OF_A_PLACE: usize = 64;
 /// Names of one dataset; under further ones it is parsed again, and found to be the same.
 const MOST_NAMES: usize = 8;
 /// What a place takes in the table of those that rest, beside what rests there: its key twice, a node, and two blocks of

@@ -143,13 +143,13 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open).
+    /// As [`open`](Self::open), and `invalid argument` for a [page](OpenOptions::page) that the file does not have.
     pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
         let path = path.as_ref();
         if options.is_shared() {
             return shared::open(path, options).map(|core| Self { core });
         }
-        let file = source::open_file(path, options.file_use(), options.sidecars, options.limits)?;
+        let file = source::open_file(path, options.file_use(), options.sidecars, options.page, options.limits)?;
         Self::of_file(path, Arc::new(file), None, options)
     }
 
@@ -163,8 +163,13 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// `invalid argument` when the source's description contradicts itself.
+    /// `invalid argument` when the source's description contradicts itself, and when the options ask for a page, of which
+    /// a source has none but itself ([`open_page`](crate::open_page) opens one).
     pub fn from_source(source: impl TileSource + 'static, options: &OpenOptions) -> Result<Self> {
+        let (wanted, is) = (options.page, source.info().page);
+        if wanted != 0 && wanted != is {
+            return Err(Error::invalid(format!("page {wanted} of a source that was opened before, as page {is}")));
+        }
         Self::build(source.info().format.clone(), None, Arc::new(source), options)
     }
 

@@ -49,6 +49,8 @@ pub struct OpenOptions {
     pub os_cache: OsCache,
     /// Whether files beside the raster are read that say more of it.
     pub sidecars: Sidecars,
+    /// Which page of the file is opened.
+    pub page: u32,
     /// `Map` by way of [`access_map`](Self::access_map) only.
     access: Access,
     /// Whether the dataset is not [shared](Self::shared).
@@ -98,6 +100,20 @@ impl OpenOptions {
         self
     }
 
+    /// The same options with another page of the file, one of those that [`SourceInfo::pages`](crate::SourceInfo::pages)
+    /// lists; 0, the first, by default.
+    ///
+    /// A page is a raster of its own, with its overviews, masks, metadata, cache and [`Identity`](crate::Identity). Pages
+    /// behind it that have its size, blocks and samples are its further frames. The number counts all pictures of the file,
+    /// as GDAL's `GTIFF_DIR:` does from 1; one that is an overview or a mask of another is opened as it is. What lies beside
+    /// the file is about its first page. It matters to files only: a PNG or a JPEG has one page, and a client's own source
+    /// says itself what it is.
+    #[must_use]
+    pub const fn page(mut self, page: u32) -> Self {
+        self.page = page;
+        self
+    }
+
     /// The same options with another choice about who has the dataset.
     ///
     /// By default all who open the same file with equal options have one dataset: one source, one cache with its blocks,
@@ -120,7 +136,7 @@ impl OpenOptions {
 
     /// Whether sources that are opened with these and with `other` options are alike.
     pub(super) fn reads_as(&self, other: &Self) -> bool {
-        let of = |options: &Self| (options.limits, options.os_cache, options.sidecars, options.access);
+        let of = |options: &Self| (options.limits, options.os_cache, options.sidecars, options.page, options.access);
         of(self) == of(other)
     }
 

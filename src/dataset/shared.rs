@@ -90,7 +90,7 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Arc<Core>> {
         options: *options,
         look: &|| source::look(path),
         parse: &|| {
-            let file = source::open_file(path, options.file_use(), options.sidecars, options.limits)?;
+            let file = source::open_file(path, options.file_use(), options.sidecars, options.page, options.limits)?;
             // With what lies beside it: links to one file may have files of their own beside them.
             let identity = file.tile_source();
             Ok(Parsed { stamp: file.seen.stamp, identity, source: Arc::new(file) })

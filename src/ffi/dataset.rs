@@ -69,7 +69,7 @@ pub struct tilekeep_open_options {
     /// What the operating system does with the bytes of a file, one of TILEKEEP_OS_CACHE_. Of no matter to
     /// tilekeep_open_source.
     pub os_cache: i32,
-    /// Bytes of an index of places in a compressed stream (PNG, JPEG), which is no more than an eighth of the budget
+    /// Bytes of an index of places in a compressed stream (PNG, JPEG, large strips of a TIFF), which is no more than an eighth of the budget
     /// either; 0: 8 MiB.
     pub max_index_bytes: u64,
     /// Whether files beside the raster are read, one of TILEKEEP_SIDECARS_. Of no matter to tilekeep_open_source.
@@ -78,6 +78,13 @@ pub struct tilekeep_open_options {
     /// changed; and what was parsed is kept when it is closed (tilekeep_set_catalog_max). 1: a dataset that nobody else has.
     /// Of no matter to tilekeep_open_source.
     pub own: u32,
+    /// Which page of the file is opened: a number that tilekeep_page_info gives; 0: the first one. A page is a raster of its
+    /// own, with its overviews, masks and texts; those behind it that have its size, blocks and samples are its further
+    /// frames. A number that the file does not have is TILEKEEP_ERR_INVALID_ARGUMENT, and so is any but 0 for a PNG, a
+    /// JPEG and tilekeep_open_source.
+    pub page: u32,
+    /// Must be 0.
+    pub reserved_2: u32,
 }
 
 // SAFETY: `repr(C)`, integers only, size first.
@@ -98,16 +105,18 @@ unsafe impl Growing for tilekeep_open_options {
             max_index_bytes: 0,
             sidecars: TILEKEEP_SIDECARS_READ,
             own: 0,
+            page: 0,
+            reserved_2: 0,
         }
     }
 }
 
 impl tilekeep_open_options {
     pub(super) fn to_options(self) -> Result<OpenOptions> {
-        if self.reserved != 0 {
+        if self.reserved != 0 || self.reserved_2 != 0 {
             return Err(Error::invalid("tilekeep_open_options: reserved is not 0"));
         }
-        let mut options = OpenOptions::default();
+        let mut options = OpenOptions::default().page(self.page);
         let set = |target: &mut usize, value: u64| {
             if value > 0 {
                 *target = usize::try_from(value).unwrap_or(usize::MAX);
@@ -194,6 +203,10 @@ pub struct tilekeep_dataset_info {
     pub n_blobs: u32,
     /// Bands of the mask that is stored: 0 for none, 1 for one that is good for all bands, else one a band.
     pub n_mask_bands: u32,
+    /// Pages that tilekeep_page_info has; 0 for a format that has no such thing.
+    pub n_pages: u32,
+    /// The page that this is.
+    pub page: u32,
 }
 
 // SAFETY: `repr(C)`, numbers and raw pointers only, size first.
@@ -229,6 +242,8 @@ unsafe impl Growing for tilekeep_dataset_info {
             n_associated: 0,
             n_blobs: 0,
             n_mask_bands: 0,
+            n_pages: 0,
+            page: 0,
         }
     }
 }
@@ -281,6 +296,8 @@ pub(super) struct Words {
     pub(super) gcps: Vec<[CString; 2]>,
     pub(super) associated: Vec<CString>,
     pub(super) blobs: Vec<CString>,
+    /// The description of each page.
+    pub(super) pages: Vec<CString>,
 }
 
 impl Words {
@@ -297,6 +314,7 @@ impl Words {
             gcps: info.gcps.iter().map(|point| [c(&point.id), c(&point.info)]).collect(),
             associated: info.associated.iter().map(|image| c(&image.name)).collect(),
             blobs: info.blobs.iter().map(|name| c(name)).collect(),
+            pages: info.pages.iter().map(|page| c(&page.description)).collect(),
         }
     }
 }
@@ -382,6 +400,8 @@ pub unsafe extern "C" fn tilekeep_info(
             n_associated: info.associated.len() as u32,
             n_blobs: info.blobs.len() as u32,
             n_mask_bands: info.n_mask_bands,
+            n_pages: info.pages.len() as u32,
+            page: info.page,
         });
         Ok(())
     })
@@ -565,6 +585,8 @@ mod tests {
         assert_eq!(none().to_options().unwrap(), OpenOptions::default());
         let alone = tilekeep_open_options { sidecars: TILEKEEP_SIDECARS_IGNORE, ..none() };
         assert_eq!(alone.to_options().unwrap().sidecars, Sidecars::Ignore);
+        let third = tilekeep_open_options { page: 2, ..none() };
+        assert_eq!(third.to_options().unwrap(), OpenOptions::default().page(2));
         let own = tilekeep_open_options { own: 1, ..none() };
         assert!(!own.to_options().unwrap().is_shared() && none().to_options().unwrap().is_shared());
         for (wrong, name) in [
@@ -572,6 +594,7 @@ mod tests {
             (tilekeep_open_options { os_cache: -1, ..none() }, "os_cache -1"),
             (tilekeep_open_options { sidecars: 2, ..none() }, "sidecars 2"),
             (tilekeep_open_options { reserved: 1, ..none() }, "reserved"),
+            (tilekeep_open_options { reserved_2: 1, ..none() }, "reserved"),
             (tilekeep_open_options { own: 2, ..none() }, "own 2"),
         ] {
             let error = wrong.to_options().unwrap_err();

@@ -15,6 +15,7 @@ mod client;
 pub mod codes;
 pub mod dataset;
 pub mod describe;
+pub mod pages;
 mod pointers;
 pub mod pressure;
 pub mod request;

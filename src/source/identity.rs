@@ -36,6 +36,8 @@ pub struct Identity {
     pub modified_ns: u128,
     /// Device and inode, where the system has them.
     pub inode: (u64, u64),
+    /// The page of the file, from 0.
+    pub page: u32,
     /// What no other identity has, where the rest does not suffice.
     nonce: Option<u64>,
 }
@@ -45,7 +47,12 @@ impl Identity {
     pub(super) fn new(path: PathBuf, stamp: &Stamp, now: SystemTime) -> Self {
         let Stamp { len, modified_ns, inode } = *stamp;
         let nonce = stamp.is_young(now).then(next_nonce);
-        Self { path, len, modified_ns: modified_ns as u128, inode, nonce }
+        Self { path, len, modified_ns: modified_ns as u128, inode, page: 0, nonce }
+    }
+
+    /// That of another page of the same file.
+    pub(super) fn of_page(self, page: u32) -> Self {
+        Self { page, ..self }
     }
 
     /// 128 bits of all of it: the same for equal identities, in all processes of a machine where the identity
@@ -60,6 +67,11 @@ impl Identity {
         bytes.extend(self.inode.1.to_le_bytes());
         bytes.push(u8::from(self.nonce.is_some()));
         bytes.extend(self.nonce.unwrap_or(0).to_le_bytes());
+        // A path starts otherwise.
+        if self.page > 0 {
+            bytes.push(0);
+            bytes.extend(self.page.to_le_bytes());
+        }
         bytes.extend_from_slice(path);
         xxh3_128(&bytes)
     }
@@ -240,6 +252,8 @@ mod tests {
             identity("/a", &Stamp { len: 6, ..old }),
             identity("/a", &Stamp { inode: (1, 3), ..old }),
             identity("/a", &Stamp { inode: (2, 2), ..old }),
+            identity("/a", &old).of_page(1),
+            identity("/a", &old).of_page(2),
         ];
         for other in others {
             assert!(other != one && other.hash() != one.hash(), "{other:?}");

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::grid::{BlockId, EdgeBlocks, Geotransform, Level};
 use crate::sample::SampleType;
 
-use super::{AssociatedImage, BandInfo, Gcp};
+use super::{AssociatedImage, BandInfo, Gcp, PageInfo};
 
 /// What a source holds: its levels, its samples, and what the file says about them.
 #[derive(Clone, Debug)]
@@ -19,6 +19,10 @@ pub struct SourceInfo {
     pub compression: String,
     /// The stored levels, finest first; never empty.
     pub levels: Vec<Level>,
+    /// The page of the file that it is, one of `pages` as a rule; 0 for a source that is no file of pages.
+    pub page: u32,
+    /// The pages of the file, in its order; none where the format has no such thing. Frames of this raster are among them.
+    pub pages: Vec<PageInfo>,
     /// Pictures of this size and kind; every one has all levels.
     pub n_frames: u32,
     /// Bands of every level.
@@ -65,6 +69,8 @@ impl SourceInfo {
             format: format.to_owned(),
             compression: "none".to_owned(),
             levels,
+            page: 0,
+            pages: Vec::new(),
             n_frames: 1,
             n_bands,
             sample,
@@ -91,6 +97,7 @@ impl SourceInfo {
         let text = String::capacity;
         let points = self.gcps.iter().map(|point| size_of::<Gcp>() + text(&point.id) + text(&point.info));
         let pictures = self.associated.iter().map(|picture| size_of::<AssociatedImage>() + text(&picture.name));
+        let pages = self.pages.iter().map(|page| size_of::<PageInfo>() + text(&page.description));
         let blobs = self.blobs.iter().map(|name| size_of::<String>() + text(name));
         let items = self
             .metadata
@@ -109,7 +116,7 @@ impl SourceInfo {
             let names: usize = band.categories.iter().map(|name| size_of::<String>() + text(name)).sum();
             size_of::<BandInfo>() + text(&band.description) + text(&band.unit) + names
         });
-        let lists: usize = points.chain(pictures).chain(blobs).chain(items).chain(keys).chain(bands).sum();
+        let lists: usize = points.chain(pictures).chain(pages).chain(blobs).chain(items).chain(keys).chain(bands).sum();
         let texts = text(&self.format) + text(&self.compression) + self.srs_wkt.as_ref().map_or(0, text);
         let tables = size_of_val(&*self.levels)
             + size_of_val(&*self.colors)

@@ -14,6 +14,7 @@ mod mapped;
 mod memory;
 mod numbers;
 mod open;
+mod pages;
 mod png;
 mod restarts;
 mod rows;
@@ -36,7 +37,8 @@ pub(crate) use info::{check_info, layout_in};
 pub use limits::Limits;
 pub use memory::MemorySource;
 pub(crate) use open::{RasterFile, open_file};
-pub use open::{open_path, open_reader};
+pub use open::{open_page, open_path, open_reader};
+pub use pages::PageInfo;
 pub use throttled::Throttled;
 
 use crate::block::BlockLayout;

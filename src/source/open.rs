@@ -24,7 +24,7 @@ use super::{Limits, ReadAt, TileSource};
 /// `not found` or `i/o error` from the system, `unsupported` when no source knows the format, or what the source
 /// finds wrong. All name the path.
 pub fn open_path(path: &Path, limits: Limits) -> Result<(Box<dyn TileSource>, Identity)> {
-    let opened = open_file(path, FileUse::Read(OsCache::Keep), Sidecars::Read, limits)?;
+    let opened = open_file(path, FileUse::Read(OsCache::Keep), Sidecars::Read, 0, limits)?;
     Ok((Box::new(opened.source), opened.identity))
 }
 
@@ -39,16 +39,23 @@ pub(crate) struct RasterFile {
     charge: Charge,
 }
 
-/// As [`open_path`], with files used as `file_use` says.
-pub(crate) fn open_file(path: &Path, file_use: FileUse, sidecars: Sidecars, limits: Limits) -> Result<RasterFile> {
+/// As [`open_path`], with files used as `file_use` says. What lies beside a file is about its first page.
+pub(crate) fn open_file(
+    path: &Path,
+    file_use: FileUse,
+    sidecars: Sidecars,
+    page: u32,
+    limits: Limits,
+) -> Result<RasterFile> {
     let (reader, seen, identity) = file::open_file(path, file_use)?;
-    let source = open_reader(reader, limits).map_err(|e| e.context(path.display()))?;
+    let identity = identity.of_page(page);
+    let source = open_page(reader, page, limits).map_err(|e| e.context(path.display()))?;
     let (source, beside) = match sidecars {
-        Sidecars::Read => {
+        Sidecars::Read if page == 0 => {
             let beside = Beside::new(path, file_use, limits);
             (sidecar::add(source, &beside), beside.into_seen())
         }
-        Sidecars::Ignore => (source, Vec::new()),
+        _ => (source, Vec::new()),
     };
     let charge = Ledger::process().charge(Class::Metadata, 0);
     let mut file = RasterFile { source: Arc::from(source), identity, seen, beside, charge };
@@ -91,12 +98,23 @@ impl RasterFile {
 ///
 /// As [`open_path`].
 pub fn open_reader(reader: Arc<dyn ReadAt>, limits: Limits) -> Result<Box<dyn TileSource>> {
+    open_page(reader, 0, limits)
+}
+
+/// As [`open_reader`], with the page of this number, one of [`SourceInfo::pages`](crate::SourceInfo::pages).
+///
+/// # Errors
+///
+/// As [`open_path`], and `invalid argument` when there is no such page.
+pub fn open_page(reader: Arc<dyn ReadAt>, page: u32, limits: Limits) -> Result<Box<dyn TileSource>> {
     let mut head = [0; 8];
     let have = reader.len().min(8) as usize;
     reader.read_at(0, &mut head[..have])?;
     let head = &head[..have];
     if TiffSource::matches(head) {
-        Ok(Box::new(TiffSource::open(reader, limits)?))
+        Ok(Box::new(TiffSource::open(reader, page, limits)?))
+    } else if page > 0 && (PngSource::matches(head) || JpegSource::matches(head)) {
+        Err(Error::invalid(format!("page {page}: PNG and JPEG files have one page, number 0")))
     } else if PngSource::matches(head) {
         Ok(Box::new(PngSource::open(reader, limits)?))
     } else if JpegSource::matches(head) {

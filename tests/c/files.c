@@ -4,7 +4,7 @@
  *
  *                                 (40 x 30 pixels, three bands; 70 x 50 samples of 16 bits, uncompressed in tiles of
  *                                 32 x 32: x + 100 * y; 64 x 40 bytes of which the left half is valid, with a label, a
- *                                 profile, control points, and a file beside it)
+ *                                 profile, control points, and a file beside it; its page 3 has 20 x 12 samples of 500)
  */
 #define WITHOUT_SOURCE
 #include "abi.h"
@@ -204,6 +204,47 @@ static void files_say_more_than_pixels(const char *path)
     CHECK(dataset == NULL);
 }
 
+static void pages_are_opened_by_their_numbers(const char *png, const char *path)
+{
+    tilekeep_open_options options = {.struct_size = sizeof options, .page = 3};
+    tilekeep_dataset *dataset = NULL;
+    tilekeep_dataset_info info = {.struct_size = sizeof info};
+    tilekeep_page page = {.struct_size = sizeof page};
+    tilekeep_window window = {.struct_size = sizeof window, .x = 19, .y = 11, .width = 1, .height = 1};
+    uint16_t sample = 0;
+
+    CHECK(tilekeep_open(path, NULL, &dataset) == TILEKEEP_OK);
+    CHECK(tilekeep_info(dataset, &info) == TILEKEEP_OK && info.n_pages == 2 && info.page == 0);
+    CHECK(tilekeep_page_info(dataset, 0, &page) == TILEKEEP_OK && page.number == 0 && page.frame == 0);
+    CHECK(page.width == 64 && page.height == 40 && page.description[0] == '\0');
+    CHECK(tilekeep_page_info(dataset, 1, &page) == TILEKEEP_OK && page.number == 3 && page.frame == -1);
+    CHECK(page.width == 20 && page.height == 12 && page.n_bands == 1 && page.sample_type == TILEKEEP_SAMPLE_U16);
+    CHECK(strcmp(page.description, "appendix") == 0);
+    FAILS(TILEKEEP_ERR_NOT_FOUND, tilekeep_page_info(dataset, 2, &page));
+    FAILS(INVALID, tilekeep_page_info(dataset, 0, NULL));
+    FAILS(INVALID, tilekeep_page_info(NULL, 0, &page));
+    page.struct_size = 3;
+    FAILS(INVALID, tilekeep_page_info(dataset, 0, &page));
+    tilekeep_close(dataset);
+
+    CHECK(tilekeep_open(path, &options, &dataset) == TILEKEEP_OK);
+    CHECK(tilekeep_info(dataset, &info) == TILEKEEP_OK && info.page == 3 && info.n_pages == 2);
+    CHECK(info.width == 20 && info.height == 12 && info.n_mask_bands == 0 && info.srs_wkt == NULL);
+    CHECK(tilekeep_read_window(dataset, &window, &sample, sizeof sample) == TILEKEEP_OK && sample == 500);
+    tilekeep_close(dataset);
+
+    dataset = NULL;
+    options.page = 4;
+    FAILS(INVALID, tilekeep_open(path, &options, &dataset));
+    CHECK(strstr(tilekeep_last_error(), "page 4") != NULL && dataset == NULL);
+    options.page = 1;
+    FAILS(INVALID, tilekeep_open(png, &options, &dataset));
+    CHECK(strstr(tilekeep_last_error(), "one page") != NULL && dataset == NULL);
+    CHECK(tilekeep_open(png, NULL, &dataset) == TILEKEEP_OK);
+    CHECK(tilekeep_info(dataset, &info) == TILEKEEP_OK && info.n_pages == 0);
+    tilekeep_close(dataset);
+}
+
 int main(int argc, char **argv)
 {
     CHECK(argc == 4);
@@ -211,6 +252,7 @@ int main(int argc, char **argv)
     mapped_files_lend_their_blocks(argv[2]);
     files_are_shared(argv[2]);
     files_say_more_than_pixels(argv[3]);
+    pages_are_opened_by_their_numbers(argv[1], argv[3]);
     puts("ok");
     return 0;
 }

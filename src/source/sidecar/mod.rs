@@ -65,7 +65,7 @@ fn mask(info: &SourceInfo, beside: &Beside<'_>) -> Option<(Arc<dyn TileSource>, 
         return None;
     }
     let path = beside.with_suffix(".msk");
-    let mask = TiffSource::open(beside.open(&path)?, beside.limits).ok()?.into_mask();
+    let mask = TiffSource::open(beside.open(&path)?, 0, beside.limits).ok()?.into_mask();
     let (base, image) = (mask.info().levels[0], info.levels[0]);
     let flags: u32 = mask.info().metadata("", "INTERNAL_MASK_FLAGS_1")?.trim().parse().ok()?;
     let n_bands = if flags & PER_DATASET == 0 { info.n_bands } else { 1 };

@@ -225,7 +225,7 @@ mod tests {
     }
 
     fn open(file: Vec<u8>) -> Result<TiffSource> {
-        TiffSource::open(Arc::new(file), Limits::default())
+        TiffSource::open(Arc::new(file), 0, Limits::default())
     }
 
     fn read(source: &TiffSource, row: u32) -> Result<Vec<u8>> {

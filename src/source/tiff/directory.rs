@@ -309,7 +309,14 @@ impl<'a> Parser<'a> {
 
     /// The text of a tag without the zeros at its end. Bytes that are not UTF-8 are taken as Latin-1.
     pub(super) fn text(&self, directory: &Directory, tag: u16) -> Result<Option<String>> {
-        let Some(entry) = directory.entry(tag).filter(|e| e.kind.bytes() == 1) else { return Ok(None) };
+        directory.entry(tag).map_or(Ok(None), |entry| self.text_of(entry))
+    }
+
+    /// As [`text`](Self::text), of the values of an entry.
+    pub(super) fn text_of(&self, entry: &Entry) -> Result<Option<String>> {
+        if entry.kind.bytes() != 1 {
+            return Ok(None);
+        }
         let bytes = self.bytes(entry)?;
         let text = bytes.split(|b| *b == 0).next().unwrap_or_default();
         Ok(Some(match std::str::from_utf8(text) {

@@ -1,5 +1,6 @@
 //! Which images of a file belong to its first one: overviews, and masks of it and them.
 
+use crate::block::Interleave;
 use crate::error::Result;
 use crate::sample::SampleType;
 use crate::source::{AssociatedImage, Limits, ReadAt, SourceInfo};
@@ -7,7 +8,7 @@ use crate::sync::Arc;
 
 use super::directory::{Directory, Parser};
 use super::image::Image;
-use super::{LevelImage, TiffSource, check_block_bytes, tags};
+use super::{Frame, LevelImage, TiffSource, check_block_bytes, tags};
 
 /// Sub-directories of an image that are looked at; a pyramid has a few dozen at most.
 const MAX_SUB_IFDS: u64 = 256;
@@ -27,7 +28,7 @@ impl<'a> Family<'a> {
         let mut offsets: Vec<_> = offsets.into_iter().filter(|offset| *offset > 0).collect();
         offsets.sort_unstable();
         offsets.dedup();
-        let is_aperio = description(parser, &first).is_some_and(|text| text.starts_with("Aperio"));
+        let is_aperio = is_aperio(parser, &first);
         directories.extend(offsets.into_iter().filter_map(|offset| parser.directory(offset).ok()));
         Self { parser, directories, is_aperio }
     }
@@ -113,7 +114,12 @@ impl<'a> Family<'a> {
 }
 
 /// The bits of a directory's kind that are looked at.
-const RELEVANT: u64 = tags::SUBFILE_REDUCED | tags::SUBFILE_MASK;
+pub(super) const RELEVANT: u64 = tags::SUBFILE_REDUCED | tags::SUBFILE_MASK;
+
+/// Whether a directory is of a slide as Aperio writes them.
+pub(super) fn is_aperio(parser: &Parser<'_>, directory: &Directory) -> bool {
+    description(parser, directory).is_some_and(|text| text.starts_with("Aperio"))
+}
 
 fn description(parser: &Parser<'_>, directory: &Directory) -> Option<String> {
     parser.text(directory, tags::IMAGE_DESCRIPTION).ok().flatten()
@@ -128,7 +134,7 @@ fn has_shape_of(level: &LevelImage, base: &Image) -> bool {
     (height - expected).abs() <= 2.0 || (0.5..=2.0).contains(&(height / expected))
 }
 
-fn kind(parser: &Parser<'_>, directory: &Directory) -> u64 {
+pub(super) fn kind(parser: &Parser<'_>, directory: &Directory) -> u64 {
     parser.first(directory, tags::NEW_SUBFILE_TYPE).ok().flatten().unwrap_or(0)
 }
 
@@ -163,8 +169,7 @@ impl TiffSource {
         let mut source = Self::of_images("tiff", first, Vec::new(), limits);
         source.info.interleave = finer.interleave;
         source.info.nodata = finer.nodata;
-        source.add_levels(0, images, limits);
-        source.count();
+        source.add_levels(images, limits);
         Some(source)
     }
 
@@ -175,8 +180,7 @@ impl TiffSource {
         info.interleave = image.interleave;
         info.n_bits = image.n_bits();
         let mut source = Self::new(info, base, limits);
-        source.add_levels(0, coarser, limits);
-        source.count();
+        source.add_levels(coarser, limits);
         source
     }
 
@@ -186,19 +190,24 @@ impl TiffSource {
         self
     }
 
-    /// Adds the images that are coarser pictures of the same samples to the levels of a frame.
-    pub(super) fn add_levels(&mut self, frame: usize, mut images: Vec<LevelImage>, limits: Limits) {
-        images.sort_by_key(|o| std::cmp::Reverse((o.image.level.width, o.image.level.height)));
-        for image in images {
-            let fits: Result<()> = check_block_bytes(&image.image, self.info.interleave, limits);
-            // Pieces of a strip are offered as they lie in the file.
-            let in_order = image.stream().is_none() || image.image.interleave == self.info.interleave;
-            if in_order && image.fits(&self.frames[frame]) && fits.is_ok() {
-                if frame == 0 {
-                    self.info.levels.push(image.image.level);
-                }
-                self.frames[frame].push(image);
-            }
+    /// Adds the images that are coarser pictures of the same samples to the levels of the only frame.
+    fn add_levels(&mut self, images: Vec<LevelImage>, limits: Limits) {
+        add_levels(&mut self.frames[0], images, self.info.interleave, limits);
+        self.info.levels = self.frames[0].iter().map(|level| level.image.level).collect();
+        self.count();
+    }
+}
+
+/// Adds the images that are coarser pictures of the same samples to the levels of `frame`, whose blocks are presented in
+/// this order.
+pub(super) fn add_levels(frame: &mut Frame, mut images: Vec<LevelImage>, interleave: Interleave, limits: Limits) {
+    images.sort_by_key(|o| std::cmp::Reverse((o.image.level.width, o.image.level.height)));
+    for image in images {
+        let fits: Result<()> = check_block_bytes(&image.image, interleave, limits);
+        // Pieces of a strip are offered as they lie in the file.
+        let in_order = image.stream().is_none() || image.image.interleave == interleave;
+        if in_order && image.fits(frame) && fits.is_ok() {
+            frame.push(image);
         }
     }
 }

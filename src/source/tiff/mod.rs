@@ -13,6 +13,7 @@ mod geo;
 mod image;
 mod level;
 mod offsets;
+mod pages;
 mod pieces;
 mod slides;
 mod tags;
@@ -34,21 +35,23 @@ use super::{
 };
 use directory::Parser;
 pub(super) use exif::thumbnail;
-use family::Family;
+use family::{Family, add_levels};
 use image::{Image, Stored};
 use level::LevelImage;
+use pages::Picture;
 use pieces::StripStream;
 
-/// A TIFF file: its first image and those like it, with the overviews of these in the same file.
+/// A page of a TIFF file and those like it that follow, with the overviews of these in the same file.
 pub(super) struct TiffSource {
     info: SourceInfo,
-    /// At least one.
+    reader: Arc<dyn ReadAt>,
+    /// At least one, the first of which has a level. Of a mask any other one may have none: all pixels are valid.
     frames: Vec<Frame>,
     /// The masks of the frames, and of their overviews.
     mask: Option<Arc<TiffSource>>,
     /// Where the directories of the associated images are, in the order of `info.associated`.
     associated: Vec<u64>,
-    /// Where the directory of the first image is.
+    /// Where the directory of the page is.
     directory: u64,
     limits: Limits,
     /// Whether samples of one bit are presented as 0 and 255.
@@ -70,30 +73,52 @@ impl TiffSource {
         directory::Header::matches(head)
     }
 
-    /// Reads the directories of `reader`.
-    pub(super) fn open(reader: Arc<dyn ReadAt>, limits: Limits) -> Result<Self> {
+    /// The page of this number, from 0, of the file that `reader` has.
+    pub(super) fn open(reader: Arc<dyn ReadAt>, page: u32, limits: Limits) -> Result<Self> {
         let parser = Parser::new(&*reader, limits)?;
         let directories = parser.chain(parser.header.first)?;
-        let mut source = Self::of_directory(&parser, &directories[0], &reader, limits)?;
-        let mut groups = frames::groups(&parser, directories, &source.frames[0][0], &reader, limits);
-        let (base, first) = groups.remove(0);
-        let family = Family::new(&parser, first);
-        let overviews = family.overviews(&base.image, &reader);
-        let mut masks = vec![family.mask(&base.image, &reader, limits)];
-        source.add_levels(0, overviews, limits);
-        let levels: Vec<_> = source.frames[0].iter().map(|level| level.directory).collect();
-        for (number, (base, group)) in (1..).zip(groups) {
-            let family = Family::new(&parser, group);
-            let overviews = family.overviews(&base.image, &reader);
-            masks.push(family.mask(&base.image, &reader, limits));
-            source.frames.push(vec![base]);
-            source.add_levels(number, overviews, limits);
+        let n = directories.len();
+        let no_page = || Error::invalid(format!("page {page}: the pages are numbered 0 to {}", n - 1));
+        let wanted = directories.get(page as usize).ok_or_else(no_page)?;
+        let source = Self::of_directory(&parser, wanted, &reader, limits);
+        let mut source = if page == 0 { source? } else { source.map_err(|e| e.context(format!("page {page}")))? };
+        source.info.page = page;
+        let pictures = pages::pictures(&parser, directories, page, &source.frames[0][0], &reader, limits);
+        source.info.pages = pages::list(&parser, &pictures);
+
+        // Frames before the page are none of its own, but what they lack is no level of any.
+        let (mut frames, mut aside, mut masks) = (Vec::new(), Vec::new(), Vec::<Option<Self>>::new());
+        for Picture { number, image, directories, .. } in pictures.into_iter().filter(|picture| picture.is_frame) {
+            let family = Family::new(&parser, directories);
+            let overviews = family.overviews(&image.image, &reader);
+            let mask = if number < page { None } else { family.mask(&image.image, &reader, limits) };
+            // A mask of another kind makes it another raster.
+            if let (Some(mask), Some(known)) = (&mask, masks.iter().flatten().next())
+                && !frames::are_alike(mask, known)
+            {
+                continue;
+            }
+            let mut frame = vec![image];
+            add_levels(&mut frame, overviews, source.info.interleave, limits);
+            if number < page {
+                aside.push(frame);
+                continue;
+            }
+            if number == page {
+                let levels: Vec<_> = frame.iter().map(|level| level.directory).collect();
+                (source.info.associated, source.associated) = family.associated(&levels, &reader).into_iter().unzip();
+            }
+            if let Ok(at) = source.info.pages.binary_search_by_key(&number, |page| page.number) {
+                source.info.pages[at].frame = Some(frames.len() as u32);
+            }
+            frames.push(frame);
+            masks.push(mask);
         }
-        source.align_frames()?;
+        source.frames = frames;
+        source.align_frames(&aside)?;
         let mask = frames::join_masks(masks).map(Self::into_mask);
         source.info.n_mask_bands = mask.as_ref().map_or(0, |mask| mask.info.n_bands);
         source.mask = mask.map(Arc::new);
-        (source.info.associated, source.associated) = family.associated(&levels, &reader).into_iter().unzip();
         source.count();
         Ok(source)
     }
@@ -137,9 +162,9 @@ impl TiffSource {
     fn new(info: SourceInfo, base: LevelImage, limits: Limits) -> Self {
         let metadata = Ledger::process().charge(Class::Metadata, 0);
         let (directory, scratch) = (base.directory, ScratchPool::default());
-        let (frames, associated) = (vec![vec![base]], Vec::new());
+        let (reader, frames, associated) = (Arc::clone(&base.reader), vec![vec![base]], Vec::new());
         let (mask, is_mask, strips) = (None, false, Mutex::default());
-        Self { info, frames, mask, associated, directory, limits, is_mask, scratch, strips, metadata }
+        Self { info, reader, frames, mask, associated, directory, limits, is_mask, scratch, strips, metadata }
     }
 
     /// Puts what the images may hold on the ledger.
@@ -147,9 +172,9 @@ impl TiffSource {
         self.metadata.resize(self.frames.iter().flatten().map(|level| level.image.memory_bytes()).sum());
     }
 
-    /// The image that a block is part of. The block is there.
-    fn image(&self, at: BlockId) -> &LevelImage {
-        &self.frames[at.frame as usize][at.level as usize]
+    /// The image that a block is part of; `None` in a frame of a mask in which all pixels are valid. The block is there.
+    fn image(&self, at: BlockId) -> Option<&LevelImage> {
+        self.frames[at.frame as usize].get(at.level as usize)
     }
 }
 
@@ -250,7 +275,10 @@ impl TileSource for TiffSource {
 
     fn read_block(&self, at: BlockId, out: &mut [u8], context: &mut ReadContext<'_>) -> Result<()> {
         let layout = check_block(&self.info, at, out)?;
-        let level = self.image(at);
+        let Some(level) = self.image(at) else {
+            out.fill(255);
+            return Ok(());
+        };
         // What is decoded on the way is no mask yet.
         let mut nobody = ReadContext::default();
         let context = if self.is_mask { &mut nobody } else { context };
@@ -268,7 +296,7 @@ impl TileSource for TiffSource {
     fn lend(&self, at: BlockId) -> Option<LentBytes<'_>> {
         // Only a block that is there has a layout.
         self.info.block_layout(at).ok()?;
-        let level = self.image(at);
+        let level = self.image(at)?;
         let layout = self.layout_in_place(level, at).filter(|_| level.lent)?;
         match level.stored(at).ok()? {
             Stored::At { offset, len } if len.is_none_or(|len| len >= layout.bytes as u64) => {
@@ -289,10 +317,8 @@ impl TileSource for TiffSource {
     }
 
     fn is_a_copy(&self, at: BlockId) -> bool {
-        self.info.block_layout(at).is_ok() && {
-            let level = self.image(at);
-            level.reader.is_kept_by_system() && self.layout_in_place(level, at).is_some()
-        }
+        let level = self.info.block_layout(at).ok().and_then(|_| self.image(at));
+        level.is_some_and(|level| level.reader.is_kept_by_system() && self.layout_in_place(level, at).is_some())
     }
 
     fn metadata_bytes(&self) -> u64 {
@@ -307,8 +333,7 @@ impl TileSource for TiffSource {
         self.scratch.rest();
         let strips = std::mem::take(&mut *self.strips.lock());
         drop(strips);
-        // All images have the same one.
-        self.frames[0][0].reader.rest();
+        self.reader.rest();
         self.mask.iter().for_each(|mask| mask.rest());
     }
 
@@ -319,13 +344,12 @@ impl TileSource for TiffSource {
     fn open_associated(&self, name: &str) -> Result<Box<dyn TileSource>> {
         let place = self.info.associated.iter().position(|image| image.name == name);
         let offset = place.and_then(|i| self.associated.get(i)).ok_or_else(|| no_such("picture", name))?;
-        let reader = &self.frames[0][0].reader;
-        let parser = Parser::new(&**reader, self.limits)?;
-        Ok(Box::new(Self::of_directory(&parser, &parser.directory(*offset)?, reader, self.limits)?))
+        let parser = Parser::new(&*self.reader, self.limits)?;
+        Ok(Box::new(Self::of_directory(&parser, &parser.directory(*offset)?, &self.reader, self.limits)?))
     }
 
     fn read_blob(&self, name: &str) -> Result<Vec<u8>> {
-        let parser = Parser::new(&*self.frames[0][0].reader, self.limits)?;
+        let parser = Parser::new(&*self.reader, self.limits)?;
         let tag = tags::BLOBS.iter().find(|(known, _)| *known == name).map(|(_, tag)| *tag);
         let directory = parser.directory(self.directory)?;
         let entry = tag.and_then(|tag| directory.entry(tag)).ok_or_else(|| no_such("block of bytes", name))?;
@@ -335,7 +359,7 @@ impl TileSource for TiffSource {
     /// May read the pages of the offset arrays that name the block, as reading the block would.
     fn will_need(&self, at: BlockId) {
         let Ok(layout) = self.info.block_layout(at) else { return };
-        let level = self.image(at);
+        let Some(level) = self.image(at) else { return };
         // All of a strip to get at one piece of it: more than anybody would want.
         if level.stream().is_some() {
             return;
