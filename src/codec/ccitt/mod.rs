@@ -6,11 +6,13 @@
 //! is: what 0 and 1 look like is for the photometric interpretation to say.
 
 mod codes;
+mod rows;
 
 use crate::error::{Error, Result};
 
 use super::Contexts;
 use codes::{BLACK_RUNS, MODE_BITS, Mode, RUN_BITS, WHITE_RUNS};
+pub(crate) use rows::{Rows, Step};
 
 /// How rows are put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,19 +62,32 @@ pub(crate) fn decode(
     let mut bits = Bits { input, at: 0 };
     let mut written = 0;
     for (number, target) in out.chunks_exact_mut(row_bytes).enumerate() {
-        let one_dimensional = match scheme {
-            Scheme::Rle { align_bytes } => {
+        if !scheme.row(&mut bits, number, width, above, row)? {
+            break;
+        }
+        row.paint(width, target);
+        std::mem::swap(above, row);
+        written += row_bytes;
+    }
+    Ok(written)
+}
+
+impl Scheme {
+    /// Decodes the row of this number, which starts at `bits`; `false` when the data says that there is none.
+    fn row(self, bits: &mut Bits<'_>, number: usize, width: u32, above: &Changes, row: &mut Changes) -> Result<bool> {
+        let one_dimensional = match self {
+            Self::Rle { align_bytes } => {
                 bits.align(align_bytes);
                 !bits.is_at_end()
             }
-            Scheme::Group3 { two_dimensional } => match bits.end_of_line(number, two_dimensional)? {
+            Self::Group3 { two_dimensional } => match bits.end_of_line(number, two_dimensional)? {
                 Some(one_dimensional) => one_dimensional,
-                None => break,
+                None => return Ok(false),
             },
-            Scheme::Group4 => false,
+            Self::Group4 => false,
         };
-        if bits.is_at_end() || scheme == Scheme::Group4 && bits.peek(12) == 1 {
-            break;
+        if bits.is_at_end() || self == Self::Group4 && bits.peek(12) == 1 {
+            return Ok(false);
         }
         row.0.clear();
         let context = |e: Error| e.context(format!("CCITT row {number}"));
@@ -81,14 +96,12 @@ pub(crate) fn decode(
         } else {
             bits.two_dimensional(width, above, row).map_err(context)?;
         }
-        if bits.at > input.len() * 8 {
-            return Err(context(Error::corrupt(format!("{} bytes of codes end within the row", input.len()))));
+        let n = bits.input.len();
+        if bits.at > n * 8 {
+            return Err(context(Error::corrupt(format!("{n} bytes of codes end within the row"))));
         }
-        row.paint(width, target);
-        std::mem::swap(above, row);
-        written += row_bytes;
+        Ok(true)
     }
-    Ok(written)
 }
 
 /// Where the colour of a row changes: from white to black, back, and so on, in rising order.
@@ -103,6 +116,26 @@ impl Changes {
         } else {
             self.0.push(at);
         }
+    }
+
+    /// Those of packed pixels.
+    fn of(width: u32, row: &[u8]) -> Self {
+        let mut changes = Vec::new();
+        let mut black = 0;
+        for (first, byte) in (0..).step_by(8).zip(row) {
+            // Bits that differ from the one before.
+            let mut differ = byte ^ (byte >> 1 | black << 7);
+            black = byte & 1;
+            while differ != 0 {
+                let bit = differ.leading_zeros();
+                differ &= !(0x80 >> bit);
+                changes.push(first + bit);
+            }
+        }
+        while changes.last().is_some_and(|last| *last >= width) {
+            changes.pop();
+        }
+        Self(changes)
     }
 
     /// Sets the bits that are black, and no other.
@@ -525,6 +558,43 @@ mod tests {
                 }
                 if let Ok(part) = decoded(scheme, &broken, width, rows.len()) {
                     assert!(part.len() <= rows.len());
+                }
+            }
+        }
+    }
+
+    /// Rows of `stream` as they come when it is given in parts of so many bytes, from each `every` rows anew.
+    fn in_parts(scheme: Scheme, stream: &[u8], width: u32, n_rows: usize, part: usize, every: usize) -> Vec<u8> {
+        let row_bytes = width.div_ceil(8) as usize;
+        let (mut rows, mut out) = (Rows::new(scheme, width), Vec::new());
+        let (mut start, mut end, mut bit) = (0, part.min(stream.len()), 0);
+        while out.len() < n_rows * row_bytes {
+            let mut row = vec![0xa5; row_bytes];
+            match rows.step(&stream[start..end], bit, end == stream.len(), &mut row).unwrap() {
+                Step::Row(next) => {
+                    out.extend(row);
+                    (start, bit) = (start + next / 32 * 4, next % 32);
+                    if (out.len() / row_bytes).is_multiple_of(every) {
+                        rows = Rows::after(scheme, width, out.len() / row_bytes, &rows.above());
+                    }
+                }
+                Step::More => end = (end + part).min(stream.len()),
+                Step::End => break,
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn rows_come_back_from_parts_and_from_any_row_on() {
+        for scheme in SCHEMES {
+            for (seed, width) in [1, 7, 64, 65, 1728, 6000].into_iter().enumerate() {
+                let rows = picture(width, 40, seed as u32);
+                let style = Style { ends_with_marks: true, marks_end_with_bytes: true, ..Style::default() };
+                let stream = encode(scheme, style, &rows, width);
+                for (part, every) in [(1, 1), (5, 3), (1000, 7), (1 << 20, 1)] {
+                    let got = in_parts(scheme, &stream, width, 40, part, every);
+                    assert!(got == rows, "{scheme:?}, {width} pixels, parts of {part}, {every}");
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! JPEG: one level in square blocks, decoded one by one or all at once.
 
-mod pieces;
+pub(in crate::source) mod pieces;
 
 use crate::cancel;
 use crate::codec::Scratch;

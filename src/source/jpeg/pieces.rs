@@ -23,7 +23,7 @@ const NEAR_BYTES: usize = 4 << 10;
 ///
 /// The index has the place of every so many MCUs, as far as the entropy-coded data were read: without a transform, which is
 /// a small part of what decoding costs. Restart markers are passed like anything else and are not in a piece.
-pub(super) struct Pieces {
+pub(in crate::source) struct Pieces {
     coding: Coding,
     parts: Parts,
     size: (u32, u32),
@@ -41,19 +41,19 @@ struct Index {
 
 /// A part of the picture in whole MCUs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Piece {
+pub(in crate::source) struct Piece {
     cols: Range<u32>,
     rows: Range<u32>,
     /// Its pixels.
-    pub(super) left: u32,
-    pub(super) top: u32,
-    pub(super) width: u32,
-    pub(super) height: u32,
+    pub(in crate::source) left: u32,
+    pub(in crate::source) top: u32,
+    pub(in crate::source) width: u32,
+    pub(in crate::source) height: u32,
 }
 
 impl Pieces {
     /// Those of the picture that starts with `head`; `None` when it must be decoded whole.
-    pub(super) fn new(head: &[u8], info: &JpegInfo, max_index_bytes: usize) -> Option<Self> {
+    pub(in crate::source) fn new(head: &[u8], info: &JpegInfo, max_index_bytes: usize) -> Option<Self> {
         let coding = Coding::of(head, info)?;
         let parts = Parts::of(head)?;
         let is_subsampled = coding.mcu_width > 8 || coding.mcu_height > 8;
@@ -72,22 +72,22 @@ impl Pieces {
     }
 
     /// Bytes that it holds beside itself.
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(in crate::source) fn memory_bytes(&self) -> usize {
         self.coding.memory_bytes() + self.parts.memory_bytes() + self.index_bytes()
     }
 
-    pub(super) fn index_bytes(&self) -> usize {
+    pub(in crate::source) fn index_bytes(&self) -> usize {
         self.index.lock().points.capacity() * size_of::<Place>()
     }
 
     /// Bytes that it takes when all of the picture was passed.
-    pub(super) fn most_bytes(&self) -> usize {
+    pub(in crate::source) fn most_bytes(&self) -> usize {
         let n = self.coding.n_mcus() / self.index.lock().step;
         usize::try_from(n).unwrap_or(usize::MAX).saturating_mul(size_of::<Place>())
     }
 
     /// Changes how many bytes the index may take. One that is made thinner stays so.
-    pub(super) fn set_max(&self, max_index_bytes: usize) {
+    pub(in crate::source) fn set_max(&self, max_index_bytes: usize) {
         let wanted = step(self.coding.n_mcus(), max_index_bytes);
         let mut index = self.index.lock();
         if wanted == u64::MAX {
@@ -104,7 +104,7 @@ impl Pieces {
     }
 
     /// What must be decoded for `window`.
-    pub(super) fn around(&self, window: &Window) -> Piece {
+    pub(in crate::source) fn around(&self, window: &Window) -> Piece {
         let mcus = |start: u64, len: u64, side: u32, n: u32| {
             let first = (start / u64::from(side)) as u32;
             let end = (start + len).div_ceil(u64::from(side)) as u32;
@@ -119,7 +119,7 @@ impl Pieces {
     }
 
     /// The stream of a piece, put together in the memory of `stream`.
-    pub(super) fn stream(&self, reader: &dyn ReadAt, piece: &Piece, mut stream: Vec<u8>) -> Result<Vec<u8>> {
+    pub(in crate::source) fn stream(&self, reader: &dyn ReadAt, piece: &Piece, mut stream: Vec<u8>) -> Result<Vec<u8>> {
         stream.clear();
         self.parts.start(&mut stream, piece.width, piece.height, |out| {
             for id in self.coding.dc_tables() {

@@ -1,7 +1,6 @@
 //! A block's stored bytes to the bytes of its rows, as the codec of the file says.
 
 use crate::block::Interleave;
-use crate::codec::ccitt::Scheme;
 use crate::codec::{self, Contexts};
 use crate::error::{Error, Result};
 
@@ -31,15 +30,10 @@ pub(super) fn decompress(
         Compression::PackBits => codec::packbits::decode(input, out),
         Compression::Lzma => codec::lzma::decode(input, out)?,
         Compression::Zstd => codec::zstd::decode(contexts, input, out)?,
-        Compression::CcittRle => codec::ccitt::decode(contexts, Scheme::Rle { align_bytes: 1 }, input, width, out)?,
-        Compression::CcittRleWords => {
-            codec::ccitt::decode(contexts, Scheme::Rle { align_bytes: 2 }, input, width, out)?
-        }
-        Compression::CcittGroup3 => {
-            let scheme = Scheme::Group3 { two_dimensional: image.storage.two_dimensional };
+        Compression::CcittRle | Compression::CcittRleWords | Compression::CcittGroup3 | Compression::CcittGroup4 => {
+            let scheme = image.storage.scheme().ok_or_else(|| Error::internal("CCITT rows without a scheme"))?;
             codec::ccitt::decode(contexts, scheme, input, width, out)?
         }
-        Compression::CcittGroup4 => codec::ccitt::decode(contexts, Scheme::Group4, input, width, out)?,
         Compression::Next => codec::next::decode(input, width, row_bytes()?, out)?,
         Compression::Thunder => codec::thunder::decode(input, width, row_bytes()?, out)?,
         Compression::Lerc => lerc(image, input, contexts, out)?,

@@ -157,7 +157,7 @@ impl TiffSource {
                     && (image.level.width, image.level.height) != (base.width, base.height)
                     && image.level.width <= base.width
                     && image.level.height <= base.height
-                    && (level.stream().is_none() || image.interleave == finer.interleave)
+                    && (level.strip().is_none() || image.interleave == finer.interleave)
                     && check_block_bytes(image, finer.interleave, limits).is_ok()
             })
             .collect();
@@ -205,7 +205,7 @@ pub(super) fn add_levels(frame: &mut Frame, mut images: Vec<LevelImage>, interle
     for image in images {
         let fits: Result<()> = check_block_bytes(&image.image, interleave, limits);
         // Pieces of a strip are offered as they lie in the file.
-        let in_order = image.stream().is_none() || image.image.interleave == interleave;
+        let in_order = image.strip().is_none() || image.image.interleave == interleave;
         if in_order && image.fits(frame) && fits.is_ok() {
             frame.push(image);
         }

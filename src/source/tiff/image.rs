@@ -1,6 +1,8 @@
 //! One directory as an image: sizes, samples, and how its blocks are stored.
 
 use crate::block::Interleave;
+use crate::codec::ccitt::Scheme;
+use crate::codec::stream::StreamCodec;
 use crate::codec::ycbcr::{Conversion, Subsampling};
 use crate::error::{Error, Result};
 use crate::grid::{EdgeBlocks, Level};
@@ -9,6 +11,7 @@ use crate::source::ColorInterpretation;
 
 use super::directory::{ByteOrder, Directory, FieldType, Parser};
 use super::offsets::LazyArray;
+use super::strip_jpeg;
 use super::tags::{self, Compression};
 
 /// The image of one directory.
@@ -51,6 +54,17 @@ pub(super) struct Storage {
     pub(super) jpeg_ycbcr: bool,
     /// How YCbCr samples without JPEG become RGB; `None` for other samples, and for those presented as they are.
     pub(super) ycbcr: Option<Ycbcr>,
+}
+
+/// How a strip that is too large to be a block is decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StripCodec {
+    /// Bytes in order.
+    Bytes(StreamCodec),
+    /// Rows in order.
+    Rows(Scheme),
+    /// Any part of it alone.
+    Jpeg,
 }
 
 /// How YCbCr samples are stored, and how they become RGB.
@@ -128,6 +142,11 @@ impl Image {
         Ok(Self { level, n_bands, sample, interleave, photometric, storage, in_pieces, n_blocks, offsets, byte_counts })
     }
 
+    /// How a strip of the image is decoded in pieces; `None` for one that is not compressed, or all at once.
+    pub(super) fn strip_codec(&self) -> Option<StripCodec> {
+        self.storage.strip_codec()
+    }
+
     /// Bits of a sample that carry information, when fewer than its type has.
     pub(super) fn n_bits(&self) -> Option<u32> {
         (self.storage.bits as usize != self.sample.bytes() * 8).then_some(self.storage.bits)
@@ -150,7 +169,7 @@ impl Image {
     /// Where the stored bytes of a block are; those of the whole strip, where a block is a piece of one.
     pub(super) fn stored(&self, reader: &dyn crate::source::ReadAt, plane: u32, col: u32, row: u32) -> Result<Stored> {
         let (per_row, per_plane) = self.n_blocks;
-        let row = if self.in_pieces { 0 } else { u64::from(row) };
+        let (col, row) = if self.in_pieces { (0, 0) } else { (col, u64::from(row)) };
         let index = u64::from(plane) * per_plane + row * per_row + u64::from(col);
         let offset = self.offsets.get(reader, index)?;
         let len = self.byte_counts.as_ref().map(|counts| counts.get(reader, index)).transpose()?;
@@ -208,6 +227,27 @@ impl Image {
     }
 }
 
+impl Storage {
+    fn strip_codec(&self) -> Option<StripCodec> {
+        match self.compression {
+            // Other pictures than those of 8 bits cannot be taken apart.
+            Compression::Jpeg => (self.bits == 8).then_some(StripCodec::Jpeg),
+            other => other.stream().map(StripCodec::Bytes).or_else(|| self.scheme().map(StripCodec::Rows)),
+        }
+    }
+
+    /// How CCITT rows are put together.
+    pub(super) fn scheme(&self) -> Option<Scheme> {
+        match self.compression {
+            Compression::CcittRle => Some(Scheme::Rle { align_bytes: 1 }),
+            Compression::CcittRleWords => Some(Scheme::Rle { align_bytes: 2 }),
+            Compression::CcittGroup3 => Some(Scheme::Group3 { two_dimensional: self.two_dimensional }),
+            Compression::CcittGroup4 => Some(Scheme::Group4),
+            _ => None,
+        }
+    }
+}
+
 /// Size in pixels and blocks, and whether the blocks are tiles.
 fn level(parser: &Parser<'_>, directory: &Directory, width: u64, height: u64) -> Result<(Level, bool)> {
     let side = |tag: u16, name: &str| -> Result<Option<u32>> {
@@ -242,7 +282,8 @@ fn pieces(
 ) -> Result<Option<Level>> {
     let row_samples = level.width.saturating_mul(per_pixel);
     let row_bytes = row_samples.saturating_mul(sample.bytes() as u64);
-    let can_stop = storage.compression == Compression::None || storage.compression.stream().is_some();
+    let codec = storage.strip_codec();
+    let can_stop = storage.compression == Compression::None || codec.is_some();
     // Three samples of pixels that share their chroma take a byte and a little more.
     let (bits, rows) = match &storage.ycbcr {
         Some(ycbcr) => (storage.bits / 3, ycbcr.subsampling.vertical()),
@@ -252,6 +293,10 @@ fn pieces(
     let is_large = row_bytes.saturating_mul(level.height) > MAX_STRIP_BYTES;
     if !can_stop || !is_large || stored / storage.compression.max_ratio() > file_len {
         return Ok(None);
+    }
+    if codec == Some(StripCodec::Jpeg) {
+        let side = |pixels: u64| strip_jpeg::BLOCK.min(pixels) as u32;
+        return Level::new(level.width, level.height, side(level.width), side(level.height)).map(Some);
     }
     // A multiple of the rows that share their chroma.
     let wanted = (PIECE_BYTES / row_bytes.max(1)).clamp(1, level.height);

@@ -1,12 +1,11 @@
 //! An image of a file as a level, and where the bytes of its blocks are.
 
-use crate::codec::stream::StreamCodec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::grid::BlockId;
 use crate::source::ReadAt;
 use crate::sync::Arc;
 
-use super::image::{Image, Stored};
+use super::image::{Image, Stored, StripCodec};
 use super::tags::Compression;
 
 pub(super) struct LevelImage {
@@ -51,9 +50,9 @@ impl LevelImage {
         }
     }
 
-    /// The codec of a strip that is decoded in pieces.
-    pub(super) fn stream(&self) -> Option<StreamCodec> {
-        self.image.storage.compression.stream().filter(|_| self.image.in_pieces)
+    /// How the strip is decoded whose pieces are the blocks; `None` for other blocks, and where it is not compressed.
+    pub(super) fn strip(&self) -> Option<StripCodec> {
+        self.image.strip_codec().filter(|_| self.image.in_pieces)
     }
 
     /// How many of the stored bytes of a block are looked at, which decode to `decoded` bytes.

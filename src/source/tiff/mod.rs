@@ -16,6 +16,8 @@ mod offsets;
 mod pages;
 mod pieces;
 mod slides;
+mod strip_index;
+mod strip_jpeg;
 mod tags;
 mod whole;
 mod words;
@@ -26,7 +28,7 @@ use crate::error::{Error, Result};
 use crate::grid::{BlockId, Window};
 use crate::memory::{Charge, Class, Ledger, LentBytes};
 use crate::sample::SampleType;
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 
 use super::scratch::ScratchPool;
 use super::{
@@ -36,10 +38,11 @@ use super::{
 use directory::Parser;
 pub(super) use exif::thumbnail;
 use family::{Family, add_levels};
-use image::{Image, Stored};
+use image::{Image, Stored, StripCodec};
 use level::LevelImage;
 use pages::Picture;
 use pieces::StripStream;
+use strip_index::StripIndexes;
 
 /// A page of a TIFF file and those like it that follow, with the overviews of these in the same file.
 pub(super) struct TiffSource {
@@ -60,6 +63,9 @@ pub(super) struct TiffSource {
     /// Where the last reads of strips in pieces stopped, the oldest first. Taken out while they are used, so that no lock is
     /// held while decoding.
     strips: Mutex<Vec<StripStream>>,
+    strip_indexes: StripIndexes,
+    /// Strips of JPEG of up to this many bytes of pixels are decoded at once.
+    max_at_once: AtomicU64,
     metadata: Charge,
 }
 
@@ -164,12 +170,40 @@ impl TiffSource {
         let (directory, scratch) = (base.directory, ScratchPool::default());
         let (reader, frames, associated) = (Arc::clone(&base.reader), vec![vec![base]], Vec::new());
         let (mask, is_mask, strips) = (None, false, Mutex::default());
-        Self { info, reader, frames, mask, associated, directory, limits, is_mask, scratch, strips, metadata }
+        let strip_indexes = StripIndexes::new(limits.max_index_bytes);
+        let max_at_once = AtomicU64::new(limits.max_index_bytes as u64);
+        Self {
+            info,
+            reader,
+            frames,
+            mask,
+            associated,
+            directory,
+            limits,
+            is_mask,
+            scratch,
+            strips,
+            strip_indexes,
+            max_at_once,
+            metadata,
+        }
     }
 
     /// Puts what the images may hold on the ledger.
     fn count(&mut self) {
         self.metadata.resize(self.frames.iter().flatten().map(|level| level.image.memory_bytes()).sum());
+        self.strip_indexes.set_strips(self.indexed_strips().count());
+    }
+
+    /// The image of each strip of which an index may be made.
+    fn indexed_strips(&self) -> impl Iterator<Item = &Image> {
+        let levels = self.frames.iter().flatten();
+        let strips = levels.filter(|level| matches!(level.strip(), Some(StripCodec::Rows(_) | StripCodec::Jpeg)));
+        strips.flat_map(|level| {
+            let image = &level.image;
+            let n_planes = if image.interleave == Interleave::Band { image.n_bands } else { 1 };
+            (0..n_planes).map(move |_| image)
+        })
     }
 
     /// The image that a block is part of; `None` in a frame of a mask in which all pixels are valid. The block is there.
@@ -231,8 +265,10 @@ impl TiffSource {
             }
             Stored::At { offset, len } => (offset, len),
         };
-        if let Some(codec) = level.stream() {
-            return self.read_piece(level, at, codec, (offset, len), out, context);
+        match level.strip() {
+            None => {}
+            Some(StripCodec::Jpeg) => return self.read_jpeg_piece(level, at, (offset, len), out, context),
+            Some(codec) => return self.read_piece(level, at, codec, (offset, len), out, context),
         }
         if decode::stored_in_place(&level.image, layout) {
             if let Some(len) = len.filter(|len| *len < out.len() as u64) {
@@ -329,8 +365,24 @@ impl TileSource for TiffSource {
         (size_of::<Self>() + levels + frames) as u64 + images + self.info.memory_bytes() + mask
     }
 
+    fn may_keep(&self, bytes: u64) -> u64 {
+        self.max_at_once.store(bytes, Ordering::Relaxed);
+        let max = usize::try_from(bytes).unwrap_or(usize::MAX).min(self.limits.max_index_bytes);
+        // A mask that has strips too has half of it.
+        let mask = self.mask.as_ref().filter(|mask| mask.indexed_strips().next().is_some());
+        let own = if mask.is_some() { max / 2 } else { max };
+        self.strip_indexes.set_max(own);
+        let of_mask = mask.map_or(0, |mask| mask.may_keep(own as u64));
+        self.strip_indexes.most_bytes(self.indexed_strips()) + of_mask
+    }
+
+    fn index_bytes(&self) -> u64 {
+        self.strip_indexes.bytes() + self.mask.as_ref().map_or(0, |mask| mask.index_bytes())
+    }
+
     fn rest(&self) {
         self.scratch.rest();
+        self.strip_indexes.clear();
         let strips = std::mem::take(&mut *self.strips.lock());
         drop(strips);
         self.reader.rest();
@@ -361,7 +413,7 @@ impl TileSource for TiffSource {
         let Ok(layout) = self.info.block_layout(at) else { return };
         let Some(level) = self.image(at) else { return };
         // All of a strip to get at one piece of it: more than anybody would want.
-        if level.stream().is_some() {
+        if level.strip().is_some() {
             return;
         }
         if let Ok(Stored::At { offset, len }) = level.stored(at) {

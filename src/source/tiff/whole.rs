@@ -23,13 +23,18 @@ impl TiffSource {
         if image.interleave == Interleave::Band {
             return None;
         }
+        // The pieces of a strip are no pictures; it may be one.
+        if image.in_pieces && *window != grid.window() {
+            return None;
+        }
         let col = u32::try_from(window.x / u64::from(grid.block_width)).ok()?;
         let row = u32::try_from(window.y / u64::from(grid.block_height)).ok()?;
         let is_stored_whole = match grid.edge_blocks {
             EdgeBlocks::Cropped => true,
             EdgeBlocks::Padded => (window.width, window.height) == (grid.block_width.into(), grid.block_height.into()),
         };
-        if grid.block_window(col, row) != Some(*window) || !is_stored_whole {
+        let is_block = image.in_pieces || grid.block_window(col, row) == Some(*window);
+        if !is_block || !is_stored_whole {
             return None;
         }
         let at = BlockId::new(number, col, row).with_frame(frame);

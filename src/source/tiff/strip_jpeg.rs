@@ -1,0 +1,267 @@
+//! A JPEG strip that is too large to be a block, in square blocks, each of which is decoded alone.
+
+use std::sync::OnceLock;
+
+use crate::block::Interleave;
+use crate::codec::Scratch;
+use crate::codec::jpeg::{self, Colour};
+use crate::codec::jpeg_entropy::Place;
+use crate::error::{Error, ErrorKind, Result};
+use crate::grid::{BlockId, Level, Window};
+use crate::source::jpeg::pieces::Pieces;
+use crate::source::{Limits, ReadAt, ReadContext};
+use crate::sync::{Arc, AtomicBool, AtomicUsize, Ordering};
+
+use super::strip_index::StripIndex;
+use super::{LevelImage, TiffSource};
+
+/// Pixels of a block, across and down.
+pub(super) const BLOCK: u64 = 256;
+/// The header is looked for in this many bytes first, and in more when it is not among them.
+const HEAD: u64 = 64 << 10;
+
+/// What is known of a strip. One that is not coded in a single baseline scan is decoded as a whole.
+pub(super) struct JpegStrip {
+    max_bytes: AtomicUsize,
+    parts: OnceLock<Option<Parts>>,
+    /// Whether the pieces could not be decoded where the whole could.
+    only_whole: AtomicBool,
+}
+
+struct Parts {
+    pieces: Pieces,
+    file: Spliced,
+}
+
+impl JpegStrip {
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Self { max_bytes: AtomicUsize::new(max_bytes), parts: OnceLock::new(), only_whole: AtomicBool::new(false) }
+    }
+
+    /// Bytes that the index of a strip of this size takes at most when nobody bounds it: a place for 16 blocks of 8 x 8.
+    pub(super) fn wanted_bytes(level: &Level) -> u64 {
+        let n = level.width.div_ceil(8).saturating_mul(level.height.div_ceil(8)) / 16;
+        n.saturating_mul(size_of::<Place>() as u64)
+    }
+
+    pub(super) fn set_max(&self, max_bytes: usize) {
+        self.max_bytes.store(max_bytes, Ordering::Relaxed);
+        if let Some(parts) = self.parts() {
+            parts.pieces.set_max(max_bytes);
+        }
+    }
+
+    pub(super) fn index_bytes(&self) -> usize {
+        self.parts().map_or(0, |parts| parts.pieces.index_bytes())
+    }
+
+    fn parts(&self) -> Option<&Parts> {
+        self.parts.get().and_then(Option::as_ref)
+    }
+
+    /// What the strip's header says, which is read once.
+    fn read_parts(
+        &self,
+        level: &LevelImage,
+        n_components: usize,
+        (start, end): (u64, u64),
+        limits: Limits,
+    ) -> Result<Option<&Parts>> {
+        if let Some(known) = self.parts.get() {
+            return Ok(known.as_ref());
+        }
+        let file = Spliced::new(level, start, end);
+        let most = file.len().min(limits.max_metadata_bytes as u64);
+        let mut len = HEAD.min(most);
+        let (info, head) = loop {
+            let mut head = vec![0; len as usize];
+            file.read_at(0, &mut head)?;
+            match jpeg::info(&head) {
+                Ok(info) => break (Some(info), head),
+                // What is wrong with it is found out with all of it.
+                Err(error) if len == most || error.kind() == ErrorKind::Unsupported => break (None, head),
+                Err(_) => len = len.saturating_mul(8).min(most),
+            }
+        };
+        let grid = &level.image.level;
+        let info = info.filter(|info| {
+            (u64::from(info.width), u64::from(info.height)) == (grid.width, grid.height)
+                && usize::from(info.components) == n_components
+        });
+        let pieces = info.and_then(|info| Pieces::new(&head, &info, self.max_bytes.load(Ordering::Relaxed)));
+        Ok(self.parts.get_or_init(|| pieces.map(|pieces| Parts { pieces, file })).as_ref())
+    }
+}
+
+impl TiffSource {
+    /// Reads the block `at` of a strip that `offset` and `len` say where it is.
+    pub(super) fn read_jpeg_piece(
+        &self,
+        level: &LevelImage,
+        at: BlockId,
+        (offset, len): (u64, Option<u64>),
+        out: &mut [u8],
+        context: &mut ReadContext<'_>,
+    ) -> Result<()> {
+        let image = &level.image;
+        let n_components = if image.interleave == Interleave::Band { 1 } else { image.n_bands as usize };
+        let whole_bytes = image.level.width.saturating_mul(image.level.height).saturating_mul(n_components as u64);
+        let len = level.len_to_read(offset, len, whole_bytes)?;
+        if whole_bytes > self.max_at_once.load(Ordering::Relaxed) {
+            let place = (at.frame, at.level, at.plane);
+            let index = self.strip_indexes.get(place, |max| StripIndex::Jpeg(JpegStrip::new(max)));
+            let strip = index.jpeg().ok_or_else(|| Error::internal("a JPEG strip with an index of rows"))?;
+            let parts = strip.read_parts(level, n_components, (offset, offset + len as u64), self.limits)?;
+            if let Some(parts) = parts.filter(|_| !strip.only_whole.load(Ordering::Relaxed)) {
+                let window = image.level.block_window(at.col, at.row);
+                let window = window.ok_or_else(|| Error::internal(format!("{at} has no pixels")))?;
+                match self.decode_jpeg_piece(level, parts, &window, n_components, out, context) {
+                    Err(error) if error.kind() == ErrorKind::Corrupt => {
+                        self.read_jpeg_strip(level, at, (offset, len), n_components, out, context)?;
+                        strip.only_whole.store(true, Ordering::Relaxed);
+                        return Ok(());
+                    }
+                    read => return read,
+                }
+            }
+        }
+        self.read_jpeg_strip(level, at, (offset, len), n_components, out, context)
+    }
+
+    /// Decodes the pixels of `window` and what they need around them.
+    fn decode_jpeg_piece(
+        &self,
+        level: &LevelImage,
+        parts: &Parts,
+        window: &Window,
+        n_components: usize,
+        out: &mut [u8],
+        context: &ReadContext<'_>,
+    ) -> Result<()> {
+        let piece = parts.pieces.around(window);
+        self.scratch.with(|counted| {
+            let Scratch { bytes, decoded, contexts, .. } = &mut counted.scratch;
+            *bytes = parts.pieces.stream(&parts.file, &piece, std::mem::take(bytes))?;
+            let stride = piece.width as usize * n_components;
+            decoded.resize(stride * piece.height as usize, 0);
+            context.check()?;
+            let (width, height) = (piece.width, piece.height);
+            jpeg::decode(contexts, None, bytes, colour(level), decoded, width, height, n_components)?;
+            let start = (window.x as usize - piece.left as usize) * n_components;
+            let len = window.width as usize * n_components;
+            let rows = decoded.chunks_exact(stride).skip(window.y as usize - piece.top as usize);
+            for (row, target) in rows.zip(out.chunks_exact_mut(len)) {
+                target.copy_from_slice(&row[start..start + len]);
+            }
+            Ok(())
+        })
+    }
+
+    /// Decodes the whole strip for the block `at` and offers the others.
+    fn read_jpeg_strip(
+        &self,
+        level: &LevelImage,
+        at: BlockId,
+        (offset, len): (u64, usize),
+        n_components: usize,
+        out: &mut [u8],
+        context: &mut ReadContext<'_>,
+    ) -> Result<()> {
+        let grid = level.image.level;
+        let n_bytes = grid.width.saturating_mul(grid.height).saturating_mul(n_components as u64);
+        let max = self.limits.max_image_bytes;
+        if n_bytes > max as u64 {
+            return Err(Error::limit(format!(
+                "a JPEG strip of {n_bytes} bytes of pixels, which must be decoded as a whole; the limit is {max} bytes"
+            )));
+        }
+        self.scratch.with(|counted| {
+            let lent = level.reader.lend(offset, len);
+            let Scratch { bytes, decoded, .. } = &mut counted.scratch;
+            if lent.is_none() {
+                bytes.resize(len, 0);
+                level.read(offset, bytes)?;
+            }
+            decoded.clear();
+            decoded.resize(n_bytes as usize, 0);
+            context.check()?;
+            counted.count();
+            let Scratch { bytes, decoded, contexts, .. } = &mut counted.scratch;
+            let stored = lent.as_deref().unwrap_or(bytes);
+            let tables = level.image.storage.jpeg_tables.as_deref();
+            // A level of blocks has sides of 32 bits.
+            let (width, height) = (grid.width as u32, grid.height as u32);
+            jpeg::decode(contexts, tables, stored, colour(level), decoded, width, height, n_components)?;
+            let stride = width as usize * n_components;
+            let copy = |at: BlockId, out: &mut [u8]| {
+                let window = grid.block_window(at.col, at.row);
+                let window = window.ok_or_else(|| Error::internal(format!("{at} has no pixels")))?;
+                let (start, len) = (window.x as usize * n_components, window.width as usize * n_components);
+                let rows = decoded.chunks_exact(stride).skip(window.y as usize);
+                for (row, target) in rows.zip(out.chunks_exact_mut(len)) {
+                    target.copy_from_slice(&row[start..start + len]);
+                }
+                Ok(())
+            };
+            copy(at, out)?;
+            for (row, col) in (0..grid.rows()).flat_map(|row| (0..grid.cols()).map(move |col| (row, col))) {
+                let other = BlockId { col, row, ..at };
+                if other != at {
+                    context.offer(other, &mut |out| copy(other, out));
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+fn colour(level: &LevelImage) -> Colour {
+    if level.image.storage.jpeg_ycbcr { Colour::YcbcrToRgb } else { Colour::AsStored }
+}
+
+/// A strip with the tables that all blocks of its image share put before it: a file of its own.
+struct Spliced {
+    reader: Arc<dyn ReadAt>,
+    tables: Vec<u8>,
+    /// The part of the strip behind its first marker, which the tables have too.
+    start: u64,
+    end: u64,
+}
+
+impl Spliced {
+    fn new(level: &LevelImage, start: u64, end: u64) -> Self {
+        let mut tables = level.image.storage.jpeg_tables.clone().unwrap_or_default();
+        if tables.is_empty() {
+            tables = vec![0xff, 0xd8];
+        }
+        if tables.ends_with(&[0xff, 0xd9]) {
+            tables.truncate(tables.len() - 2);
+        }
+        Self { reader: Arc::clone(&level.reader), tables, start: end.min(start + 2), end }
+    }
+}
+
+impl ReadAt for Spliced {
+    fn len(&self) -> u64 {
+        self.tables.len() as u64 + self.end - self.start
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        let n = (self.tables.len() as u64).saturating_sub(offset).min(out.len() as u64) as usize;
+        let (first, rest) = out.split_at_mut(n);
+        if n > 0 {
+            first.copy_from_slice(&self.tables[offset as usize..][..n]);
+        }
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let behind = offset + n as u64 - self.tables.len() as u64;
+        self.reader.read_at(self.start.saturating_add(behind), rest)
+    }
+
+    fn was_read(&self, offset: u64, len: u64) {
+        if let Some(behind) = offset.checked_sub(self.tables.len() as u64) {
+            self.reader.was_read(self.start + behind, len);
+        }
+    }
+}
