@@ -243,13 +243,13 @@ fn a_page_is_read_where_another_one_cannot_be() {
 fn what_belongs_to_another_picture_is_opened_by_its_number_and_listed_by_none() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("one.tif");
-    write(&path, &[(gray(128, 64), 1), (reduced(64, 32), 2), (reduced(32, 16), 3), (mask(128, 64), 255)]);
+    write(&path, &[(gray(128, 64), 1), (mask(128, 64), 255), (reduced(64, 32), 2), (reduced(32, 16), 3)]);
     let whole = open(&path, 0);
     assert_eq!((corners(&whole, 0), whole.info().pages.len()), (vec![1, 2, 3], 1));
-    let coarse = open(&path, 1);
+    let coarse = open(&path, 2);
     assert_eq!((corners(&coarse, 0), coarse.info().pages.len(), coarse.info().n_frames), (vec![2, 3], 1, 1));
     assert_eq!(coarse.mask_kind(0).unwrap(), MaskKind::AllValid);
-    assert_eq!(corners(&open(&path, 3), 0), [255]);
+    assert_eq!(corners(&open(&path, 1), 0), [255]);
 }
 
 #[test]
@@ -266,6 +266,13 @@ fn overviews_of_another_page_are_no_levels() {
         write(&path, images);
         assert_eq!((&sizes(&open(&path, 0))[..], &sizes(&open(&path, number))[..]), (first, second));
     }
+    // Behind a page of half the size, from the smallest on; and behind one that cannot be read, whose they are then.
+    let upwards = [(gray(200, 200), 1), (gray(100, 100), 3), (reduced(50, 50), 5), (reduced(100, 100), 2)];
+    write(&path, &upwards);
+    assert_eq!((sizes(&open(&path, 0)), sizes(&open(&path, 1))), (vec![200, 100, 50], vec![100]));
+    let foreign = Image { tags: vec![(259, Values::Short(vec![6]))], ..gray(160, 160) };
+    write(&path, &[(gray(200, 200), 1), (foreign, 3), (reduced(80, 80), 4)]);
+    assert_eq!(sizes(&open(&path, 0)), [200]);
     // Of two pages alike neither has what only one can have.
     write(&path, &[(gray(200, 200), 1), (gray(200, 200), 2), (reduced(100, 100), 3)]);
     assert_eq!((sizes(&open(&path, 0)), sizes(&open(&path, 1))), (vec![200], vec![200]));

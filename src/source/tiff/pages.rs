@@ -49,8 +49,8 @@ pub(super) fn pictures(
     let wants_tiles = wanted_directory.is_some_and(|directory| directory.entry(tags::TILE_WIDTH).is_some());
 
     let mut pictures: Vec<Picture> = Vec::new();
-    // Whose the directory before is.
-    let mut last = 0;
+    // Directories behind the last picture that are none, and whether there is one between that cannot be read.
+    let (mut others, mut is_behind_unknown) = (Vec::new(), false);
     for (number, directory) in (0..).zip(directories) {
         let is_picture = says_picture(&directory);
         let is_wanted = number == page;
@@ -64,23 +64,22 @@ pub(super) fn pictures(
         let is_page = is_picture && (!is_slide || number == 0 || is_frame);
         match image.filter(|_| is_page || is_wanted) {
             Some(image) => {
-                last = pictures.len();
+                share_out(parser, &mut pictures, std::mem::take(&mut others), is_behind_unknown, reader);
+                is_behind_unknown = false;
                 pictures.push(Picture { number, image, directories: vec![directory], is_frame, is_page });
             }
-            None => {
-                let of_page = || pictures.iter().position(|picture| picture.number == page).filter(|_| wants_tiles);
-                last = match is_slide {
-                    true if directory.entry(tags::TILE_WIDTH).is_some() => of_page().unwrap_or(0),
-                    true => 0,
-                    false => owner(parser, &pictures, last, &directory, reader),
-                };
-                // Nothing is before the first one when that cannot be read and another page is wanted.
-                if let Some(picture) = pictures.get_mut(last) {
+            None if is_slide => {
+                let is_level = wants_tiles && directory.entry(tags::TILE_WIDTH).is_some();
+                let page = pictures.iter().position(|picture| picture.number == page).filter(|_| is_level);
+                if let Some(picture) = pictures.get_mut(page.unwrap_or(0)) {
                     picture.directories.push(directory);
                 }
             }
+            None if is_picture => is_behind_unknown = true,
+            None => others.push(directory),
         }
     }
+    share_out(parser, &mut pictures, others, is_behind_unknown, reader);
     pictures
 }
 
@@ -117,33 +116,59 @@ fn parse(parser: &Parser<'_>, directory: &Directory, reader: &Arc<dyn ReadAt>) -
     Some(LevelImage::new(reader, image, directory.offset))
 }
 
-/// Which of `pictures` a directory belongs to that is a reduced picture or a mask: the nearest one of which it can be that.
-/// `last` is whose the directory before it is; reduced pictures of one picture follow each other.
+/// Gives directories that are reduced pictures or masks, and follow each other, to those of `pictures` that they belong to:
+/// to the nearest one of which all can be that, or each to the nearest one of which it can. One whose sides are no whole part
+/// of those of any picture may be of the last one, if that is before it.
 ///
 /// Some writers put the overviews of a picture right behind it, others those of the first one behind all.
-fn owner(
+fn share_out(
     parser: &Parser<'_>,
-    pictures: &[Picture],
-    last: usize,
-    directory: &Directory,
+    pictures: &mut [Picture],
+    directories: Vec<Directory>,
+    is_behind_unknown: bool,
     reader: &Arc<dyn ReadAt>,
-) -> usize {
-    if pictures.len() < 2 {
-        return 0;
+) {
+    // Nothing is before them when the first directory cannot be read, and another page is wanted.
+    let Some(mut last) = pictures.len().checked_sub(1) else { return };
+    if last == 0 && !is_behind_unknown {
+        pictures[0].directories.extend(directories);
+        return;
     }
-    let Some(image) = parse(parser, directory, reader) else { return last };
-    let (image, kind) = (&image.image, kind(parser, directory));
-    let nearest = || [last].into_iter().chain((0..pictures.len()).rev().take(MAX_OWNERS));
-    let fits = |at: &usize, has_size: fn(&Image, &Image) -> bool| {
-        let base = &pictures[*at].image.image;
-        let has_samples = (base.n_bands, base.sample) == (image.n_bands, image.sample);
-        (kind & tags::SUBFILE_MASK != 0 || has_samples) && has_size(base, image)
+    let others: Vec<_> = directories
+        .into_iter()
+        .map(|directory| {
+            let image = parse(parser, &directory, reader).map(|image| image.image);
+            let kind = kind(parser, &directory) & family::RELEVANT;
+            (directory, kind, image)
+        })
+        .collect();
+    let fits = |at: usize, (_, kind, image): &(Directory, u64, Option<Image>), has_size: fn(&Image, &Image) -> bool| {
+        let base = &pictures[at].image.image;
+        image.as_ref().is_some_and(|image| {
+            let has_samples = (base.n_bands, base.sample) == (image.n_bands, image.sample);
+            match *kind {
+                tags::SUBFILE_MASK => has_same_size(base, image),
+                tags::SUBFILE_REDUCED => has_samples && has_size(base, image),
+                _ => has_size(base, image),
+            }
+        })
     };
-    if kind & family::RELEVANT == tags::SUBFILE_MASK {
-        return nearest().find(|at| fits(at, has_same_size)).unwrap_or(last);
+    let n = pictures.len();
+    let nearest = || (0..n).rev().take(MAX_OWNERS);
+    let of_all = nearest().find(|at| others.iter().all(|other| fits(*at, other, is_whole_times)));
+    let mut owners = Vec::with_capacity(others.len());
+    for other in &others {
+        let one = || [last].into_iter().chain(nearest()).find(|at| fits(*at, other, is_whole_times));
+        let of_last = || Some(n - 1).filter(|at| !is_behind_unknown && fits(*at, other, has_same_shape));
+        let owner = of_all.or_else(one).or_else(of_last);
+        last = owner.unwrap_or(last);
+        owners.push(owner);
     }
-    let found = nearest().find(|at| fits(at, is_whole_times)).or_else(|| nearest().find(|at| fits(at, has_same_shape)));
-    found.unwrap_or(last)
+    for ((directory, ..), owner) in others.into_iter().zip(owners) {
+        if let Some(owner) = owner {
+            pictures[owner].directories.push(directory);
+        }
+    }
 }
 
 fn has_same_size(base: &Image, image: &Image) -> bool {
