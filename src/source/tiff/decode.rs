@@ -6,7 +6,8 @@ use crate::error::{Error, Result};
 
 use super::decompress::decompress;
 use super::directory::ByteOrder;
-use super::image::{Image, Predictor, Ycbcr};
+use super::image::Image;
+use super::storage::{Predictor, Ycbcr};
 use super::tags::Compression;
 
 /// Decodes the stored bytes of a block into `out`, all rows that `layout` has memory for. The bytes are those that are

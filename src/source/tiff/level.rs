@@ -5,7 +5,8 @@ use crate::grid::BlockId;
 use crate::source::ReadAt;
 use crate::sync::Arc;
 
-use super::image::{Image, Stored, StripCodec};
+use super::image::{Image, Stored};
+use super::storage::StripCodec;
 use super::tags::Compression;
 
 pub(super) struct LevelImage {

@@ -16,6 +16,7 @@ mod offsets;
 mod pages;
 mod pieces;
 mod slides;
+mod storage;
 mod strip_index;
 mod strip_jpeg;
 mod tags;
@@ -38,10 +39,11 @@ use super::{
 use directory::Parser;
 pub(super) use exif::thumbnail;
 use family::{Family, add_levels};
-use image::{Image, Stored, StripCodec};
+use image::{Image, Stored};
 use level::LevelImage;
 use pages::Picture;
 use pieces::StripStream;
+use storage::StripCodec;
 use strip_index::StripIndexes;
 
 /// A page of a TIFF file and those like it that follow, with the overviews of these in the same file.

@@ -13,7 +13,7 @@ use crate::memory::{Charge, Class, Ledger};
 use crate::source::restarts::Restarts;
 use crate::source::{ReadAt, ReadContext};
 
-use super::image::StripCodec;
+use super::storage::StripCodec;
 use super::strip_index::{StripIndex, StripPlace};
 use super::{LevelImage, TiffSource, decode};
 

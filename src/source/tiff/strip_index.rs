@@ -3,8 +3,9 @@
 use crate::source::restarts::Restarts;
 use crate::sync::{Arc, Mutex};
 
-use super::image::{Image, StripCodec};
+use super::image::Image;
 use super::pieces::RowPlace;
+use super::storage::StripCodec;
 use super::strip_jpeg::JpegStrip;
 
 /// Strips of which something is known at once: those of a few bands, levels or frames.
