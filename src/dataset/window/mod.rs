@@ -1,16 +1,21 @@
 //! Any window at any size, in any sample type and layout, out of blocks.
 
+mod plan;
+mod request;
+
 use std::ops::Range;
 
 use crate::block::{Block, Interleave};
 use crate::cancel;
 use crate::error::{Error, Result};
-use crate::grid::{BlockId, Level, Window};
-use crate::memory::{Rows, copy_rows};
+use crate::grid::{Level, Window};
 use crate::resample::{Averages, Axis, Resampling};
-use crate::sample::{Run, SampleType, convert};
+use crate::sample::{Run, convert};
 
 use super::{CacheUse, Dataset};
+pub(super) use plan::Plan;
+use plan::strides;
+pub use request::{Layout, WindowRequest};
 
 /// Memory for averages that are being built up.
 const AVERAGES_BYTES: usize = 4 << 20;
@@ -18,276 +23,6 @@ const AVERAGES_BYTES: usize = 4 << 20;
 const AREA: u32 = 1 << 15;
 /// A coarser level serves a request that is this little finer than it.
 const TOLERANCE: f64 = 1.0 + 1e-6;
-
-/// Which pixels to read, and how they shall come. Build it with [`new`](Self::new) and change what differs.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct WindowRequest {
-    /// Which of several pictures; 0 by default.
-    pub frame: u32,
-    /// The level whose pixels the window counts.
-    pub level: u32,
-    /// What to read.
-    pub window: Window,
-    /// Width and height of the result; the window's own by default.
-    pub size: (u32, u32),
-    /// How pixels of another size are made.
-    pub resampling: Resampling,
-    /// Take the pixels of `level` even where a coarser one would do. By default a result of half the window's size or
-    /// less is made from a coarser level: with [`Resampling::Nearest`] from one that is stored, with
-    /// [`Resampling::Average`] from any.
-    pub exact_level: bool,
-    /// Bands in the order wanted, numbered from 0; `None` for all.
-    pub bands: Option<Vec<u32>>,
-    /// The sample type of the result; `None` for the source's own. Integers clamp, floats are rounded first.
-    pub sample: Option<SampleType>,
-    /// How the result lies in memory.
-    pub layout: Layout,
-    /// What the read means for the blocks that it comes by.
-    pub cache_use: CacheUse,
-}
-
-/// How the samples of a window lie in the caller's memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
-    /// Without gaps, in this order.
-    Tight(Interleave),
-    /// With these distances in bytes, from the first sample on.
-    Strided {
-        /// To the next pixel.
-        pixel: usize,
-        /// To the next row.
-        row: usize,
-        /// To the next band.
-        band: usize,
-    },
-}
-
-impl WindowRequest {
-    /// `window` of `level` as it is: all bands, own sample type, pixel-interleaved, not scaled.
-    #[must_use]
-    pub fn new(level: u32, window: Window) -> Self {
-        let side = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-        Self {
-            frame: 0,
-            level,
-            window,
-            size: (side(window.width), side(window.height)),
-            resampling: Resampling::Nearest,
-            exact_level: false,
-            bands: None,
-            sample: None,
-            layout: Layout::Tight(Interleave::Pixel),
-            cache_use: CacheUse::Normal,
-        }
-    }
-
-    /// The same request with a result of another size.
-    #[must_use]
-    pub fn size(mut self, width: u32, height: u32) -> Self {
-        self.size = (width, height);
-        self
-    }
-
-    /// The same request for another frame.
-    #[must_use]
-    pub fn frame(mut self, frame: u32) -> Self {
-        self.frame = frame;
-        self
-    }
-
-    /// The same request with another resampling.
-    #[must_use]
-    pub fn resampling(mut self, resampling: Resampling) -> Self {
-        self.resampling = resampling;
-        self
-    }
-
-    /// The same request for these bands, numbered from 0.
-    #[must_use]
-    pub fn bands(mut self, bands: impl Into<Vec<u32>>) -> Self {
-        self.bands = Some(bands.into());
-        self
-    }
-
-    /// The same request with samples of another type.
-    #[must_use]
-    pub fn sample(mut self, sample: SampleType) -> Self {
-        self.sample = Some(sample);
-        self
-    }
-
-    /// The same request by a reader of another kind.
-    #[must_use]
-    pub fn cache_use(mut self, cache_use: CacheUse) -> Self {
-        self.cache_use = cache_use;
-        self
-    }
-
-    /// The same request with another layout of the result.
-    #[must_use]
-    pub fn layout(mut self, layout: Layout) -> Self {
-        self.layout = layout;
-        self
-    }
-}
-
-/// A request that was checked against a dataset, with every default filled in.
-pub(super) struct Plan {
-    bands: Vec<u32>,
-    pub(super) sample: SampleType,
-    pub(super) width: u32,
-    pub(super) height: u32,
-    strides: Strides,
-    frame: u32,
-    /// The level that is read, which may be coarser than the one asked for.
-    level: u32,
-    cols: Axis,
-    rows: Axis,
-    cache_use: CacheUse,
-}
-
-#[derive(Clone, Copy)]
-struct Strides {
-    pixel: usize,
-    row: usize,
-    band: usize,
-}
-
-impl Plan {
-    fn block(&self, plane: u32, col: u32, row: u32) -> BlockId {
-        BlockId { frame: self.frame, level: self.level, plane, row, col }
-    }
-
-    /// Whether `out` has room for the result.
-    pub(super) fn check(&self, out: &[u8]) -> Result<()> {
-        let reach = self.reach();
-        if reach.is_some_and(|reach| reach <= out.len()) {
-            return Ok(());
-        }
-        Err(Error::invalid(format!(
-            "{}x{} pixels with {} bands of {} take {} bytes, the memory given has {}",
-            self.width,
-            self.height,
-            self.bands.len(),
-            self.sample.name(),
-            reach.map_or_else(|| "too many".to_owned(), |n| n.to_string()),
-            out.len()
-        )))
-    }
-
-    /// The plan for `n` rows of the result from row `first` on.
-    pub(super) fn rows(&self, first: u32, n: u32) -> Self {
-        let rows = Axis { start: self.rows.start + f64::from(first) * self.rows.step, ..self.rows };
-        Self { bands: self.bands.clone(), rows, height: n, ..*self }
-    }
-
-    /// Bytes of the bands of a pixel.
-    pub(super) fn pixel_bytes(&self) -> usize {
-        self.bands.len().saturating_mul(self.sample.bytes())
-    }
-
-    /// Sets every sample, each of which is one byte.
-    pub(super) fn fill(&self, byte: u8, out: &mut [u8]) {
-        for y in 0..self.height {
-            for x in 0..self.width {
-                out[self.offset(x, y, 0)] = byte;
-            }
-        }
-    }
-
-    fn run(&self) -> Run {
-        Run { sample: self.sample, stride: self.strides.pixel }
-    }
-
-    pub(super) fn offset(&self, x: u32, y: u32, band: usize) -> usize {
-        x as usize * self.strides.pixel + y as usize * self.strides.row + band * self.strides.band
-    }
-
-    /// Bytes from the first to the end of the last sample.
-    fn reach(&self) -> Option<usize> {
-        let steps = [
-            (self.width as usize - 1, self.strides.pixel),
-            (self.height as usize - 1, self.strides.row),
-            (self.bands.len() - 1, self.strides.band),
-        ];
-        steps.into_iter().try_fold(self.sample.bytes(), |sum, (n, stride)| sum.checked_add(n.checked_mul(stride)?))
-    }
-
-    /// How many blocks of the level it reads, at most.
-    fn n_blocks(&self, level: &Level) -> u64 {
-        let along = |axis: &Axis, n: u32, block: u32| {
-            let (first, end) = (axis.pixels(0).0, axis.pixels(n - 1).1);
-            end.div_ceil(u64::from(block)) - first / u64::from(block)
-        };
-        along(&self.cols, self.width, level.block_width).saturating_mul(along(
-            &self.rows,
-            self.height,
-            level.block_height,
-        ))
-    }
-
-    /// The window of the level that is read whose pixels are those of the result, one for one, if there is one.
-    fn one_for_one(&self) -> Option<Window> {
-        let whole = |axis: &Axis, n: u32| {
-            let first = (axis.step == 1.0 && axis.start.fract() == 0.0).then_some(axis.start as u64)?;
-            (first.checked_add(u64::from(n))? <= axis.size).then_some(first)
-        };
-        let (x, y) = (whole(&self.cols, self.width)?, whole(&self.rows, self.height)?);
-        Some(Window::new(x, y, u64::from(self.width), u64::from(self.height)))
-    }
-
-    /// Copies `size` pixels of a block, from `from` in the block to `to` in the result. `bands` are those of the block
-    /// and their places in the result.
-    fn copy(
-        &self,
-        block: &Block,
-        bands: &[(u32, usize)],
-        size: (u32, u32),
-        from: (u32, u32),
-        to: (u32, u32),
-        out: &mut [u8],
-    ) -> Result<()> {
-        let layout = block.layout();
-        let rows = size.1 as usize;
-        if self.is_whole_pixels(bands, layout.n_bands) {
-            let n = size.0 as usize * layout.n_bands as usize;
-            let source = &block.bytes()[layout.offset(from.0, from.1, 0)..];
-            let target = &mut out[self.offset(to.0, to.1, 0)..];
-            let run = |sample: SampleType| Run { sample, stride: sample.bytes() };
-            if layout.sample == self.sample {
-                let row_bytes = n * layout.sample.bytes();
-                let (source_stride, target_stride) = (layout.row_stride, self.strides.row);
-                copy_rows(source, target, Rows { n_rows: rows, row_bytes, source_stride, target_stride });
-                return Ok(());
-            }
-            for row in 0..rows {
-                let (source, target) = (&source[row * layout.row_stride..], &mut target[row * self.strides.row..]);
-                convert(source, run(layout.sample), target, run(self.sample), n)?;
-            }
-            return Ok(());
-        }
-        for (band, place) in bands {
-            let source = &block.bytes()[layout.offset(from.0, from.1, *band)..];
-            let target = &mut out[self.offset(to.0, to.1, *place)..];
-            let run = Run { sample: layout.sample, stride: layout.pixel_stride };
-            for row in 0..rows {
-                let (source, target) = (&source[row * layout.row_stride..], &mut target[row * self.strides.row..]);
-                convert(source, run, target, self.run(), size.0 as usize)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether a row of a block is a row of the result, all bands in order and without gaps on both sides.
-    fn is_whole_pixels(&self, bands: &[(u32, usize)], n_bands: u32) -> bool {
-        let in_order = bands.len() == n_bands as usize
-            && bands.iter().enumerate().all(|(i, (from, to))| *from as usize == i && *to == i);
-        let sample = self.sample.bytes();
-        let tight = self.strides.pixel == sample * n_bands as usize && (n_bands == 1 || self.strides.band == sample);
-        in_order && self.bands.len() == n_bands as usize && tight
-    }
-}
 
 impl Dataset {
     /// Reads a window into `out`.
@@ -552,36 +287,4 @@ fn groups(source: &[u64], block: u32) -> Vec<(u32, Range<u32>)> {
         }
     }
     groups
-}
-
-fn strides(layout: Layout, width: u32, height: u32, n_bands: usize, sample: SampleType) -> Result<Strides> {
-    let size = sample.bytes();
-    let too_large = || Error::invalid(format!("{width}x{height} pixels with {n_bands} bands are too many"));
-    let mul = |a: usize, b: usize| a.checked_mul(b).ok_or_else(too_large);
-    let (width, height) = (width as usize, height as usize);
-    match layout {
-        Layout::Tight(Interleave::Pixel) => {
-            let pixel = mul(size, n_bands)?;
-            Ok(Strides { pixel, row: mul(pixel, width)?, band: size })
-        }
-        Layout::Tight(Interleave::Band) => {
-            let row = mul(size, width)?;
-            Ok(Strides { pixel: size, row, band: mul(row, height)? })
-        }
-        Layout::Strided { pixel, row, band } => {
-            // Sorted by size, each step must clear everything that the smaller ones reach.
-            let mut steps = [(pixel, width), (row, height), (band, n_bands)];
-            steps.sort_unstable();
-            let mut reach = size;
-            for (stride, n) in steps.into_iter().filter(|(_, n)| *n > 1) {
-                if stride < reach {
-                    return Err(Error::invalid(format!(
-                        "strides of {pixel} bytes a pixel, {row} a row and {band} a band make samples overlap"
-                    )));
-                }
-                reach = mul(stride, n - 1)?.checked_add(reach).ok_or_else(too_large)?;
-            }
-            Ok(Strides { pixel, row, band })
-        }
-    }
 }
