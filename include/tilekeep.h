@@ -473,7 +473,7 @@ typedef struct tilekeep_dataset_info {
 typedef struct tilekeep_level {
     // sizeof(tilekeep_level), set by the caller.
     uint32_t struct_size;
-    // 1 when the file stores the level, 0 when it is made from the next finer one.
+    // 1 when the file stores the level, 0 when it is made when it is asked for.
     uint32_t is_stored;
     // Pixels across.
     uint64_t width;

@@ -130,7 +130,8 @@ pub struct Level {
     pub block_height: u32,
     /// What the blocks of the last column and row hold in memory.
     pub edge_blocks: EdgeBlocks,
-    /// Whether the source stores this level. The others are made from the next finer one.
+    /// Whether the source stores this level. The others are made when they are asked for: from the next finer one, or by
+    /// the source while it decodes.
     pub native: bool,
 }
 

@@ -35,7 +35,8 @@
 //! features `jpeg2000` and `jpegxl` also JPEG 2000 of unsigned integers and JPEG XL;
 //! predictors 1 to 3; integers of 1 to 64 bits, floats of 16 to 64 bits, complex samples; stored overviews and masks;
 //! several pages, as frames where they are alike, else each opened as a raster of its own ([`OpenOptions::page`]); sparse
-//! blocks. PNG of every colour type and depth. Baseline and progressive JPEG of 8 bits.
+//! blocks. PNG of every colour type and depth. JPEG, in files and in TIFF: baseline and progressive of 8 bits, sequential
+//! of 12 bits.
 //! The files beside a raster that say more of it are read too ([`Sidecars`]). Files are read by position, or mapped by a
 //! client who can promise that nobody changes them
 //! ([`OpenOptions::access_map`]). A client's own reader is a [`TileSource`]. Anything else is an error of kind
@@ -81,7 +82,7 @@
 //! 6. Cached blocks, their overhead and loads under way stay within the budget of their dataset, rendered tiles within
 //!    theirs, and all of them within the total. What a dataset was promised is not taken from it for another one. When
 //!    only locked bytes are left a further lock is refused; reads go on, uncached. Making a level that is not stored takes
-//!    up to 8 MiB more for each such level on the way, and what a source of one compressed stream keeps to find its way in
+//!    up to 8 MiB more for each such level on the way, up to 16 MiB where the decoder of a JPEG makes it, and what a source of one compressed stream keeps to find its way in
 //!    it up to an eighth of the budget. A block that the source has in memory, as of a mapped file, takes none of ours.
 //!    Nor is what a client has asked for in any budget while it has it: answers, and the tiles that a [`Viewport`] shows,
 //!    which are those of its frame and of the coarsest level. Tiles loaded ahead for the viewports of a [`Requests`] take a

@@ -247,6 +247,37 @@ fn is_among(names: &[&str], real: &Real) -> bool {
     names.iter().any(|name| real.name.contains(name))
 }
 
+#[test]
+fn samples_of_12_bits_are_those_of_other_decoders() {
+    let Some(dir) = data_dir() else { return };
+    let real = real_files(&dir).into_iter().find(|real| real.name.ends_with("mandrilmini_12bitjpeg.tif")).unwrap();
+    let dataset = Dataset::open(&real.path).unwrap();
+    let info = dataset.info();
+    assert_eq!((info.sample, info.n_bits, info.n_bands), (SampleType::U16, Some(12), 3));
+    let bytes = read_all(&dataset, Interleave::Pixel).unwrap();
+    let samples: Vec<u16> = bytes.as_chunks::<2>().0.iter().map(|bytes| u16::from_ne_bytes(*bytes)).collect();
+    // What libjpeg-turbo 3 gives.
+    let known = [
+        ((0, 0), [1543, 1463, 612]),
+        ((63, 0), [1770, 1992, 1277]),
+        ((20, 31), [1877, 2876, 3177]),
+        ((32, 32), [3556, 1580, 1177]),
+        ((63, 63), [1704, 2118, 1970]),
+        ((10, 50), [2389, 2493, 1484]),
+    ];
+    for ((x, y), known) in known {
+        let pixel = &samples[(y * 64 + x) * 3..][..3];
+        assert!(
+            pixel.iter().zip(known).all(|(ours, known)| ours.abs_diff(known) <= 4),
+            "({x}, {y}): {pixel:?}, {known:?}"
+        );
+    }
+    for (band, known) in [2164.558, 2213.941, 1796.710].into_iter().enumerate() {
+        let mean = samples.iter().skip(band).step_by(3).map(|value| f64::from(*value)).sum::<f64>() / 4096.0;
+        assert!((mean - known).abs() < 0.5, "band {band}: {mean}, {known}");
+    }
+}
+
 /// A picture of 20000 x 20000 pixels, all of which the tests do not hold at once.
 const LARGE: &str = "bug1488.tif";
 

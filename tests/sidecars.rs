@@ -242,6 +242,31 @@ fn overviews_beside_a_raster_are_levels_whatever_the_order_of_their_bands() {
     }
 }
 
+#[test]
+fn overviews_beside_a_jpeg_take_the_place_of_the_levels_that_its_decoder_makes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("picture.jpg");
+    let pixels = vec![90; 600 * 400 * 3];
+    jpeg_encoder::Encoder::new_file(&path, 90)
+        .unwrap()
+        .encode(&pixels, 600, 400, jpeg_encoder::ColorType::Rgb)
+        .unwrap();
+    let sizes = |dataset: &Dataset| dataset.levels().iter().map(|l| (l.width, l.height, l.native)).collect::<Vec<_>>();
+    let alone = Dataset::open_with(&path, &OpenOptions::default().shared(false)).unwrap();
+    assert_eq!(sizes(&alone), [(600, 400, true), (300, 200, false), (150, 100, false)]);
+    assert_eq!(alone.info().levels.len(), 3);
+    let quarter = Image { subfile_type: 1, ..rgb(150, 100) };
+    write(&dir.path().join("picture.jpg.ovr"), &[(&quarter, &sample)]);
+    tilekeep::conformance::check(&*tilekeep::open_path(&path, Limits::default()).unwrap().0).unwrap();
+    let dataset = Dataset::open_with(&path, &OpenOptions::default().shared(false)).unwrap();
+    // What is between is made of the pixels, as of any raster.
+    assert_eq!(sizes(&dataset), [(600, 400, true), (300, 200, false), (150, 100, true)]);
+    let places = (0..100).flat_map(|y| (0..150).map(move |x| (x, y)));
+    let known: Vec<u8> = places.flat_map(|(x, y)| (0..3).map(move |band| sample(x, y, band))).collect();
+    assert!(level(&dataset, 2) == known);
+    assert!(level(&dataset, 1).iter().all(|value| value.abs_diff(90) <= 2));
+}
+
 /// Valid where the two columns of a checkerboard of 10 x 10 pixels are the same.
 fn checked(x: u32, y: u32) -> bool {
     (x / 10 + y / 10).is_multiple_of(2)

@@ -1,4 +1,7 @@
-//! JPEG (ITU-T T.81): 8-bit baseline, extended and progressive Huffman coding, to pixel-interleaved bytes.
+//! JPEG (ITU-T T.81): baseline, extended and progressive Huffman coding, to pixel-interleaved samples of 8 and 12 bits.
+//!
+//! What the decoder below does not know, 12 bits, components in scans of their own and some samplings of chroma,
+//! [`jpeg_planes`] decodes.
 //!
 //! What the colours mean is decided here, by the caller's word or by libjpeg's rules, and not by the decoder
 //! below: it gets a copy of the stream whose header has no application markers left. The copy also brings
@@ -15,6 +18,7 @@ use zune_jpeg::JpegDecoder;
 use crate::error::{Error, Result};
 
 use super::Contexts;
+use super::jpeg_planes;
 use super::jpeg_scan::{DHT, DQT, DRI, EOI, SOI, SOS, Segment, Segments};
 pub(crate) use super::jpeg_scan::{JpegInfo, Parts, info};
 pub(crate) use super::jpeg_whole::whole;
@@ -33,7 +37,7 @@ pub(crate) enum Colour {
 }
 
 /// What is left to do after the decoder below.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stored {
     Bands,
     Ycbcr,
@@ -41,7 +45,8 @@ pub(super) enum Stored {
     Ycck,
 }
 
-/// Decodes one image to `out`: `width * height` pixels of `n_components` bytes, all of them written.
+/// Decodes one image to `out`: `width * height` pixels of `n_components` samples, all of them written. They are bytes, and
+/// two of them in native order where the stream has more than 8 bits.
 ///
 /// `tables` is TIFF's JPEGTables, a stream without image that defines tables for `stream`.
 ///
@@ -67,7 +72,7 @@ pub(crate) fn decode(
     }
     // Both are below 65536.
     let n_pixels = width as usize * height as usize;
-    if out.len() != n_pixels * n_components {
+    if out.len() != n_pixels * n_components * info.sample_bytes() {
         let len = out.len();
         return Err(Error::invalid(format!("{len} bytes for {n_pixels} jpeg pixels of {n_components} components")));
     }
@@ -76,6 +81,11 @@ pub(crate) fn decode(
     let to_rgb = n_stored == 4 && n_components == 3 && colour == Colour::Auto;
     if n_stored != n_components && !to_rgb {
         return Err(Error::corrupt(format!("jpeg frame with {n_stored} components, expected {n_components}")));
+    }
+    // The decoder below mixes up the rows of components whose scans are apart.
+    let is_apart = info.scan_components != info.components;
+    if info.bits > 8 || !info.progressive && (is_apart || !is_sampling_read(&info)) {
+        return jpeg_planes::decode(&info, tables, stream, colour, n_components, &mut contexts.samples, out);
     }
     let merged = &mut contexts.jpeg;
     merge(&info, tables, stream, merged)?;
@@ -149,10 +159,9 @@ fn merge(info: &JpegInfo, tables: Option<&[u8]>, stream: &[u8], merged: &mut Vec
 /// The decoder below reads zeros behind a scan that is too short, and so makes up the rest of the image. So
 /// scans are lengthened by bits that no Huffman table may use as a code; a sound scan ends before them.
 /// Where the decoder must find the next marker right behind the scan that is not done: a first progressive
-/// scan, and the scans of single components.
+/// scan.
 fn merge_scans(info: &JpegInfo, stream: &[u8], header: Range<usize>, merged: &mut Vec<u8>) -> Result<()> {
     let truncated = || Error::corrupt(format!("jpeg stream of {} bytes breaks off in its scans", stream.len()));
-    let interleaved = stream.get(header.start + 4) == Some(&info.components);
     let (mut segment, mut n_scans) = (header, 0);
     loop {
         let is_scan = stream[segment.start + 1] == SOS;
@@ -163,7 +172,7 @@ fn merge_scans(info: &JpegInfo, stream: &[u8], header: Range<usize>, merged: &mu
         at = after;
         if is_scan {
             n_scans += 1;
-            let whole_image = !info.progressive && interleaved;
+            let whole_image = !info.progressive;
             if whole_image || info.progressive && n_scans > 1 {
                 merged.extend_from_slice(&[0xff, 0].repeat(8));
             }
@@ -257,7 +266,7 @@ fn decode_merged(merged: &[u8], info: &JpegInfo, stored: Stored, out: &mut [u8])
         decoder.decode_into(out).map_err(failed)?;
         if stored == Stored::Ycbcr && !convert_below {
             for pixel in out.as_chunks_mut::<3>().0 {
-                *pixel = ycc_to_rgb(*pixel);
+                *pixel = ycc_bytes_to_rgb(*pixel);
             }
         }
         Ok(())
@@ -270,19 +279,25 @@ fn decode_merged(merged: &[u8], info: &JpegInfo, stored: Stored, out: &mut [u8])
 fn ycck_to_cmyk(pixels: &mut [u8]) {
     for pixel in pixels.as_chunks_mut::<4>().0 {
         let [y, cb, cr, k] = *pixel;
-        let [r, g, b] = ycc_to_rgb([y, cb, cr]);
+        let [r, g, b] = ycc_bytes_to_rgb([y, cb, cr]);
         *pixel = [255 - r, 255 - g, 255 - b, k];
     }
 }
 
-/// The conversion of JFIF in libjpeg's fixed point.
-pub(super) fn ycc_to_rgb([y, cb, cr]: [u8; 3]) -> [u8; 3] {
+/// The conversion of JFIF in libjpeg's fixed point, of samples from 0 to `max`.
+#[inline]
+pub(super) fn ycc_to_rgb([y, cb, cr]: [u16; 3], max: u32) -> [u16; 3] {
     const HALF: i32 = 1 << 15;
-    let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);
+    let (max, zero) = (max as i32, (max / 2 + 1) as i32);
+    let (y, cb, cr) = (i32::from(y), i32::from(cb) - zero, i32::from(cr) - zero);
     let r = y + ((91_881 * cr + HALF) >> 16);
     let g = y + ((-22_554 * cb - 46_802 * cr + HALF) >> 16);
     let b = y + ((116_130 * cb + HALF) >> 16);
-    [r, g, b].map(|value| value.clamp(0, 255) as u8)
+    [r, g, b].map(|value| value.clamp(0, max) as u16)
+}
+
+fn ycc_bytes_to_rgb(pixel: [u8; 3]) -> [u8; 3] {
+    ycc_to_rgb(pixel.map(u16::from), 255).map(|value| value as u8)
 }
 
 #[cfg(test)]
@@ -366,7 +381,7 @@ mod tests {
     fn components_stay_as_stored_when_asked() {
         let stream = encode(ColorType::Rgb, false, 0);
         let stored = decoded(None, &stream, Colour::AsStored, 3).unwrap();
-        let rgb: Vec<u8> = stored.as_chunks::<3>().0.iter().flat_map(|pixel| ycc_to_rgb(*pixel)).collect();
+        let rgb: Vec<u8> = stored.as_chunks::<3>().0.iter().flat_map(|pixel| ycc_bytes_to_rgb(*pixel)).collect();
         let far = farthest(&rgb, &decoded(None, &stream, Colour::YcbcrToRgb, 3).unwrap());
         assert!(far <= 2, "{far}");
         assert!(farthest(&stored, &pixels(3)) > 20);
@@ -428,9 +443,14 @@ mod tests {
             let error = info(&other).unwrap_err();
             assert_eq!((error.kind(), error.message()), (ErrorKind::Unsupported, name));
         }
-        let mut other = stream;
-        other[at + 4] = 12;
-        assert_eq!(info(&other).unwrap_err().message(), "jpeg with 12 bits a sample (SOF0)");
+        for (sof, bits, name) in
+            [(1, 16, "jpeg with 16 bits a sample (SOF1)"), (2, 12, "progressive jpeg with 12 bits a sample (SOF2)")]
+        {
+            let mut other = stream.clone();
+            (other[at + 1], other[at + 4]) = (0xc0 + sof, bits);
+            let error = info(&other).unwrap_err();
+            assert_eq!((error.kind(), error.message()), (ErrorKind::Unsupported, name));
+        }
     }
 
     #[test]

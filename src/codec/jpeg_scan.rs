@@ -11,7 +11,7 @@ pub(crate) struct JpegInfo {
     pub(crate) height: u32,
     /// Components of a pixel, 1 to 4.
     pub(crate) components: u8,
-    /// Bits of a sample: 8.
+    /// Bits of a sample: 8 or 12.
     pub(crate) bits: u8,
     /// Whether the scans refine the image step by step.
     pub(crate) progressive: bool,
@@ -21,10 +21,27 @@ pub(crate) struct JpegInfo {
     pub(crate) jfif: bool,
     /// The identifiers of the components; `RGB` in ASCII means what it says.
     pub(crate) component_ids: [u8; 4],
-    /// Horizontal and vertical sampling factors of the components.
+    /// Horizontal and vertical sampling factors of the components; (1, 1) of a single one.
     pub(crate) sampling: [(u8, u8); 4],
+    /// Numbers of the quantisation tables of the components.
+    pub(crate) quantisation: [u8; 4],
     /// MCUs between restart markers, 0 for none.
     pub(crate) restart_interval: u16,
+    /// Components of the first scan.
+    pub(crate) scan_components: u8,
+}
+
+impl JpegInfo {
+    /// Bytes of a decoded sample.
+    pub(crate) fn sample_bytes(&self) -> usize {
+        if self.bits > 8 { 2 } else { 1 }
+    }
+
+    /// The largest of the sampling factors, across and down.
+    pub(crate) fn most_sampled(&self) -> (u8, u8) {
+        let factors = &self.sampling[..usize::from(self.components)];
+        factors.iter().fold((1, 1), |most, factors| (most.0.max(factors.0), most.1.max(factors.1)))
+    }
 }
 
 /// One marker segment: its code, and its bytes without marker and length.
@@ -60,6 +77,11 @@ impl<'a> Segments<'a> {
             )));
         }
         Ok(Self { stream, at: 2, done: false })
+    }
+
+    /// Goes on at `at`, behind the data of a scan.
+    pub(super) fn resume(&mut self, at: usize) {
+        (self.at, self.done) = (at, false);
     }
 
     fn step(&mut self) -> Option<Segment<'a>> {
@@ -104,7 +126,7 @@ impl<'a> Iterator for Segments<'a> {
 ///
 /// # Errors
 ///
-/// Unsupported for what is not 8-bit baseline, extended or progressive Huffman coding, with the name of the
+/// Unsupported for what is not baseline, extended or (of 8 bits) progressive Huffman coding, with the name of the
 /// marker. Corrupt when no frame header or no scan comes, or the frame header contradicts itself.
 pub(crate) fn info(stream: &[u8]) -> Result<JpegInfo> {
     let (mut adobe_transform, mut jfif, mut restart_interval, mut frame) = (None, false, 0, None);
@@ -119,7 +141,8 @@ pub(crate) fn info(stream: &[u8]) -> Result<JpegInfo> {
             0xc0..=0xcf => frame = Some(frame_header(marker, body)?),
             SOS => {
                 let frame = frame.ok_or_else(|| Error::corrupt("jpeg stream with a scan before its frame header"))?;
-                return Ok(JpegInfo { adobe_transform, jfif, restart_interval, ..frame });
+                let scan_components = body.first().copied().unwrap_or(0);
+                return Ok(JpegInfo { adobe_transform, jfif, restart_interval, scan_components, ..frame });
             }
             _ => {}
         }
@@ -142,8 +165,11 @@ fn frame_header(marker: u8, body: &[u8]) -> Result<JpegInfo> {
         return Err(Error::corrupt(format!("jpeg frame header of {} bytes", body.len())));
     };
     let (width, height) = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
-    if bits != 8 {
+    if bits != 8 && bits != 12 {
         return Err(Error::unsupported(format!("jpeg with {bits} bits a sample (SOF{name})")));
+    }
+    if bits == 12 && name == 2 {
+        return Err(Error::unsupported("progressive jpeg with 12 bits a sample (SOF2)"));
     }
     if width == 0 || height == 0 {
         return Err(Error::corrupt(format!("jpeg frame of {width} x {height} pixels")));
@@ -164,7 +190,9 @@ fn frame_header(marker: u8, body: &[u8]) -> Result<JpegInfo> {
         jfif: false,
         component_ids: [0; 4],
         sampling: [(0, 0); 4],
+        quantisation: [0; 4],
         restart_interval: 0,
+        scan_components: 0,
     };
     for (at, component) in table.chunks_exact(3).enumerate() {
         let (h, v) = (component[1] >> 4, component[1] & 15);
@@ -172,7 +200,9 @@ fn frame_header(marker: u8, body: &[u8]) -> Result<JpegInfo> {
             return Err(Error::corrupt(format!("jpeg component {at} with sampling factors {h} x {v}")));
         }
         info.component_ids[at] = component[0];
-        info.sampling[at] = (h, v);
+        // Without others to compare them with, factors mean nothing.
+        info.sampling[at] = if components == 1 { (1, 1) } else { (h, v) };
+        info.quantisation[at] = component[2];
     }
     Ok(info)
 }

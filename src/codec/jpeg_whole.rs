@@ -28,7 +28,7 @@ const ADOBE_RGB: [u8; 16] = *b"\xff\xee\x00\x0eAdobe\0\x64\0\0\0\0\0";
 ///
 /// `None` where a decoder may not show all of it: when tables are missing, when the codes of a single baseline scan are fewer
 /// than its pixels can do with, when restart markers are missing or out of order, when the end of image does not follow
-/// right behind, and for other than one or three components. Whether the codes themselves are sound is left to who shows
+/// right behind, and for other than one or three components of 8 bits. Whether the codes themselves are sound is left to who shows
 /// them: reading them takes ten times as long as everything else here. Progressive pictures, and those in several scans, are
 /// decoded to see whether they can be: what they are worth is that they lose nothing by being encoded again.
 pub(crate) fn whole(
@@ -37,7 +37,7 @@ pub(crate) fn whole(
     stream: &[u8],
     colour: Colour,
 ) -> Option<WholeJpeg> {
-    let of_stream = info(stream).ok()?;
+    let of_stream = info(stream).ok().filter(|info| info.bits == 8)?;
     let mark: &[u8] = match (of_stream.components, stored_as(&of_stream, colour)) {
         (1, _) | (3, Stored::Ycbcr) => &JFIF,
         (3, Stored::Bands) => &ADOBE_RGB,

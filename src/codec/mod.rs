@@ -10,11 +10,12 @@
 //! | [`ccitt`], [`next`], [`thunder`] | runs of pixels of 1, 2 and 4 bits to rows of packed pixels |
 //! | [`inflate`] | deflate once more, for a stream that is left and taken up again in its middle |
 //! | [`png_filter`] | the row filters of PNG |
-//! | [`jpeg`] | lossy compression: bytes to pixel-interleaved 8-bit samples |
+//! | [`jpeg`] | lossy compression: bytes to pixel-interleaved samples of 8 and 12 bits |
 //! | `jpeg2000`, `jpegxl` | pictures that are a block, where the build has the feature: bytes to samples |
 //! | [`lerc`] | compression with a bounded error: bytes to samples of any type |
 //! | [`webp`] | lossy and lossless compression: bytes to pixel-interleaved RGB or RGBA of 8 bits |
-//! | [`jpeg_entropy`] | the entropy-coded data of a JPEG: any MCUs of it as a stream of their own |
+//! | [`jpeg_entropy`] | the entropy-coded data of a JPEG: any MCUs of it, also as a stream of their own |
+//! | [`jpeg_planes`] | the coefficients of a JPEG: to samples of 8 and 12 bits, at full size or reduced |
 //! | `jpeg_whole` | not to samples: a stored JPEG stream and its tables to a file |
 //! | [`predictor`] | differences to samples, row by row |
 //! | [`bytes`], [`bits`] | byte order, bit order, packed samples, short floats |
@@ -37,6 +38,7 @@ pub(crate) mod jpeg;
 #[cfg(feature = "jpeg2000")]
 pub(crate) mod jpeg2000;
 pub(crate) mod jpeg_entropy;
+pub(crate) mod jpeg_planes;
 mod jpeg_scan;
 mod jpeg_whole;
 #[cfg(feature = "jpegxl")]
@@ -84,6 +86,8 @@ pub(crate) struct Contexts {
     deflate: deflate::Context,
     /// A JPEG stream put together from its parts.
     jpeg: Vec<u8>,
+    /// The components of a JPEG picture, apart.
+    pub(crate) samples: Vec<u16>,
     /// What one codec made for the next.
     pub(crate) between: Vec<u8>,
     zstd: zstd::Context,
@@ -94,6 +98,7 @@ impl Contexts {
         self.ccitt.memory_bytes()
             + self.deflate.memory_bytes()
             + self.jpeg.capacity()
+            + self.samples.capacity() * 2
             + self.between.capacity()
             + self.zstd.memory_bytes()
     }

@@ -12,7 +12,7 @@ const BLOCK: u32 = 256;
 /// Where the blocks of a level come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// The source's level of this number.
+    /// The source's level of this number, which it may make itself.
     Stored(u32),
     /// Made from the level before.
     Finer,
@@ -58,11 +58,11 @@ pub(super) fn ladder(info: &SourceInfo) -> (Vec<Level>, Vec<Origin>) {
 
 /// Pixels of level 0 that a pixel of each level measures. Exactly twice as many as the finer level's where a level is
 /// made, although its size is rounded up; as the sizes say where it is stored.
-pub(super) fn scales(levels: &[Level], origins: &[Origin]) -> Vec<(f64, f64)> {
+pub(super) fn scales(levels: &[Level]) -> Vec<(f64, f64)> {
     let mut scales: Vec<(f64, f64)> = Vec::with_capacity(levels.len());
-    for (level, origin) in levels.iter().zip(origins) {
-        let scale = match (origin, scales.last()) {
-            (Origin::Finer, Some((across, down))) => (across * 2.0, down * 2.0),
+    for level in levels {
+        let scale = match scales.last() {
+            Some((across, down)) if !level.native => (across * 2.0, down * 2.0),
             _ => (levels[0].width as f64 / level.width as f64, levels[0].height as f64 / level.height as f64),
         };
         scales.push(scale);

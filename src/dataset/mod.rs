@@ -201,7 +201,7 @@ impl Dataset {
         let info = source.info();
         source::check_info(info).map_err(|error| error.context(&name))?;
         let (levels, origins) = levels::ladder(info);
-        let scales = levels::scales(&levels, &origins);
+        let scales = levels::scales(&levels);
         let layouts = Layouts::new(info, &levels);
         let level_resampling = levels::resampling(info);
         let (file, catalog_number) = file.map_or((None, None), |(file, number)| (Some(file), number));

@@ -256,7 +256,7 @@ unsafe impl Growing for tilekeep_dataset_info {
 pub struct tilekeep_level {
     /// sizeof(tilekeep_level), set by the caller.
     pub struct_size: u32,
-    /// 1 when the file stores the level, 0 when it is made from the next finer one.
+    /// 1 when the file stores the level, 0 when it is made when it is asked for.
     pub is_stored: u32,
     /// Pixels across.
     pub width: u64,

@@ -17,7 +17,8 @@ pub struct SourceInfo {
     pub format: String,
     /// Short name of how pixels are compressed: `none`, `deflate`, `jpeg`, …
     pub compression: String,
-    /// The stored levels, finest first; never empty.
+    /// The levels that the source gives, finest first; never empty. All are stored, but for those that it makes while it
+    /// decodes, each of half the size of the one before, rounded up: they are not [`native`](Level::native).
     pub levels: Vec<Level>,
     /// The page of the file that it is, one of `pages` as a rule; 0 for a source that is no file of pages.
     pub page: u32,
@@ -200,15 +201,19 @@ pub(crate) fn check_info(info: &SourceInfo) -> Result<()> {
         )));
     }
     let mut finer = first;
-    for level in &info.levels {
+    for (number, level) in info.levels.iter().enumerate() {
         // Sizes that `Level::new` would refuse.
         Level::new(level.width, level.height, level.block_width, level.block_height)
             .map_err(|error| Error::invalid(error.message().to_owned()))?;
         if level.width > finer.width || level.height > finer.height {
             return Err(Error::invalid(format!("a level of {}x{} follows a smaller one", level.width, level.height)));
         }
-        if !level.native {
-            return Err(Error::invalid("a source lists a level that it does not store"));
+        let half = (finer.width.div_ceil(2), finer.height.div_ceil(2));
+        if !level.native && (number == 0 || (level.width, level.height) != half) {
+            return Err(Error::invalid(format!(
+                "level {number} of {}x{} is not stored, and not half of the one before",
+                level.width, level.height
+            )));
         }
         finer = level;
     }

@@ -38,6 +38,7 @@ fn prev_power_of_two(n: u64) -> u64 {
 /// Rows that were decoded, of the whole width and without padding.
 pub(super) struct Decoded<'a> {
     pub(super) info: &'a SourceInfo,
+    pub(super) level: u32,
     /// The rows of blocks that they are.
     pub(super) rows: Range<u32>,
     pub(super) pixels: &'a [u8],
@@ -46,7 +47,7 @@ pub(super) struct Decoded<'a> {
 impl Decoded<'_> {
     /// Copies the block `at` to `out`.
     pub(super) fn copy_block(&self, at: BlockId, out: &mut [u8]) -> Result<()> {
-        let level = &self.info.levels[0];
+        let level = &self.info.levels[self.level as usize];
         let window = level.block_window(at.col, at.row).filter(|_| self.rows.contains(&at.row));
         let window = window.ok_or_else(|| Error::internal(format!("{at} is not in rows {:?}", self.rows)))?;
         let pixel = self.info.n_bands as usize * self.info.sample.bytes();
@@ -63,14 +64,14 @@ impl Decoded<'_> {
     /// Offers all blocks but `asked`, those first that whoever reads `asked` probably wants next: on the right, on the
     /// left, below, above.
     pub(super) fn offer(&self, asked: BlockId, context: &mut ReadContext<'_>) {
-        let n_cols = self.info.levels[0].cols();
+        let n_cols = self.info.levels[self.level as usize].cols();
         let rows = &self.rows;
         let here = rows.contains(&asked.row).then_some(asked.row);
         let below = (asked.row + 1).max(rows.start)..rows.end;
         let above = rows.start..asked.row.min(rows.end);
         for row in here.into_iter().chain(below).chain(above.rev()) {
             for col in (asked.col..n_cols).chain((0..asked.col.min(n_cols)).rev()) {
-                let at = BlockId::new(0, col, row);
+                let at = BlockId::new(self.level, col, row);
                 if at != asked {
                     context.offer(at, &mut |out| self.copy_block(at, out));
                 }
@@ -179,7 +180,7 @@ mod tests {
         let level = Level::new(9, 6, 4, 2).unwrap();
         let info = SourceInfo::new("test", vec![level], 1, crate::SampleType::U8);
         let pixels: Vec<u8> = (18..54).collect();
-        let decoded = Decoded { info: &info, rows: 1..3, pixels: &pixels };
+        let decoded = Decoded { info: &info, level: 0, rows: 1..3, pixels: &pixels };
         let mut out = [0; 8];
         decoded.copy_block(BlockId::new(0, 1, 1), &mut out).unwrap();
         assert_eq!(out, [22, 23, 24, 25, 31, 32, 33, 34]);

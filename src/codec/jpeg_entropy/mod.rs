@@ -1,18 +1,26 @@
-//! The entropy-coded data of a baseline JPEG (ITU-T T.81, annex F), without what it says: from any known place in it, over
-//! MCUs that nobody wants, and copied to a stream of its own.
+//! The entropy-coded data of a sequential JPEG (ITU-T T.81, annex F): from any known place in it, over MCUs that nobody
+//! wants, to whoever makes pixels of its coefficients, and copied to a stream of its own.
 //!
 //! All that ties an MCU to those before it is where its bits start, the DC value of each component, of which a difference
 //! is stored, and the restart markers. So MCUs out of the middle become a stream that any decoder reads when their DC
 //! differences are coded anew and the rest of their bits is copied. The codes for that are our own ([`DC_TABLE`]):
 //! a table that was made for one picture need not have a code for every difference.
 
+mod excerpt;
+mod huffman;
+
 use crate::error::{Error, Result};
 
 use super::inflate::Feed;
 use super::jpeg_scan::{DHT, JpegInfo, SOS, Segments};
 
-/// Categories of differences of 8-bit samples.
+pub(crate) use excerpt::Excerpt;
+use huffman::Huffman;
+pub(crate) use huffman::Tables;
+
+/// Categories of differences of 8-bit samples, and of samples of 12 bits.
 const DC_CATEGORIES: u8 = 12;
+const MOST_DC_CATEGORIES: u8 = 16;
 
 /// The body of a table of DC codes: every category in four bits.
 pub(crate) const DC_TABLE: [u8; 28] = {
@@ -26,11 +34,12 @@ pub(crate) const DC_TABLE: [u8; 28] = {
     table
 };
 
-/// How the MCUs of a picture are coded.
+/// How the MCUs of a scan are coded.
 pub(crate) struct Coding {
     components: Vec<Component>,
-    dc: [Option<Box<Huffman>>; 4],
-    ac: [Option<Box<Huffman>>; 4],
+    tables: Tables,
+    /// DC differences have fewer bits than this.
+    dc_categories: u8,
     /// MCUs between restart markers, 0 for none.
     restart_interval: u64,
     /// Pixels of an MCU.
@@ -40,8 +49,13 @@ pub(crate) struct Coding {
     pub(crate) mcus_down: u32,
 }
 
-struct Component {
-    blocks: u8,
+/// A component of a scan.
+pub(crate) struct Component {
+    /// Which of the frame's it is.
+    pub(crate) index: usize,
+    /// Its blocks in an MCU.
+    pub(crate) across: u8,
+    pub(crate) down: u8,
     dc: usize,
     ac: usize,
 }
@@ -49,57 +63,71 @@ struct Component {
 impl Coding {
     /// Bytes held beside itself.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let tables = self.dc.iter().chain(&self.ac).flatten();
-        let tables: usize = tables.map(|table| size_of::<Huffman>() + table.symbols.capacity()).sum();
-        tables + self.components.capacity() * size_of::<Component>()
+        self.tables.memory_bytes() + self.components.capacity() * size_of::<Component>()
     }
 
     /// That of the stream that starts with `head`, which goes up to its first scan at least. `None` for one that is not
-    /// coded in a single baseline scan, or whose tables are elsewhere or wrong.
+    /// coded in a single sequential scan, or whose tables are elsewhere or wrong.
     pub(crate) fn of(head: &[u8], info: &JpegInfo) -> Option<Self> {
-        let (mut dc, mut ac) = ([const { None }; 4], [const { None }; 4]);
+        let mut tables = Tables::default();
         let mut scan = None;
         for segment in Segments::new(head).ok()? {
             match segment.marker {
-                DHT => huffman_tables(segment.body, &mut dc, &mut ac)?,
+                DHT => tables.define(segment.body)?,
                 SOS => scan = Some(segment.body),
                 _ => {}
             }
         }
-        let n = usize::from(info.components);
-        let (count, rest) = scan?.split_first()?;
-        if info.progressive || usize::from(*count) != n || rest.len() != 2 * n + 3 || rest[2 * n..] != [0, 63, 0] {
+        let coding = Self::of_scan(scan?, info, &tables, info.restart_interval)?;
+        (coding.components.len() == usize::from(info.components)).then_some(coding)
+    }
+
+    /// That of a scan by the body of its header and the tables that were defined before it. `None` for one of another
+    /// process, of components that the frame does not have in this order, or without its tables.
+    pub(crate) fn of_scan(scan: &[u8], info: &JpegInfo, tables: &Tables, restart_interval: u16) -> Option<Self> {
+        let (count, rest) = scan.split_first()?;
+        let n = usize::from(*count);
+        if n == 0 || info.progressive || rest.len() != 2 * n + 3 || rest[2 * n..] != [0, 63, 0] {
             return None;
         }
-        let mut components = Vec::new();
-        for (at, selector) in rest[..2 * n].as_chunks::<2>().0.iter().enumerate() {
+        let (h, v) = info.most_sampled();
+        let mut components: Vec<Component> = Vec::new();
+        for selector in rest[..2 * n].as_chunks::<2>().0 {
+            let first = components.last().map_or(0, |before| before.index + 1);
+            let ids = &info.component_ids[..usize::from(info.components)];
             // Another order than that of the frame is allowed by nobody.
-            if selector[0] != info.component_ids[at] {
+            let index = first + ids.get(first..)?.iter().position(|id| *id == selector[0])?;
+            let (dc, ac) = (usize::from(selector[1] >> 4), usize::from(selector[1] & 15));
+            if tables.dc.get(dc)?.is_none() || tables.ac.get(ac)?.is_none() {
                 return None;
             }
-            let (table_dc, table_ac) = (usize::from(selector[1] >> 4), usize::from(selector[1] & 15));
-            let has_both = dc.get(table_dc)?.is_some() && ac.get(table_ac)?.is_some();
-            let (h, v) = info.sampling[at];
             // A scan of one component has one block after the other, whatever its factors are.
-            let blocks = if n == 1 { 1 } else { h * v };
-            components.push(Component { blocks, dc: table_dc, ac: table_ac });
-            if !has_both {
-                return None;
-            }
+            let (across, down) = if n == 1 { (1, 1) } else { info.sampling[index] };
+            components.push(Component { index, across, down, dc, ac });
         }
-        let factors = info.sampling[..n].iter().fold((1, 1), |most, f| (f.0.max(most.0), f.1.max(most.1)));
-        let (h, v) = if n == 1 { (1, 1) } else { factors };
-        let (mcu_width, mcu_height) = (8 * u32::from(h), 8 * u32::from(v));
+        // Pixels of the picture, which a single component of several has fewer blocks for.
+        let (mcu_width, mcu_height) = match components[..] {
+            [Component { index, .. }] => {
+                let (own_h, own_v) = info.sampling[index];
+                (8 * u32::from(h) / u32::from(own_h), 8 * u32::from(v) / u32::from(own_v))
+            }
+            _ => (8 * u32::from(h), 8 * u32::from(v)),
+        };
         Some(Self {
             components,
-            dc,
-            ac,
-            restart_interval: info.restart_interval.into(),
+            tables: tables.clone(),
+            dc_categories: if info.bits > 8 { MOST_DC_CATEGORIES } else { DC_CATEGORIES },
+            restart_interval: restart_interval.into(),
             mcu_width,
             mcu_height,
             mcus_across: info.width.div_ceil(mcu_width),
             mcus_down: info.height.div_ceil(mcu_height),
         })
+    }
+
+    /// The components of the scan.
+    pub(crate) fn components(&self) -> &[Component] {
+        &self.components
     }
 
     /// Numbers of the tables of DC codes that are used.
@@ -111,6 +139,37 @@ impl Coding {
     pub(crate) fn n_mcus(&self) -> u64 {
         u64::from(self.mcus_across) * u64::from(self.mcus_down)
     }
+}
+
+/// What becomes of the blocks of an MCU while they are read.
+pub(crate) trait Visitor {
+    /// The block of this number begins, of the component of the scan of this number, with this DC value.
+    ///
+    /// # Errors
+    ///
+    /// Whatever there is against it.
+    fn begin(&mut self, component: usize, block: u8, dc: i32) -> Result<()>;
+
+    /// The AC coefficient `at`, in the order of the stream, and the zeros before it: a code for `symbol` and the bits that
+    /// belong to it, together the lowest `n` of `bits`. A symbol whose lower four bits are 0 is no coefficient.
+    fn code(&mut self, at: usize, symbol: u8, bits: u64, n: u32);
+
+    /// The block ends.
+    fn end(&mut self);
+}
+
+/// Nothing becomes of them.
+impl Visitor for () {
+    #[inline]
+    fn begin(&mut self, _component: usize, _block: u8, _dc: i32) -> Result<()> {
+        Ok(())
+    }
+
+    #[inline]
+    fn code(&mut self, _at: usize, _symbol: u8, _bits: u64, _n: u32) {}
+
+    #[inline]
+    fn end(&mut self) {}
 }
 
 /// Where an MCU starts, and what it depends on.
@@ -192,36 +251,28 @@ impl<'a, F: Feed> Scanner<'a, F> {
     ///
     /// Corrupt when there is none or it breaks a rule, and what the feed fails with.
     pub(crate) fn skip(&mut self) -> Result<()> {
-        self.next(None)
+        self.visit(&mut ())
     }
 
-    /// Appends the next MCU to `copy`.
+    /// Reads the next MCU.
     ///
     /// # Errors
     ///
-    /// As [`skip`](Self::skip), and corrupt when its DC values are farther from those before than any encoder makes them.
-    pub(crate) fn copy(&mut self, copy: &mut Excerpt) -> Result<()> {
-        self.next(Some(copy))
-    }
-
-    fn next(&mut self, mut copy: Option<&mut Excerpt>) -> Result<()> {
+    /// As [`skip`](Self::skip), and what the visitor has against it.
+    pub(crate) fn visit(&mut self, visitor: &mut impl Visitor) -> Result<()> {
         let coding = self.coding;
         if coding.restart_interval > 0 && self.mcu > 0 && self.mcu.is_multiple_of(coding.restart_interval) {
             self.restart()?;
         }
         for (at, component) in coding.components.iter().enumerate() {
-            let (Some(dc), Some(ac)) = (&coding.dc[component.dc], &coding.ac[component.ac]) else {
+            let (Some(dc), Some(ac)) = (&coding.tables.dc[component.dc], &coding.tables.ac[component.ac]) else {
                 return Err(Error::internal("a component without its tables"));
             };
-            for _ in 0..component.blocks {
+            for block in 0..component.across * component.down {
                 self.dc[at] = self.dc_value(dc, self.dc[at])?;
-                match &mut copy {
-                    Some(copy) => {
-                        copy.dc(at, self.dc[at])?;
-                        self.coefficients(ac, |bits, n| copy.bits.put(bits, n))?;
-                    }
-                    None => self.coefficients(ac, |_, _| {})?,
-                }
+                visitor.begin(at, block, self.dc[at])?;
+                self.coefficients(ac, visitor)?;
+                visitor.end();
             }
         }
         if self.n_bits < self.n_made_up {
@@ -235,38 +286,36 @@ impl<'a, F: Feed> Scanner<'a, F> {
         self.refill()?;
         let (len, category) = table.look(self.peek(16))?;
         self.n_bits -= len;
-        if category >= DC_CATEGORIES {
+        if category >= self.coding.dc_categories {
             return Err(Error::corrupt(format!("a DC difference of {category} bits")));
         }
         let n = u32::from(category);
-        let bits = (self.hold >> (self.n_bits - n) & low(n)) as i32;
+        let value = before + extended(self.hold >> (self.n_bits - n), n);
         self.n_bits -= n;
-        // T.81, F.2.2.1: a first bit of 0 is a negative one.
-        let difference = if n > 0 && bits >> (n - 1) == 0 { bits - (1 << n) + 1 } else { bits };
-        let value = before + difference;
         if i16::try_from(value).is_err() {
             return Err(Error::corrupt(format!("a DC value of {value}")));
         }
         Ok(value)
     }
 
-    /// Goes over the AC coefficients of a block, with their bits to `put`.
+    /// Goes over the AC coefficients of a block.
     #[inline]
-    fn coefficients(&mut self, table: &Huffman, mut put: impl FnMut(u64, u32)) -> Result<()> {
+    fn coefficients(&mut self, table: &Huffman, visitor: &mut impl Visitor) -> Result<()> {
         let mut at = 1;
         while at < 64 {
             self.refill()?;
             let (len, symbol) = table.look(self.peek(16))?;
             let n = len + u32::from(symbol & 15);
-            put(self.hold >> (self.n_bits - n) & low(n), n);
+            at += usize::from(symbol >> 4);
+            visitor.code(at, symbol, self.hold >> (self.n_bits - n) & low(n), n);
             self.n_bits -= n;
             match symbol {
                 0 => break,
-                // A run of 16 zeros; other runs without a coefficient are none of baseline's.
+                // A run of 16 zeros; other runs without a coefficient are none of a sequential scan.
                 _ if symbol & 15 == 0 && symbol != 0xf0 => {
-                    return Err(Error::corrupt(format!("an AC symbol {symbol:#04x} in a baseline scan")));
+                    return Err(Error::corrupt(format!("an AC symbol {symbol:#04x} in a sequential scan")));
                 }
-                _ => at += usize::from(symbol >> 4) + 1,
+                _ => at += 1,
             }
         }
         if at > 64 {
@@ -345,155 +394,13 @@ fn low(n: u32) -> u64 {
     (1 << n) - 1
 }
 
-/// Entropy-coded data that are put together from MCUs of elsewhere.
-#[derive(Default)]
-pub(crate) struct Excerpt {
-    bits: BitWriter,
-    dc: [i32; 4],
-}
-
-impl Excerpt {
-    /// Appends to `stream`.
-    pub(crate) fn to(stream: Vec<u8>) -> Self {
-        Self { bits: BitWriter { out: stream, ..BitWriter::default() }, dc: [0; 4] }
-    }
-
-    /// The stream, up to a whole byte.
-    pub(crate) fn finish(self) -> Vec<u8> {
-        self.bits.finish()
-    }
-
-    fn dc(&mut self, component: usize, value: i32) -> Result<()> {
-        let difference = value - self.dc[component];
-        let n = 32 - difference.unsigned_abs().leading_zeros();
-        if n >= u32::from(DC_CATEGORIES) {
-            return Err(Error::corrupt(format!("DC values that differ by {difference}")));
-        }
-        self.dc[component] = value;
-        let bits = if difference < 0 { difference + (1 << n) - 1 } else { difference };
-        self.bits.put(u64::from(n) << n | bits as u64, 4 + n);
-        Ok(())
-    }
-}
-
-/// Bits to bytes, with a zero after every 0xff.
-#[derive(Default)]
-struct BitWriter {
-    out: Vec<u8>,
-    hold: u64,
-    n_bits: u32,
-}
-
-impl BitWriter {
-    /// Appends the lowest `n` bits, at most 32 of them; the others are zeros.
-    #[inline]
-    fn put(&mut self, bits: u64, n: u32) {
-        self.hold = self.hold << n | bits;
-        self.n_bits += n;
-        if self.n_bits >= 32 {
-            self.n_bits -= 32;
-            let word = (self.hold >> self.n_bits) as u32;
-            if (!word).wrapping_sub(0x0101_0101) & word & 0x8080_8080 == 0 {
-                self.out.extend_from_slice(&word.to_be_bytes());
-            } else {
-                word.to_be_bytes().into_iter().for_each(|byte| self.push(byte));
-            }
-        }
-    }
-
-    fn push(&mut self, byte: u8) {
-        self.out.push(byte);
-        if byte == 0xff {
-            self.out.push(0);
-        }
-    }
-
-    /// Fills up the last byte with ones.
-    fn finish(mut self) -> Vec<u8> {
-        let spare = self.n_bits.next_multiple_of(8) - self.n_bits;
-        self.hold = self.hold << spare | low(spare);
-        self.n_bits += spare;
-        while self.n_bits > 0 {
-            self.n_bits -= 8;
-            self.push((self.hold >> self.n_bits) as u8);
-        }
-        self.out
-    }
-}
-
-const FAST_BITS: u32 = 10;
-
-/// A table of codes.
-struct Huffman {
-    /// By the next bits: the length of the code and its symbol; length 0 for a longer one.
-    fast: [(u8, u8); 1 << FAST_BITS],
-    /// For each length the first number of 16 bits beyond its codes, and what leads from a code to its symbol.
-    ends: [u32; 17],
-    starts: [i32; 17],
-    symbols: Vec<u8>,
-}
-
-impl Huffman {
-    /// T.81, annex C. `None` when there are more codes of a length than it has room for.
-    fn new(counts: &[u8; 16], symbols: &[u8]) -> Option<Self> {
-        let mut table =
-            Self { fast: [(0, 0); 1 << FAST_BITS], ends: [0; 17], starts: [0; 17], symbols: symbols.to_vec() };
-        let (mut code, mut at) = (0_u32, 0);
-        for (len, count) in (1..=16_u32).zip(counts) {
-            let count = u32::from(*count);
-            table.starts[len as usize] = at as i32 - code as i32;
-            for _ in 0..count {
-                if code >= 1 << len {
-                    return None;
-                }
-                if len <= FAST_BITS {
-                    let first = (code << (FAST_BITS - len)) as usize;
-                    table.fast[first..first + (1 << (FAST_BITS - len))].fill((len as u8, symbols[at]));
-                }
-                code += 1;
-                at += 1;
-            }
-            table.ends[len as usize] = code << (16 - len);
-            code <<= 1;
-        }
-        Some(table)
-    }
-
-    /// The length of the code that these 16 bits start with, and its symbol.
-    #[inline]
-    fn look(&self, bits: usize) -> Result<(u32, u8)> {
-        let (len, symbol) = self.fast[bits >> (16 - FAST_BITS)];
-        if len > 0 { Ok((len.into(), symbol)) } else { self.look_far(bits as u32) }
-    }
-
-    fn look_far(&self, bits: u32) -> Result<(u32, u8)> {
-        let len = (FAST_BITS as usize + 1..17).find(|len| bits < self.ends[*len]);
-        let symbol = len.and_then(|len| {
-            let at = (bits >> (16 - len)) as i32 + self.starts[len];
-            Some((len as u32, *self.symbols.get(usize::try_from(at).ok()?)?))
-        });
-        symbol.ok_or_else(|| Error::corrupt("bits that are no Huffman code"))
-    }
-}
-
-fn huffman_tables(
-    mut body: &[u8],
-    dc: &mut [Option<Box<Huffman>>; 4],
-    ac: &mut [Option<Box<Huffman>>; 4],
-) -> Option<()> {
-    while let [kind, rest @ ..] = body {
-        let (counts, rest) = rest.split_first_chunk::<16>()?;
-        let n = counts.iter().map(|count| usize::from(*count)).sum();
-        let (symbols, rest) = rest.split_at_checked(n)?;
-        let tables = match kind >> 4 {
-            0 => &mut *dc,
-            1 => &mut *ac,
-            _ => return None,
-        };
-        *tables.get_mut(usize::from(kind & 15))? = Some(Box::new(Huffman::new(counts, symbols)?));
-        body = rest;
-    }
-    Some(())
+/// The number in the lowest `n` bits, at most 16 of them: one whose first bit is 0 is negative (T.81, F.2.2.1).
+#[inline]
+pub(crate) fn extended(bits: u64, n: u32) -> i32 {
+    let bits = (bits & low(n)) as i32;
+    // All ones for a first bit of 0.
+    let mask = (bits >> n.saturating_sub(1)) - 1;
+    bits + (mask & (1 - (1 << n)))
 }
 
 #[cfg(test)]

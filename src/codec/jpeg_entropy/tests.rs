@@ -1,3 +1,4 @@
+use super::excerpt::BitWriter;
 use super::*;
 use crate::codec::jpeg::info;
 use crate::error::ErrorKind;
@@ -76,7 +77,7 @@ fn broken_data_are_corrupt_or_other_mcus_and_end() {
         }
         let mut scanner = Scanner::new(&coding, Bytes(&stream[data..]), 0, &start);
         let mut excerpt = Excerpt::default();
-        let copied = (0..coding.n_mcus()).try_for_each(|_| scanner.copy(&mut excerpt));
+        let copied = (0..coding.n_mcus()).try_for_each(|_| scanner.visit(&mut excerpt));
         if let Err(error) = copied {
             assert_eq!(error.kind(), ErrorKind::Corrupt);
             n_failed += 1;

@@ -1,6 +1,7 @@
-//! JPEG: one level in square blocks, decoded one by one or all at once.
+//! JPEG: square blocks, decoded one by one or all at once, and levels that the transform makes.
 
 pub(in crate::source) mod pieces;
+mod reduced;
 
 use crate::cancel;
 use crate::codec::Scratch;
@@ -30,6 +31,8 @@ const THUMBNAIL: &str = "thumbnail";
 const BLOCK: u64 = 256;
 
 /// A JPEG file: grey or RGB, into which YCbCr and CMYK are converted.
+///
+/// Where blocks can be decoded alone there are up to three more levels, which the decoder makes ([`reduced`]).
 ///
 /// A picture with no more pixels than the source may keep is decoded as a whole for whichever block is asked for, and the
 /// other blocks are offered to the reader at once. Of a larger one each block is decoded alone ([`Pieces`]), if it is coded
@@ -78,7 +81,13 @@ impl JpegSource {
             return Err(Error::corrupt(format!("{} bytes of JPEG cannot hold {bytes} bytes of pixels", reader.len())));
         }
         let level = Level::new(width, height, BLOCK.min(width) as u32, BLOCK.min(height) as u32)?;
-        let mut info = SourceInfo::new("jpeg", vec![level], n_bands, SampleType::U8);
+        let mut levels = vec![level];
+        if pieces.as_ref().is_some_and(Pieces::has_samples) {
+            reduced::add_levels(&mut levels);
+        }
+        let is_deep = header.bits > 8;
+        let mut info = SourceInfo::new("jpeg", levels, n_bands, if is_deep { SampleType::U16 } else { SampleType::U8 });
+        info.n_bits = is_deep.then_some(header.bits.into());
         "jpeg".clone_into(&mut info.compression);
         let marks = Marks::read(&head);
         info.blobs = marks.names();
@@ -115,7 +124,11 @@ impl JpegSource {
     /// Bytes of all pixels.
     fn whole_bytes(&self) -> u64 {
         let level = &self.info.levels[0];
-        level.width * level.height * u64::from(self.info.n_bands)
+        level.width * level.height * self.pixel_bytes() as u64
+    }
+
+    fn pixel_bytes(&self) -> usize {
+        self.info.n_bands as usize * self.info.sample.bytes()
     }
 
     /// Whether the picture may be decoded as a whole.
@@ -141,16 +154,20 @@ impl JpegSource {
         let window = level.block_window(at.col, at.row);
         let window = window.ok_or_else(|| Error::internal(format!("{at} has no pixels")))?;
         let piece = pieces.around(&window);
-        let components = self.info.n_bands as usize;
+        let (components, pixel) = (self.info.n_bands as usize, self.pixel_bytes());
         self.scratch.with(|counted| {
             let Scratch { bytes, decoded, contexts, .. } = &mut counted.scratch;
+            if self.header.bits > 8 {
+                let planes = pieces.planes(&*self.reader, 0, &window, &mut contexts.samples)?;
+                return planes.present(&window, components, out);
+            }
             *bytes = pieces.stream(&*self.reader, &piece, std::mem::take(bytes))?;
-            let stride = piece.width as usize * components;
+            let stride = piece.width as usize * pixel;
             decoded.resize(stride * piece.height as usize, 0);
             cancel::check()?;
             jpeg::decode(contexts, None, bytes, Colour::Auto, decoded, piece.width, piece.height, components)?;
-            let start = (window.x as usize - piece.left as usize) * components;
-            let len = window.width as usize * components;
+            let start = (window.x as usize - piece.left as usize) * pixel;
+            let len = window.width as usize * pixel;
             let rows = decoded.chunks_exact(stride).skip(window.y as usize - piece.top as usize);
             for (row, target) in rows.zip(out.chunks_exact_mut(len)) {
                 target.copy_from_slice(&row[start..start + len]);
@@ -172,7 +189,7 @@ impl JpegSource {
         Ok(lent)
     }
 
-    /// Decodes the whole picture for the block `at` and offers the others.
+    /// Decodes the whole picture for the block `at` and offers the others of its level.
     fn read_whole(&self, at: BlockId, out: &mut [u8], context: &mut ReadContext<'_>) -> Result<()> {
         self.check_whole()?;
         let (width, height) = (self.header.width, self.header.height);
@@ -180,11 +197,11 @@ impl JpegSource {
         self.scratch.with(|counted| {
             let Scratch { bytes, decoded, .. } = &mut counted.scratch;
             let lent = self.lend_or_read(bytes)?;
-            let level = &self.info.levels[0];
-            let in_one_block = level.rows() == 1 && level.cols() == 1;
+            let level = &self.info.levels[at.level as usize];
+            let in_one_block = at.level == 0 && level.rows() == 1 && level.cols() == 1;
             decoded.clear();
             if !in_one_block {
-                decoded.resize(width as usize * components * height as usize, 0);
+                decoded.resize(width as usize * self.pixel_bytes() * height as usize, 0);
             }
             context.check()?;
             // Whole pictures are seldom small enough to be kept, so this is where they count.
@@ -195,7 +212,10 @@ impl JpegSource {
                 return jpeg::decode(contexts, None, bytes, Colour::Auto, out, width, height, components);
             }
             jpeg::decode(contexts, None, bytes, Colour::Auto, decoded, width, height, components)?;
-            let decoded = Decoded { info: &self.info, rows: 0..level.rows(), pixels: decoded };
+            if at.level > 0 {
+                reduced::average(decoded, width as usize, components, self.info.sample.bytes(), at.level);
+            }
+            let decoded = Decoded { info: &self.info, level: at.level, rows: 0..level.rows(), pixels: decoded };
             decoded.copy_block(at, out)?;
             decoded.offer(at, context);
             Ok(())
@@ -210,10 +230,15 @@ impl TileSource for JpegSource {
 
     fn read_block(&self, at: BlockId, out: &mut [u8], context: &mut ReadContext<'_>) -> Result<()> {
         check_block(&self.info, at, out)?;
-        let at_once = self.whole_bytes() <= self.max_at_once.load(Ordering::Relaxed);
+        // Reduced, there is less of it than of what all of it is decoded to.
+        let at_once = at.level == 0 && self.whole_bytes() <= self.max_at_once.load(Ordering::Relaxed);
         let pieces = self.pieces.as_ref().filter(|_| !at_once && !self.only_whole.load(Ordering::Relaxed));
         let Some(pieces) = pieces else { return self.read_whole(at, out, context) };
-        match self.read_piece(pieces, at, out) {
+        let read = match at.level {
+            0 => self.read_piece(pieces, at, out),
+            _ => self.read_reduced(pieces, at, out, context),
+        };
+        match read {
             // What its decoder makes of a stream that breaks a rule, and what it says of it, is found out with all of it.
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 self.read_whole(at, out, context)?;

@@ -1,12 +1,13 @@
-//! Pieces of a baseline JPEG: the MCUs of a block as a picture of their own.
+//! Pieces of a sequential JPEG: the MCUs of a block as a picture of their own, or their samples at full size or reduced.
 
 use std::ops::Range;
 
 use crate::cancel;
 use crate::codec::inflate::Feed;
-use crate::codec::jpeg::{JpegInfo, Parts};
+use crate::codec::jpeg::{Colour, JpegInfo, Parts};
 use crate::codec::jpeg_entropy::{Coding, DC_TABLE, Excerpt, Place, Scanner};
-use crate::error::Result;
+use crate::codec::jpeg_planes::{Frame, Planes};
+use crate::error::{Error, Result};
 use crate::grid::Window;
 use crate::memory::{Charge, Class, Ledger};
 use crate::sync::Mutex;
@@ -18,6 +19,9 @@ const MIN_STEP: u64 = 16;
 /// Bytes that are read at once on the way to an MCU that the index does not reach yet, and within reach of it.
 const FAR_BYTES: usize = 64 << 10;
 const NEAR_BYTES: usize = 4 << 10;
+/// Samples of whole rows of blocks are made at once, if they take no more bytes than this: enough for a row of blocks of
+/// 256 x 256 in three bands of the widest picture at an eighth of its size.
+const WIDE_BYTES: u64 = 16 << 20;
 
 /// A picture whose MCUs can be found one by one.
 ///
@@ -26,6 +30,8 @@ const NEAR_BYTES: usize = 4 << 10;
 pub(in crate::source) struct Pieces {
     coding: Coding,
     parts: Parts,
+    /// What samples are made with; `None` where only whole streams can be decoded.
+    frame: Option<Frame>,
     size: (u32, u32),
     /// Neighbours that an MCU needs for pixels at its edge: none where chroma is not interpolated.
     margin: u32,
@@ -56,6 +62,10 @@ impl Pieces {
     pub(in crate::source) fn new(head: &[u8], info: &JpegInfo, max_index_bytes: usize) -> Option<Self> {
         let coding = Coding::of(head, info)?;
         let parts = Parts::of(head)?;
+        let frame = Frame::of(head, info, Colour::Auto);
+        if info.bits > 8 && frame.is_none() {
+            return None;
+        }
         let is_subsampled = coding.mcu_width > 8 || coding.mcu_height > 8;
         let index = Index {
             points: Vec::new(),
@@ -65,6 +75,7 @@ impl Pieces {
         Some(Self {
             coding,
             parts,
+            frame,
             size: (info.width, info.height),
             margin: u32::from(is_subsampled),
             index: Mutex::new(index),
@@ -73,7 +84,8 @@ impl Pieces {
 
     /// Bytes that it holds beside itself.
     pub(in crate::source) fn memory_bytes(&self) -> usize {
-        self.coding.memory_bytes() + self.parts.memory_bytes() + self.index_bytes()
+        let frame = self.frame.as_ref().map_or(0, Frame::memory_bytes);
+        self.coding.memory_bytes() + self.parts.memory_bytes() + frame + self.index_bytes()
     }
 
     pub(in crate::source) fn index_bytes(&self) -> usize {
@@ -103,12 +115,21 @@ impl Pieces {
         index.count();
     }
 
+    /// Whether there are samples of [`planes`](Self::planes).
+    pub(super) fn has_samples(&self) -> bool {
+        self.frame.is_some()
+    }
+
     /// What must be decoded for `window`.
     pub(in crate::source) fn around(&self, window: &Window) -> Piece {
+        self.around_with(window, self.margin)
+    }
+
+    fn around_with(&self, window: &Window, margin: u32) -> Piece {
         let mcus = |start: u64, len: u64, side: u32, n: u32| {
             let first = (start / u64::from(side)) as u32;
             let end = (start + len).div_ceil(u64::from(side)) as u32;
-            first.saturating_sub(self.margin)..(end + self.margin).min(n)
+            first.saturating_sub(margin)..(end + margin).min(n)
         };
         let Coding { mcu_width, mcu_height, mcus_across, mcus_down, .. } = self.coding;
         let cols = mcus(window.x, window.width, mcu_width, mcus_across);
@@ -129,10 +150,23 @@ impl Pieces {
             }
         });
         let mut copy = Excerpt::to(stream);
+        self.each_row(reader, piece, |scanner, _| piece.cols.clone().try_for_each(|_| scanner.visit(&mut copy)))?;
+        let mut stream = copy.finish();
+        stream.extend_from_slice(&[0xff, 0xd9]);
+        Ok(stream)
+    }
+
+    /// Has `read` read the MCUs of each row of a piece.
+    fn each_row(
+        &self,
+        reader: &dyn ReadAt,
+        piece: &Piece,
+        mut read: impl FnMut(&mut Scanner<'_, Ahead<'_>>, u32) -> Result<()>,
+    ) -> Result<()> {
         let mut scanner: Option<Scanner<'_, Ahead<'_>>> = None;
         for row in piece.rows.clone() {
             cancel::check()?;
-            let first = u64::from(row) * u64::from(self.coding.mcus_across) + u64::from(piece.cols.start);
+            let first = self.number(piece.cols.start, row);
             let (mcu, place) = self.nearest(reader, first)?;
             let mut here = match scanner.take() {
                 Some(scanner) if (mcu..=first).contains(&scanner.mcu()) => scanner,
@@ -141,14 +175,67 @@ impl Pieces {
             while here.mcu() < first {
                 here.skip()?;
             }
-            for _ in piece.cols.clone() {
-                here.copy(&mut copy)?;
-            }
+            read(&mut here, row)?;
             scanner = Some(here);
         }
-        let mut stream = copy.finish();
-        stream.extend_from_slice(&[0xff, 0xd9]);
-        Ok(stream)
+        Ok(())
+    }
+
+    /// The number of an MCU.
+    fn number(&self, col: u32, row: u32) -> u64 {
+        u64::from(row) * u64::from(self.coding.mcus_across) + u64::from(col)
+    }
+
+    /// Whether the samples of `row`, a row of blocks of the picture that is reduced to `1 / 2^reduction`, are better made at
+    /// once: those who want one of its blocks pass the codes of the others on the way, because the index does not reach
+    /// behind them.
+    pub(super) fn is_better_wide(&self, reduction: u32, row: &Window) -> bool {
+        let last = self.around_with(&at_full_size(row, reduction), 0).rows.end;
+        let index = self.index.lock();
+        let wanted = self.number(0, last).saturating_sub(1) / index.step;
+        let fits = self.frame.as_ref().is_some_and(|frame| frame.bytes(row.width, row.height) <= WIDE_BYTES);
+        fits && wanted > index.points.len() as u64
+    }
+
+    /// The samples that `window` needs, which counts pixels of the picture that is reduced to `1 / 2^reduction`. They are
+    /// kept in `samples`.
+    pub(super) fn planes<'a>(
+        &'a self,
+        reader: &dyn ReadAt,
+        reduction: u32,
+        window: &Window,
+        samples: &'a mut Vec<u16>,
+    ) -> Result<Planes<'a>> {
+        let frame = self.frame.as_ref().ok_or_else(|| Error::internal("samples of a JPEG that has none"))?;
+        // Chroma is interpolated at full size only.
+        let piece = self.around_with(&at_full_size(window, reduction), if reduction == 0 { self.margin } else { 0 });
+        let mut planes = frame.planes(reduction, piece.cols.clone(), piece.rows.clone(), samples)?;
+        planes.begin_scan(self.coding.components());
+        let mut row_of = |scanner: &mut Scanner<'_, Ahead<'_>>, row: u32, trail: &mut Trail| {
+            piece.cols.clone().try_for_each(|col| {
+                trail.note(scanner);
+                planes.begin_mcu(col, row);
+                scanner.visit(&mut planes)
+            })
+        };
+        if piece.cols != (0..self.coding.mcus_across) {
+            self.each_row(reader, &piece, |scanner, row| row_of(scanner, row, &mut Trail::none()))?;
+            return Ok(planes);
+        }
+        // Nothing is passed twice, and the index has it afterwards.
+        let first = self.number(0, piece.rows.start);
+        let (mcu, place) = self.nearest(reader, first)?;
+        let mut scanner = Scanner::new(&self.coding, Ahead::new(reader, place.offset(), FAR_BYTES), mcu, &place);
+        while scanner.mcu() < first {
+            scanner.skip()?;
+        }
+        let mut trail = Trail::behind(first, self.index.lock().step);
+        let read: Result<()> = piece.rows.clone().try_for_each(|row| {
+            cancel::check()?;
+            row_of(&mut scanner, row, &mut trail)
+        });
+        self.take_in(&trail);
+        read.map(|()| planes)
     }
 
     /// The last MCU at or before this one whose place is in the index, which is filled up to there.
@@ -166,31 +253,72 @@ impl Pieces {
         };
         let feed = Ahead::new(reader, known.offset(), FAR_BYTES);
         let mut scanner = Scanner::new(&self.coding, feed, n_known as u64 * step, &known);
-        let mut found = Vec::new();
+        let mut trail = Trail::behind(scanner.mcu() + 1, step);
         let scanned: Result<()> = (n_known as u64 + 1..=mcu / step).try_for_each(|n| {
             cancel::check()?;
             while scanner.mcu() < n * step {
                 scanner.skip()?;
             }
-            found.push(scanner.place());
+            trail.note(&scanner);
             Ok(())
         });
-        let result = found.last().map(|place| ((n_known + found.len()) as u64 * step, *place));
-        let mut index = self.index.lock();
-        // Somebody else may have been faster, or have made it thinner.
-        if index.step == step && index.points.len() >= n_known {
-            let have = index.points.len() - n_known;
-            // Once for all: a vector that grows by itself may take twice of what is allowed.
-            let all = (self.coding.n_mcus() / step) as usize;
-            let more = all.saturating_sub(index.points.len());
-            index.points.reserve_exact(more);
-            index.points.extend(found.iter().skip(have));
-            index.count();
-        }
-        drop(index);
+        let result = trail.found.last().map(|place| ((n_known + trail.found.len()) as u64 * step, *place));
+        self.take_in(&trail);
         scanned?;
         Ok(result.unwrap_or((n_known as u64 * step, known)))
     }
+
+    /// Puts places that were found into the index.
+    fn take_in(&self, trail: &Trail) {
+        let mut index = self.index.lock();
+        // Somebody else may have been faster, or have made it thinner.
+        let have = (index.points.len() as u64 + 1).checked_sub(trail.first);
+        if let Some(have) = have.filter(|have| index.step == trail.step && *have < trail.found.len() as u64) {
+            // Once for all: a vector that grows by itself may take twice of what is allowed.
+            let all = (self.coding.n_mcus() / trail.step) as usize;
+            let more = all.saturating_sub(index.points.len());
+            index.points.reserve_exact(more);
+            index.points.extend(trail.found.iter().skip(have as usize));
+            index.count();
+        }
+    }
+}
+
+/// Places for the index, found one after the other.
+struct Trail {
+    step: u64,
+    /// The number of the first one; that of MCU `step` is 1.
+    first: u64,
+    found: Vec<Place>,
+    /// The MCU whose place comes next.
+    next: u64,
+}
+
+impl Trail {
+    /// Those from this MCU on.
+    fn behind(mcu: u64, step: u64) -> Self {
+        let first = mcu.div_ceil(step).max(1);
+        Self { step, first, found: Vec::new(), next: first.saturating_mul(step) }
+    }
+
+    /// None at all.
+    fn none() -> Self {
+        Self { step: u64::MAX, first: 1, found: Vec::new(), next: u64::MAX }
+    }
+
+    /// Remembers where the next MCU starts, if the index is to have it.
+    #[inline]
+    fn note<F: Feed>(&mut self, scanner: &Scanner<'_, F>) {
+        if scanner.mcu() == self.next {
+            self.found.push(scanner.place());
+            self.next = self.next.saturating_add(self.step);
+        }
+    }
+}
+
+/// The pixels of level 0 that a window of the reduced picture shows; it may reach beyond the picture.
+fn at_full_size(window: &Window, reduction: u32) -> Window {
+    Window::new(window.x << reduction, window.y << reduction, window.width << reduction, window.height << reduction)
 }
 
 impl Index {

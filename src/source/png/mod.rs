@@ -218,7 +218,7 @@ impl PngSource {
             }
             self.decode_rows(decoder, number, at..at + height, at)?;
             let band = at / height;
-            Decoded { info: &self.info, rows: band..band + 1, pixels: &decoder.pixels }.offer(asked, context);
+            Decoded { info: &self.info, level: 0, rows: band..band + 1, pixels: &decoder.pixels }.offer(asked, context);
         }
     }
 
@@ -269,7 +269,7 @@ impl TileSource for PngSource {
         if decoder.band != Some(at.row) {
             self.decode(&mut decoder, at, context)?;
         }
-        let decoded = Decoded { info: &self.info, rows: at.row..at.row + 1, pixels: &decoder.pixels };
+        let decoded = Decoded { info: &self.info, level: 0, rows: at.row..at.row + 1, pixels: &decoder.pixels };
         decoded.copy_block(at, out)?;
         decoded.offer(at, context);
         let mut kept = self.kept.lock();

@@ -7,10 +7,12 @@ use crate::source::tiff::TiffSource;
 use crate::source::{ReadContext, SourceInfo, StoredPicture, TileSource};
 use crate::sync::Arc;
 
-/// The levels of `base`, then those of `overviews`.
+/// The levels of `base`, then those of `overviews`, which take the place of levels that `base` does not store.
 pub(super) struct Joined {
     info: SourceInfo,
     base: Box<dyn TileSource>,
+    /// Levels that are those of `base`.
+    n_own: u32,
     overviews: Option<TiffSource>,
     mask: Option<Arc<dyn TileSource>>,
 }
@@ -23,17 +25,21 @@ impl Joined {
         overviews: Option<TiffSource>,
         mask: Option<(Arc<dyn TileSource>, u32)>,
     ) -> Self {
+        let mut n_own = info.levels.len() as u32;
         if let Some(overviews) = &overviews {
+            let n_stored = info.levels.iter().take_while(|level| level.native).count();
+            info.levels.truncate(n_stored);
+            n_own = n_stored as u32;
             info.levels.extend(&overviews.info().levels);
         }
         let (mask, n_mask_bands) = mask.map_or((None, info.n_mask_bands), |(mask, n)| (Some(mask), n));
         info.n_mask_bands = n_mask_bands;
-        Self { info, base, overviews, mask }
+        Self { info, base, n_own, overviews, mask }
     }
 
     /// Who has the block `at`, and where.
     fn owner(&self, at: BlockId) -> (&dyn TileSource, BlockId) {
-        let n_own = self.base.info().levels.len() as u32;
+        let n_own = self.n_own;
         match &self.overviews {
             Some(overviews) if at.level >= n_own => (overviews, BlockId { level: at.level - n_own, ..at }),
             _ => (&*self.base, at),

@@ -52,7 +52,7 @@ fn is_tiff(info: &SourceInfo) -> bool {
 /// The levels in the file whose name is that of the raster and `.ovr`.
 fn overviews(info: &SourceInfo, beside: &Beside<'_>) -> Option<TiffSource> {
     // Files beside a raster know of one picture.
-    if info.levels.len() > 1 || info.n_frames > 1 {
+    if info.levels.iter().filter(|level| level.native).count() > 1 || info.n_frames > 1 {
         return None;
     }
     TiffSource::overviews_of(info, beside.open(&beside.with_suffix(".ovr"))?, beside.limits)

@@ -158,6 +158,12 @@ fn decode_jpeg(
             info.width, info.height
         )));
     }
+    if u32::from(info.bits) != image.storage.bits {
+        return Err(Error::corrupt(format!(
+            "a JPEG stream with samples of {} bits in blocks of {} bits",
+            info.bits, image.storage.bits
+        )));
+    }
     if info.height == rows {
         return codec::jpeg::decode(contexts, tables, stream, colour, out, width, rows, components);
     }

@@ -167,7 +167,9 @@ pub(super) fn storage(
             sample.name()
         )));
     }
-    if compression == Compression::Jpeg && bits != 8 {
+    if compression == Compression::Jpeg
+        && !matches!((sample, bits), (SampleType::U8 | SampleType::I8, 8) | (SampleType::U16, 12))
+    {
         return Err(Error::unsupported(format!("JPEG (Compression, tag 259, 7) with samples of {bits} bits")));
     }
     let jpeg_ycbcr = match compression {

@@ -1,0 +1,192 @@
+//! JPEG of 12 bits, in files and in TIFF.
+
+mod common;
+
+use std::io::Cursor;
+use std::sync::Arc;
+
+use deep_jpeg::DeepJpeg;
+use tiff_writer::{Blocks, Compression, Format, Image, TiffWriter, Values};
+use tilekeep::{
+    Dataset, Encoding, ErrorKind, Interleave, Limits, OpenOptions, Result, SampleType, TileRequest, open_reader,
+};
+
+#[path = "common/deep_jpeg.rs"]
+mod deep_jpeg;
+#[allow(dead_code)]
+#[path = "../examples/support/tiff_writer.rs"]
+mod tiff_writer;
+
+fn open(file: Vec<u8>, budget: u64) -> Result<Dataset> {
+    let source = open_reader(Arc::new(file), Limits::default())?;
+    Dataset::from_source(source, &OpenOptions::default().cache_max_bytes(budget))
+}
+
+fn samples(dataset: &Dataset) -> Result<Vec<u16>> {
+    let bytes = common::read_all(dataset, Interleave::Pixel)?;
+    Ok(bytes.as_chunks::<2>().0.iter().map(|bytes| u16::from_ne_bytes(*bytes)).collect())
+}
+
+/// A sample of 12 bits: slopes without edges.
+fn sample(component: usize, x: usize, y: usize) -> u16 {
+    match component {
+        0 => 500 + (x * 3 + y * 2) as u16,
+        1 => 1700 + (x + 2 * y) as u16 / 4,
+        2 => 2300 - (2 * x + y) as u16 / 4,
+        _ => 3000 + (x + y) as u16 / 2,
+    }
+}
+
+/// What a pixel of YCbCr is in red, green and blue.
+fn rgb(x: usize, y: usize) -> [u16; 3] {
+    let [y, cb, cr] = [0, 1, 2].map(|component| f64::from(sample(component, x, y)));
+    let (cb, cr) = (cb - 2048.0, cr - 2048.0);
+    let colours = [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb];
+    colours.map(|value| value.round().clamp(0.0, 4095.0) as u16)
+}
+
+fn expected(width: u16, height: u16, pixel: impl Fn(usize, usize) -> Vec<u16>) -> Vec<u16> {
+    let places = (0..usize::from(height)).flat_map(|y| (0..usize::from(width)).map(move |x| (x, y)));
+    places.flat_map(|(x, y)| pixel(x, y)).collect()
+}
+
+fn farthest(a: &[u16], b: &[u16]) -> u16 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| a.abs_diff(*b)).max().unwrap()
+}
+
+const SAMPLINGS: [(u8, u8); 7] = [(1, 1), (2, 1), (1, 2), (2, 2), (4, 1), (4, 2), (4, 4)];
+
+#[test]
+fn files_of_12_bits_have_words_of_12_bits_at_once_and_in_pieces() {
+    let (width, height) = (300, 200);
+    let grey = expected(width, height, |x, y| vec![sample(0, x, y)]);
+    let colour = expected(width, height, |x, y| rgb(x, y).to_vec());
+    let adobe = b"\xFF\xEE\x00\x0EAdobe\0\x64\0\0\0\0\0".to_vec();
+    let stored = expected(width, height, |x, y| (0..3).map(|band| sample(band, x, y)).collect());
+    let inks = expected(width, height, |x, y| {
+        (0..3).map(|band| (u32::from(sample(band, x, y)) * u32::from(sample(3, x, y)) / 4095) as u16).collect()
+    });
+    let mut cases = vec![
+        ("grey".to_owned(), DeepJpeg::new(width, height, 1), &grey, 1),
+        ("rgb".to_owned(), DeepJpeg { first: adobe.clone(), ..DeepJpeg::new(width, height, 3) }, &stored, 3),
+        ("inks".to_owned(), DeepJpeg { first: adobe, ..DeepJpeg::new(width, height, 4) }, &inks, 3),
+    ];
+    for factors in SAMPLINGS {
+        for (restart, apart) in [(0, false), (7, false), (0, true)] {
+            let what = format!("{factors:?}, restart {restart}, apart {apart}");
+            let factors = vec![factors, (1, 1), (1, 1)];
+            let picture = DeepJpeg { factors, restart, apart, ..DeepJpeg::new(width, height, 3) };
+            cases.push((what, picture, &colour, 3));
+        }
+    }
+    for (what, picture, expected, n_bands) in cases {
+        let file = picture.encode(sample);
+        let dataset = open(file.clone(), 64 << 20).unwrap();
+        let info = dataset.info();
+        assert_eq!((info.sample, info.n_bits, info.n_bands), (SampleType::U16, Some(12), n_bands), "{what}");
+        let at_once = samples(&dataset).unwrap();
+        // Where chroma is shared by four pixels it is repeated.
+        let far = farthest(&at_once, expected);
+        assert!(far <= if what.contains("(4,") { 24 } else { 16 }, "{what}: {far}");
+        assert!(samples(&open(file.clone(), 1 << 20).unwrap()).unwrap() == at_once, "{what}: in pieces");
+        // Nobody else reads it as it is.
+        let tile = TileRequest::new(0, 0, 0).size(300, 200).encoding(Encoding::jpeg(90));
+        assert!(dataset.read_tile(&tile).map_or(true, |tile| tile.bytes[..] != file[..]), "{what}");
+        for cut in [file.len() / 2, file.len() - 10] {
+            let error = samples(&open(file[..cut].to_vec(), 1 << 20).unwrap()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {error}");
+        }
+    }
+}
+
+/// The file of an image whose only block is this one.
+fn tiff(image: &Image, block: &[u8]) -> Vec<u8> {
+    let mut writer = TiffWriter::new(Cursor::new(Vec::new()), Format::default()).unwrap();
+    writer.image(image, |_, _, _| Some(block.to_vec())).unwrap();
+    writer.finish().unwrap().into_inner()
+}
+
+fn image(n_bands: u16, photometric: u16, bits: u16, tables: Option<Vec<u8>>) -> Image {
+    let bits = (258, Values::Short(vec![bits; n_bands.into()]));
+    let tables = tables.map(|tables| (347, Values::Bytes(tables)));
+    Image {
+        n_bands,
+        photometric: Some(photometric),
+        compression: Compression::AsGiven(7),
+        blocks: Blocks::Tiles(64, 48),
+        tags: tables.into_iter().chain([bits]).collect(),
+        ..Image::new(64, 48)
+    }
+}
+
+/// The tables of a stream as a stream of their own, and the stream without them.
+fn split(stream: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let (mut tables, mut rest, mut at) = (vec![0xFF, 0xD8], vec![0xFF, 0xD8], 2);
+    while stream[at + 1] != 0xDA {
+        let end = at + 2 + usize::from(u16::from_be_bytes([stream[at + 2], stream[at + 3]]));
+        let part = if matches!(stream[at + 1], 0xC4 | 0xDB) { &mut tables } else { &mut rest };
+        part.extend(&stream[at..end]);
+        at = end;
+    }
+    rest.extend(&stream[at..]);
+    tables.extend([0xFF, 0xD9]);
+    (tables, rest)
+}
+
+#[test]
+fn blocks_of_12_bits_are_words_whatever_their_components_mean_and_wherever_their_tables_are() {
+    let grey = expected(64, 48, |x, y| vec![sample(0, x, y)]);
+    let stored = expected(64, 48, |x, y| (0..3).map(|band| sample(band, x, y)).collect());
+    let colour = expected(64, 48, |x, y| rgb(x, y).to_vec());
+    let mut cases = vec![(1, 1, (1, 1), &grey), (3, 2, (1, 1), &stored)];
+    cases.extend(SAMPLINGS.map(|factors| (3, 6, factors, &colour)));
+    for (n_bands, photometric, factors, expected) in cases {
+        let mut picture = DeepJpeg::new(64, 48, n_bands.into());
+        picture.factors[0] = factors;
+        let stream = picture.encode(sample);
+        let whole = open(tiff(&image(n_bands, photometric, 12, None), &stream), 1 << 20).unwrap();
+        let info = whole.info();
+        assert_eq!((info.sample, info.n_bits, &info.compression[..]), (SampleType::U16, Some(12), "jpeg"));
+        let (tables, rest) = split(&stream);
+        let apart = open(tiff(&image(n_bands, photometric, 12, Some(tables)), &rest), 1 << 20).unwrap();
+        let pixels = samples(&whole).unwrap();
+        let far = farthest(&pixels, expected);
+        assert!(far <= if factors.0 == 4 { 24 } else { 16 }, "{photometric}, {factors:?}: {far}");
+        assert!(samples(&apart).unwrap() == pixels, "{photometric}, {factors:?}: tables apart");
+        let without = open(tiff(&image(n_bands, photometric, 12, None), &rest), 1 << 20).unwrap();
+        assert_eq!(samples(&without).unwrap_err().kind(), ErrorKind::Corrupt);
+        // Samples of another width than the directory says.
+        let other = open(tiff(&image(n_bands, photometric, 8, None), &stream), 1 << 20).unwrap();
+        let error = common::read_all(&other, Interleave::Pixel).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        assert!(error.message().contains("12 bits") && error.message().contains("8 bits"), "{error}");
+    }
+}
+
+#[test]
+fn levels_of_12_bits_are_means_of_the_pixels() {
+    let picture = DeepJpeg { factors: vec![(2, 2), (1, 1), (1, 1)], ..DeepJpeg::new(600, 520, 3) };
+    let dataset = open(picture.encode(sample), 64 << 20).unwrap();
+    let whole = samples(&dataset).unwrap();
+    for level in 1..dataset.levels().len() as u32 {
+        let grid = dataset.levels()[level as usize];
+        let side = 1_usize << level;
+        for (col, row) in (0..grid.rows()).flat_map(|row| (0..grid.cols()).map(move |col| (col, row))) {
+            let block = dataset.block((level, col, row)).unwrap();
+            let window = grid.block_window(col, row).unwrap();
+            for (at, bytes) in block.bytes().as_chunks::<2>().0.iter().enumerate() {
+                let (band, pixel) = (at % 3, at / 3);
+                let x = (window.x as usize + pixel % window.width as usize) * side;
+                let y = (window.y as usize + pixel / window.width as usize) * side;
+                if x + side > 600 || y + side > 520 {
+                    continue;
+                }
+                let places = (y..y + side).flat_map(|y| (x..x + side).map(move |x| (x, y)));
+                let sum: usize = places.map(|(x, y)| usize::from(whole[(y * 600 + x) * 3 + band])).sum();
+                let (mean, value) = (sum / (side * side), usize::from(u16::from_ne_bytes(*bytes)));
+                assert!(mean.abs_diff(value) <= 16, "level {level}, ({x}, {y}), band {band}: {value} for {mean}");
+            }
+        }
+    }
+}
