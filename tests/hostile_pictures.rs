@@ -5,9 +5,12 @@ mod common;
 use std::fs;
 
 use common::{data_dir, real_files};
+use deep_jpeg::DeepJpeg;
 use goods::{Good, interlaced_png, jpeg_file, mend_png, png_file};
 use torture::torture_format;
 
+#[path = "common/deep_jpeg.rs"]
+mod deep_jpeg;
 #[path = "common/goods.rs"]
 mod goods;
 #[path = "common/torture.rs"]
@@ -51,4 +54,26 @@ fn broken_jpegs_do_no_harm() {
         jpeg_file("restarts", 3, |e| e.set_restart_interval(3)),
         jpeg_file("inks", 4, |_| {}),
     ]);
+}
+
+#[test]
+fn broken_jpegs_of_12_bits_and_with_levels_do_no_harm() {
+    let deep = |name: &str, picture: &DeepJpeg| {
+        let bytes = picture.encode(|component, x, y| (900 + 20 * x + 10 * y + 400 * component) as u16);
+        Good { name: format!("jpeg of 12 bits, {name}"), bytes, mend: |_| {} }
+    };
+    let shared = vec![(2, 2), (1, 1), (1, 1)];
+    let pixels: Vec<u8> = (0..300 * 270).map(|at| (60 + at % 300 / 3 + at / 300 / 4) as u8).collect();
+    let mut with_levels = Vec::new();
+    let mut encoder = jpeg_encoder::Encoder::new(&mut with_levels, 70);
+    encoder.set_restart_interval(100);
+    encoder.encode(&pixels, 300, 270, jpeg_encoder::ColorType::Luma).unwrap();
+    let all = [
+        deep("grey", &DeepJpeg { restart: 5, ..DeepJpeg::new(50, 40, 1) }),
+        deep("colour", &DeepJpeg { factors: shared.clone(), ..DeepJpeg::new(50, 40, 3) }),
+        deep("apart", &DeepJpeg { factors: shared, apart: true, ..DeepJpeg::new(50, 40, 3) }),
+        deep("inks", &DeepJpeg::new(20, 20, 4)),
+        Good { name: "jpeg, with levels".to_owned(), bytes: with_levels, mend: |_| {} },
+    ];
+    torture_format(&all);
 }

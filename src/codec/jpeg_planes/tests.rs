@@ -102,7 +102,8 @@ fn components_in_scans_of_their_own_are_the_same_picture() {
         assert_eq!(info(&apart).unwrap().scan_components, 1);
         assert!(here(&together, Colour::Auto, 3).unwrap() == here(&apart, Colour::Auto, 3).unwrap(), "{factor:?}");
         let far = farthest(&there(&apart, Colour::Auto, 3).unwrap(), &picture(3), 3, 0);
-        assert!(far <= 20, "{factor:?}: {far}");
+        // Four pixels share their chroma.
+        assert!(far <= if factor == F::R_4_1_1 { 45 } else { 20 }, "{factor:?}: {far}");
     }
 }
 
@@ -169,9 +170,13 @@ fn reduced(stream: &[u8], colour: Colour, reduction: u32, n_bands: usize) -> Vec
 fn a_reduced_picture_is_the_mean_of_the_pixels_of_the_whole_one() {
     use SamplingFactor as F;
     let (width, height) = (usize::from(WIDTH), usize::from(HEIGHT));
-    let kinds = [(ColorType::Luma, 1, 2), (ColorType::Rgb, 3, 5), (ColorType::Cmyk, 4, 6)];
+    let kinds = [(ColorType::Luma, 1, 2), (ColorType::Rgb, 3, 5), (ColorType::Cmyk, 4, 2)];
     for (kind, n, most) in kinds {
         for factor in [F::R_4_4_4, F::R_4_2_2, F::R_4_4_0, F::R_4_2_0] {
+            // Inks that pixels share are interpolated at full size, and that is another picture where they are steep.
+            if n == 4 && factor != F::R_4_4_4 {
+                continue;
+            }
             let stream = stream(kind, |encoder| encoder.set_sampling_factor(factor));
             let whole = here(&stream, Colour::Auto, n).unwrap();
             for reduction in 0..4 {
