@@ -26,6 +26,8 @@ pub(super) struct Picture {
     pub(super) is_frame: bool,
     /// Whether it is a page, or only a picture because it is wanted.
     pub(super) is_page: bool,
+    /// Whether it is a mask, to which nothing belongs.
+    is_mask: bool,
 }
 
 /// The pictures among `directories`, in their order, where the one of number `page` is `wanted`.
@@ -66,7 +68,8 @@ pub(super) fn pictures(
             Some(image) => {
                 share_out(parser, &mut pictures, std::mem::take(&mut others), is_behind_unknown, reader);
                 is_behind_unknown = false;
-                pictures.push(Picture { number, image, directories: vec![directory], is_frame, is_page });
+                let is_mask = kind(parser, &directory) & tags::SUBFILE_MASK != 0;
+                pictures.push(Picture { number, image, directories: vec![directory], is_frame, is_page, is_mask });
             }
             None if is_slide => {
                 let is_level = wants_tiles && directory.entry(tags::TILE_WIDTH).is_some();
@@ -130,7 +133,7 @@ fn share_out(
 ) {
     // Nothing is before them when the first directory cannot be read, and another page is wanted.
     let Some(mut last) = pictures.len().checked_sub(1) else { return };
-    if last == 0 && !is_behind_unknown {
+    if last == 0 && !is_behind_unknown && !pictures[0].is_mask {
         pictures[0].directories.extend(directories);
         return;
     }
@@ -147,6 +150,7 @@ fn share_out(
         image.as_ref().is_some_and(|image| {
             let has_samples = (base.n_bands, base.sample) == (image.n_bands, image.sample);
             match *kind {
+                _ if pictures[at].is_mask => false,
                 tags::SUBFILE_MASK => has_same_size(base, image),
                 tags::SUBFILE_REDUCED => has_samples && has_size(base, image),
                 _ => has_size(base, image),
