@@ -296,7 +296,8 @@ pub(super) fn ycc_to_rgb([y, cb, cr]: [u16; 3], max: u32) -> [u16; 3] {
     [r, g, b].map(|value| value.clamp(0, max) as u16)
 }
 
-fn ycc_bytes_to_rgb(pixel: [u8; 3]) -> [u8; 3] {
+/// That of bytes.
+pub(super) fn ycc_bytes_to_rgb(pixel: [u8; 3]) -> [u8; 3] {
     ycc_to_rgb(pixel.map(u16::from), 255).map(|value| value as u8)
 }
 

@@ -10,7 +10,7 @@ use hayro_jpeg2000::{DecodeSettings, DecoderContext, Image};
 use crate::error::{Error, Result};
 
 use super::guard::guarded;
-use super::jpeg::ycc_to_rgb;
+use super::jpeg::ycc_bytes_to_rgb;
 
 /// What a block is to hold.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +80,7 @@ fn run(input: &[u8], expected: Expected, out: &mut [u8]) -> Result<usize> {
     // The decoder takes chroma of its own resolution, and what a container calls YCbCr, for that, and has made RGB of it.
     if expected.ycbcr && stream.len() == input.len() && !header.shares_chroma() {
         for pixel in out.as_chunks_mut::<3>().0 {
-            *pixel = ycc_to_rgb(*pixel);
+            *pixel = ycc_bytes_to_rgb(*pixel);
         }
     }
     Ok(out.len())
