@@ -267,6 +267,46 @@ fn overviews_beside_a_jpeg_take_the_place_of_the_levels_that_its_decoder_makes()
     assert!(level(&dataset, 1).iter().all(|value| value.abs_diff(90) <= 2));
 }
 
+#[test]
+fn levels_of_a_jpeg_heed_the_nodata_and_the_palette_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("picture.jpg");
+    // Columns of 0 and then of 200, which share a pixel of level 1.
+    let pixels: Vec<u8> = (0..1024 * 1024).map(|at| if at % 1024 < 505 { 0 } else { 200 }).collect();
+    let mut encoder = jpeg_encoder::Encoder::new_file(&path, 100).unwrap();
+    encoder.set_sampling_factor(jpeg_encoder::SamplingFactor::R_4_4_4);
+    encoder.encode(&pixels, 1024, 1024, jpeg_encoder::ColorType::Luma).unwrap();
+    let levels = |band: &str| {
+        let pam = format!("<PAMDataset><PAMRasterBand band=\"1\">{band}</PAMRasterBand></PAMDataset>");
+        beside(&path, ".aux.xml", &pam);
+        tilekeep::conformance::check(&*tilekeep::open_path(&path, Limits::default()).unwrap().0).unwrap();
+        let dataset = Dataset::open_with(&path, &OpenOptions::default().shared(false)).unwrap();
+        assert_eq!(dataset.levels().len(), 3);
+        [0, 1, 2].map(|number| level(&dataset, number))
+    };
+    let at = |finer: &[u8], number: u32, pixel: usize, step: usize| {
+        let side = 1024 >> number;
+        finer[(pixel / (side / 2) * 2 + step / 2) * side + pixel % (side / 2) * 2 + step % 2]
+    };
+    let unscaled = levels("<Description>grey</Description>");
+    assert!((90..110).contains(&unscaled[1][252]), "{}", unscaled[1][252]);
+    let nodata = levels("<NoDataValue>0</NoDataValue>");
+    assert!((195..=205).contains(&nodata[1][252]) && (195..=205).contains(&nodata[2][126]));
+    let entries = "<Entry c1=\"255\" c2=\"0\" c3=\"0\" c4=\"255\"/>".repeat(256);
+    let palette = levels(&format!("<ColorTable>{entries}</ColorTable>"));
+    for number in [0, 1] {
+        for (pixel, value) in nodata[number as usize + 1].iter().enumerate() {
+            let valid: Vec<u32> = (0..4).map(|step| at(&nodata[number as usize], number, pixel, step).into()).collect();
+            let (n, sum) = (valid.iter().filter(|value| **value > 0).count() as u32, valid.iter().sum::<u32>());
+            let mean = sum.checked_div(n).unwrap_or(0);
+            assert!(u32::from(*value).abs_diff(mean) <= 1, "level {}, pixel {pixel}: {value} for {mean}", number + 1);
+        }
+        for (pixel, index) in palette[number as usize + 1].iter().enumerate() {
+            assert_eq!(*index, at(&palette[number as usize], number, pixel, 0), "level {}, {pixel}", number + 1);
+        }
+    }
+}
+
 /// Valid where the two columns of a checkerboard of 10 x 10 pixels are the same.
 fn checked(x: u32, y: u32) -> bool {
     (x / 10 + y / 10).is_multiple_of(2)

@@ -24,7 +24,8 @@ const BLOCK_BYTES: usize = 2 << 20;
 /// All levels of a dataset, finest first.
 ///
 /// Between stored levels that are three or more times apart, and after the last one, levels of half the size (rounded
-/// up) are put in, until the coarsest fits in 256 x 256 pixels.
+/// up) are put in, until the coarsest fits in 256 x 256 pixels. They also take the place of levels that the source would make,
+/// where these are not what they are ([`are_plain_means`]).
 pub(super) fn ladder(info: &SourceInfo) -> (Vec<Level>, Vec<Origin>) {
     let (mut levels, mut origins) = (Vec::new(), Vec::new());
     let bands_here = if info.n_planes() > 1 { 1 } else { info.n_bands as usize };
@@ -37,7 +38,8 @@ pub(super) fn ladder(info: &SourceInfo) -> (Vec<Level>, Vec<Origin>) {
         edge_blocks: crate::grid::EdgeBlocks::Cropped,
         native: false,
     };
-    for (number, stored) in info.levels.iter().enumerate() {
+    let is_read = |level: &Level| level.native || are_plain_means(info);
+    for (number, stored) in info.levels.iter().enumerate().filter(|(_, level)| is_read(level)) {
         if let Some(mut finer) = levels.last().copied() {
             while is_far(&finer, stored) {
                 finer = half(&finer);
@@ -83,6 +85,12 @@ pub(super) fn resampling(info: &SourceInfo) -> Resampling {
     }
 }
 
+/// Whether coarser levels are means of all samples. A source that makes levels gives nothing else: it knows neither the nodata
+/// values nor the palettes that files beside it say it has.
+fn are_plain_means(info: &SourceInfo) -> bool {
+    resampling(info) == Resampling::Average && (0..info.n_bands).all(|band| info.band_nodata(band).is_none())
+}
+
 /// Whether a level of half of `finer`'s size has room before `stored`.
 fn is_far(finer: &Level, stored: &Level) -> bool {
     finer.width >= stored.width.saturating_mul(3) && finer.height >= stored.height.saturating_mul(3)
@@ -105,6 +113,7 @@ fn block_size(base: &Level, pixel_bytes: usize) -> (u32, u32) {
 mod tests {
     use super::*;
     use crate::sample::SampleType;
+    use crate::source::Nodata;
 
     fn sizes(stored: &[(u64, u64)]) -> Vec<(u64, u64, bool)> {
         let levels = stored.iter().map(|(w, h)| Level::new(*w, *h, 256, 256).unwrap()).collect();
@@ -122,6 +131,24 @@ mod tests {
             [(4000, 4000, true), (2000, 2000, false), (1000, 1000, true), (500, 500, false), (250, 250, false)]
         );
         assert_eq!(sizes(&[(600, 600), (300, 300), (150, 150)]).len(), 3);
+    }
+
+    #[test]
+    fn levels_that_the_source_makes_are_read_unless_nodata_or_a_palette_count() {
+        let level = |width, native| Level { native, ..Level::new(width, width, 256, 256).unwrap() };
+        let origins = |change: fn(&mut SourceInfo)| {
+            let levels = vec![level(1000, true), level(500, false), level(250, false)];
+            let mut info = SourceInfo::new("test", levels, 3, SampleType::U8);
+            change(&mut info);
+            let (levels, origins) = ladder(&info);
+            assert!(levels.iter().map(|level| level.width).eq([1000, 500, 250]));
+            origins
+        };
+        use Origin::{Finer, Stored};
+        assert_eq!(origins(|_| {}), [Stored(0), Stored(1), Stored(2)]);
+        assert_eq!(origins(|info| info.nodata = Some(Nodata::Float(0.0))), [Stored(0), Finer, Finer]);
+        assert_eq!(origins(|info| info.bands[2].nodata = Some(Nodata::Float(0.0))), [Stored(0), Finer, Finer]);
+        assert_eq!(origins(|info| info.colors[0] = ColorInterpretation::Palette), [Stored(0), Finer, Finer]);
     }
 
     #[test]
