@@ -368,25 +368,23 @@ fn level_of(dataset: &Dataset, level: u32) -> Vec<u8> {
     pixels
 }
 
-/// The largest difference of a level of three bands from the means of the pixels of level 0, and the mean difference;
-/// without what shows more than the picture.
+/// The largest difference of a level from the means of the pixels of level 0, and the mean difference.
 fn differences(whole: &[u8], width: usize, height: usize, pixels: &[u8], side: usize) -> (u32, f64) {
     let across = width.div_ceil(side);
-    assert_eq!(pixels.len(), across * height.div_ceil(side) * 3);
-    let (mut most, mut sum, mut n) = (0, 0.0, 0.0);
+    let n = whole.len() / (width * height);
+    assert_eq!(pixels.len(), across * height.div_ceil(side) * n);
+    let (mut most, mut sum) = (0, 0.0);
     for (at, value) in pixels.iter().enumerate() {
-        let (x, y) = (at / 3 % across * side, at / 3 / across * side);
-        if x + side > width || y + side > height {
-            continue;
-        }
-        let places = (y..y + side).flat_map(|y| (x..x + side).map(move |x| (y * width + x) * 3 + at % 3));
-        let mean = places.map(|at| u32::from(whole[at])).sum::<u32>() / (side * side) as u32;
+        let (x, y) = (at / n % across * side, at / n / across * side);
+        let (right, bottom) = ((x + side).min(width), (y + side).min(height));
+        let places = (y..bottom).flat_map(|y| (x..right).map(move |x| (y * width + x) * n + at % n));
+        let n_pixels = ((right - x) * (bottom - y)) as u32;
+        let mean = (places.map(|at| u32::from(whole[at])).sum::<u32>() + n_pixels / 2) / n_pixels;
         let far = mean.abs_diff(u32::from(*value));
         most = most.max(far);
         sum += f64::from(far);
-        n += 1.0;
     }
-    (most, sum / n)
+    (most, sum / pixels.len() as f64)
 }
 
 #[test]
@@ -424,6 +422,36 @@ fn coarse_levels_of_a_jpeg_are_means_of_its_pixels_whatever_the_budget_and_the_o
                         assert!(line == &expected[level][at..at + len], "budget {budget}, level {level}, {col}, {row}");
                     }
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_fills_up_the_last_blocks_of_a_jpeg_is_in_none_of_its_levels() {
+    use jpeg_encoder::{ColorType, SamplingFactor as F};
+    let kinds =
+        [(ColorType::Luma, F::R_4_4_4, 100), (ColorType::Luma, F::R_4_4_4, 60), (ColorType::Rgb, F::R_4_2_0, 95)];
+    for (kind, factor, quality) in kinds {
+        let n = if matches!(kind, ColorType::Luma) { 1 } else { 3 };
+        for (width, height) in [(1025, 1026), (1027, 1025), (1031, 1029)] {
+            let dark = |x: usize, y: usize| (40 + (x + 2 * y) / 30) as u8;
+            // Grey in every band, and white beyond what is shown.
+            let value = |x: usize, y: usize| if x < width && y < height { dark(x, y) } else { 255 };
+            let places = (0..1032).flat_map(|y| (0..1032).map(move |x| (x, y)));
+            let pixels: Vec<u8> = places.flat_map(|(x, y)| vec![value(x, y); n]).collect();
+            let mut file = Vec::new();
+            let mut encoder = jpeg_encoder::Encoder::new(&mut file, quality);
+            encoder.set_sampling_factor(factor);
+            encoder.encode(&pixels, 1032, 1032, kind).unwrap();
+            let frame = file.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
+            file[frame + 5..frame + 7].copy_from_slice(&(height as u16).to_be_bytes());
+            file[frame + 7..frame + 9].copy_from_slice(&(width as u16).to_be_bytes());
+            let whole = at_once(file.clone());
+            let picture = Picture::open(file, 1 << 20);
+            for level in 1..4 {
+                let (most, _) = differences(&whole, width, height, &level_of(&picture.dataset, level), 1 << level);
+                assert!(most <= 3, "{kind:?}, quality {quality}, {width} x {height}, level {level}: {most}");
             }
         }
     }

@@ -53,6 +53,34 @@ pub(super) fn inverse(block: &[f32; 64], side: (usize, usize), put: impl FnMut(u
     }
 }
 
+/// As [`inverse`], of a block of which only the first `cut` samples across and down count: means are of those alone, each
+/// held to `range` as at full size, and where there are none they are those of the last ones.
+pub(super) fn inverse_cut(
+    block: &[f32; 64],
+    side: (usize, usize),
+    cut: (usize, usize),
+    range: (f32, f32),
+    mut put: impl FnMut(usize, &[f32]),
+) {
+    let mut samples = [[0.0; 8]; 8];
+    inverse(block, (8, 8), |row, values| samples[row].copy_from_slice(values));
+    // The samples that number `at` of `side` is the mean of.
+    let part = |at: usize, side: usize, cut: usize| {
+        let n = 8 / side;
+        (at * n).min(cut - 1)..((at + 1) * n).min(cut)
+    };
+    let mut means = [0.0; 8];
+    for row in 0..side.1 {
+        let lines = &samples[part(row, side.1, cut.1)];
+        for (at, mean) in means[..side.0].iter_mut().enumerate() {
+            let part = part(at, side.0, cut.0);
+            let sum: f32 = lines.iter().flat_map(|line| &line[part.clone()]).map(|v| v.clamp(range.0, range.1)).sum();
+            *mean = sum / (lines.len() * part.len()) as f32;
+        }
+        put(row, &means[..side.0]);
+    }
+}
+
 fn rows<const L: usize>(columns: &[[f32; 8]; 8], side: usize, mut put: impl FnMut(usize, &[f32])) {
     let mut rows: [[f32; L]; 8] = std::array::from_fn(|row| std::array::from_fn(|column| columns[column][row]));
     transform(side, &mut rows);
@@ -212,6 +240,11 @@ mod tests {
                     assert!((f64::from(*sample) - mean).abs() < 0.02, "{side:?}: {sample} for {mean}");
                 }
                 assert_eq!(samples.len(), side.0 * side.1);
+                // All samples as if there were others behind them.
+                let mut uncut = vec![];
+                let all = (f32::MIN, f32::MAX);
+                inverse_cut(&block, side, (8, 8), all, |_, values| uncut.extend_from_slice(values));
+                assert!(samples.iter().zip(&uncut).all(|(sample, mean)| (sample - mean).abs() < 0.02), "{side:?}");
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use super::jpeg::{Colour, Stored, stored_as};
 use super::jpeg_entropy::{Component, Visitor, extended};
 use super::jpeg_scan::{DQT, JpegInfo, Segments};
-use idct::{ORDER, factors, inverse};
+use idct::{ORDER, factors, inverse, inverse_cut};
 pub(super) use sequential::decode;
 
 /// Quantisation tables in the order of the stream.
@@ -116,7 +116,9 @@ impl Frame {
             let n_rows = count(&rows) * blocks.1 * side.1;
             let (left, top) = (cols.start as usize * blocks.0, rows.start as usize * blocks.1);
             let ratio = (shared.0 * n / side.0, shared.1 * n / side.1);
-            planes.push(Plane { start: len, stride, n_rows, side, left, top, ratio, factors: [0.0; 64] });
+            let own = |pixels: u32, shared: usize| (pixels as usize).div_ceil(shared);
+            let size = (own(self.info.width, shared.0), own(self.info.height, shared.1));
+            planes.push(Plane { start: len, stride, n_rows, side, left, top, size, ratio, factors: [0.0; 64] });
             len = stride.checked_mul(n_rows).and_then(|n| len.checked_add(n)).ok_or_else(too_many)?;
         }
         samples.clear();
@@ -162,6 +164,8 @@ struct Plane {
     /// The first column and row of blocks.
     left: usize,
     top: usize,
+    /// Samples that the picture stores of it, across and down; those behind them only fill up the last blocks.
+    size: (usize, usize),
     /// Pixels of a sample across and down.
     ratio: (usize, usize),
     /// Those of [`factors`].
@@ -174,13 +178,28 @@ struct Block {
     /// Where its first sample is.
     at: usize,
     coefficients: [f32; 64],
+    /// Whether its mean is all that is wanted of it.
+    is_mean: bool,
     /// Whether there is more than a mean.
     has_more: bool,
+    /// Its samples that are of the picture, across and down, where others would get into the means.
+    cut: Option<(usize, usize)>,
 }
 
 impl Default for Block {
     fn default() -> Self {
-        Self { plane: 0, at: 0, coefficients: [0.0; 64], has_more: false }
+        Self { plane: 0, at: 0, coefficients: [0.0; 64], is_mean: false, has_more: false, cut: None }
+    }
+}
+
+impl Plane {
+    /// How much of the block in column `x` and row `y` is of the picture, if that is not all of it and means are made of it.
+    #[inline]
+    fn cut(&self, x: usize, y: usize) -> Option<(usize, usize)> {
+        let (across, down) = (self.size.0.saturating_sub(8 * x).min(8), self.size.1.saturating_sub(8 * y).min(8));
+        let has_others = across < 8 && self.side.0 < 8 || down < 8 && self.side.1 < 8;
+        // Nobody sees a block that fills up an MCU.
+        (has_others && across > 0 && down > 0).then_some((across, down))
     }
 }
 
@@ -215,6 +234,8 @@ impl Visitor for Planes<'_> {
         });
         self.block.at = at.ok_or_else(|| Error::internal("an MCU beside the part that is decoded"))?;
         self.block.plane = component.index;
+        self.block.cut = plane.cut(x, y);
+        self.block.is_mean = plane.side == (1, 1) && self.block.cut.is_none();
         self.block.coefficients[0] = dc as f32 * plane.factors[0];
         Ok(())
     }
@@ -223,7 +244,7 @@ impl Visitor for Planes<'_> {
     fn code(&mut self, at: usize, symbol: u8, bits: u64, _n: u32) {
         let n = u32::from(symbol & 15);
         let plane = &self.planes[self.block.plane];
-        if n == 0 || at > 63 || plane.side == (1, 1) {
+        if n == 0 || at > 63 || self.block.is_mean {
             return;
         }
         self.block.has_more = true;
@@ -240,11 +261,15 @@ impl Visitor for Planes<'_> {
         let sample = |value: f32| ((value + half).clamp(0.0, most) + WHOLE).to_bits() as u16;
         let target = &mut self.samples[self.block.at..];
         if self.block.has_more {
-            inverse(&self.block.coefficients, side, |row, values| {
+            let mut put = |row: usize, values: &[f32]| {
                 for (target, value) in target[row * stride..].iter_mut().zip(values) {
                     *target = sample(*value);
                 }
-            });
+            };
+            match self.block.cut {
+                Some(cut) => inverse_cut(&self.block.coefficients, side, cut, (-half, most - half), put),
+                None => inverse(&self.block.coefficients, side, &mut put),
+            }
             self.block.coefficients = [0.0; 64];
             self.block.has_more = false;
         } else {
