@@ -476,6 +476,27 @@ fn the_first_view_of_a_large_jpeg_reads_its_codes_once_and_decodes_no_block_of_i
 }
 
 #[test]
+fn damage_beside_a_block_of_a_coarse_level_is_none_of_the_block_whatever_was_read_before() {
+    let mut file = Vec::new();
+    let encoder = jpeg_encoder::Encoder::new(&mut file, 85);
+    encoder.encode(&texture(1500, 520), 1500, 520, jpeg_encoder::ColorType::Luma).unwrap();
+    let mut n_damaged = 0;
+    for percent in 960..1000 {
+        let picture = Picture::open(file[..file.len() * percent / 1000].to_vec(), 1 << 20);
+        let read = |col: u32| {
+            let block = picture.dataset.block_with((1, col, 0), tilekeep::CacheUse::NoCache);
+            block.map(|block| block.bytes().to_vec()).map_err(|error| error.kind())
+        };
+        let first = read(0);
+        for _ in 0..3 {
+            assert!(read(0) == first, "{percent} of 1000 parts");
+        }
+        n_damaged += u32::from(first.is_ok() && read(2) == Err(tilekeep::ErrorKind::Corrupt));
+    }
+    assert!(n_damaged > 3, "{n_damaged}");
+}
+
+#[test]
 fn levels_of_what_only_the_decoder_of_whole_streams_takes_are_averaged() {
     let mut file = smooth_jpeg(700, 600, |encoder| encoder.set_restart_interval(9));
     let whole = at_once(file.clone());

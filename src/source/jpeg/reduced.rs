@@ -4,8 +4,8 @@
 //! rings beyond black and white, and chroma, which is averaged as it is stored. They cost the codes of what they show, read
 //! once, and a transform that is the smaller the coarser they are.
 
-use crate::error::{Error, Result};
-use crate::grid::{BlockId, Level};
+use crate::error::{Error, ErrorKind, Result};
+use crate::grid::{BlockId, Level, Window};
 
 use super::super::ReadContext;
 use super::pieces::Pieces;
@@ -46,21 +46,27 @@ impl JpegSource {
         let window = window_of(at.col)?;
         let mut row = window;
         (row.x, row.width) = (0, level.width);
-        let is_wide = pieces.is_better_wide(at.level, &row);
         let n_bands = self.info.n_bands as usize;
-        self.scratch.with(|counted| {
-            let samples = &mut counted.scratch.contexts.samples;
-            let part = if is_wide { &row } else { &window };
-            let planes = pieces.planes(&*self.reader, at.level, part, samples)?;
-            planes.present(&window, n_bands, out)?;
-            if is_wide {
-                // Those first that whoever reads this one probably wants next.
-                for col in (at.col + 1..level.cols()).chain((0..at.col).rev()) {
+        let mut read = |part: &Window, others: &mut dyn Iterator<Item = u32>| {
+            self.scratch.with(|counted| -> Result<()> {
+                let samples = &mut counted.scratch.contexts.samples;
+                let planes = pieces.planes(&*self.reader, at.level, part, samples)?;
+                planes.present(&window, n_bands, out)?;
+                for col in others {
                     context.offer(BlockId { col, ..at }, &mut |out| planes.present(&window_of(col)?, n_bands, out));
                 }
+                Ok(())
+            })
+        };
+        if pieces.is_better_wide(at.level, &row) {
+            // Those first that whoever reads this one probably wants next.
+            match read(&row, &mut (at.col + 1..level.cols()).chain((0..at.col).rev())) {
+                // Damage beside the block is none of its own, and whether it is met must not depend on the index.
+                Err(error) if error.kind() == ErrorKind::Corrupt => {}
+                read => return read,
             }
-            Ok(())
-        })
+        }
+        read(&window, &mut std::iter::empty())
     }
 }
 
