@@ -497,6 +497,27 @@ fn damage_beside_a_block_of_a_coarse_level_is_none_of_the_block_whatever_was_rea
 }
 
 #[test]
+fn samples_that_are_decoded_beside_the_pixels_count_as_memory_of_the_picture() {
+    let mut limits = Limits::default();
+    limits.max_image_bytes = 2_000_000;
+    let open = |apart| {
+        let file = jpeg(801, 603, |encoder| {
+            encoder.set_sampling_factor(jpeg_encoder::SamplingFactor::R_4_2_0);
+            encoder.set_optimized_huffman_tables(apart);
+        });
+        open_reader(Arc::new(file), limits)
+    };
+    open(false).unwrap();
+    let error = open(true).err().unwrap();
+    assert_eq!(error.kind(), tilekeep::ErrorKind::LimitExceeded);
+    // 51 x 38 MCUs of six blocks.
+    let (pixels, samples) = (801 * 603 * 3, 51 * 38 * 6 * 64 * 2);
+    for part in [format!("{pixels} bytes"), format!("{samples} bytes"), "2000000 bytes".to_owned()] {
+        assert!(error.message().contains(&part), "{error}");
+    }
+}
+
+#[test]
 fn levels_of_what_only_the_decoder_of_whole_streams_takes_are_averaged() {
     let mut file = smooth_jpeg(700, 600, |encoder| encoder.set_restart_interval(9));
     let whole = at_once(file.clone());

@@ -82,9 +82,7 @@ pub(crate) fn decode(
     if n_stored != n_components && !to_rgb {
         return Err(Error::corrupt(format!("jpeg frame with {n_stored} components, expected {n_components}")));
     }
-    // The decoder below mixes up the rows of components whose scans are apart.
-    let is_apart = info.scan_components != info.components;
-    if info.bits > 8 || !info.progressive && (is_apart || !is_sampling_read(&info)) {
+    if is_by_planes(&info) {
         return jpeg_planes::decode(&info, tables, stream, colour, n_components, &mut contexts.samples, out);
     }
     let merged = &mut contexts.jpeg;
@@ -105,6 +103,18 @@ pub(crate) fn decode(
         ycck_to_cmyk(out);
     }
     Ok(())
+}
+
+/// Whether [`jpeg_planes`] decodes what the decoder below does not.
+fn is_by_planes(info: &JpegInfo) -> bool {
+    // The decoder below mixes up the rows of components whose scans are apart.
+    let is_apart = info.scan_components != info.components;
+    info.bits > 8 || !info.progressive && (is_apart || !is_sampling_read(info))
+}
+
+/// Bytes of `samples` in [`Contexts`] that [`decode`] takes beside the pixels.
+pub(crate) fn plane_bytes(info: &JpegInfo) -> u64 {
+    if is_by_planes(info) { jpeg_planes::sample_bytes(info) } else { 0 }
 }
 
 /// libjpeg's rules (`default_decompress_parms`).

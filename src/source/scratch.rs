@@ -60,8 +60,13 @@ impl ScratchPool {
 impl Counted {
     /// Puts what the scratch holds now on the ledger.
     pub(super) fn count(&mut self) -> usize {
+        self.count_with(0)
+    }
+
+    /// Puts what the scratch holds now on the ledger, and what it is about to grow by.
+    pub(super) fn count_with(&mut self, more: u64) -> usize {
         let bytes = self.scratch.memory_bytes();
-        self.charge.resize(bytes as u64);
+        self.charge.resize((bytes as u64).saturating_add(more));
         bytes
     }
 }
@@ -100,6 +105,8 @@ mod tests {
             assert_eq!((first.scratch.memory_bytes(), counted_bytes()), (1000, 1000));
             pool.with(|second| {
                 second.scratch.decoded = Vec::with_capacity(KEEP_BYTES + 1);
+                second.count_with(50);
+                assert_eq!(counted_bytes(), 1000 + KEEP_BYTES + 1 + 50, "it is about to grow");
                 second.count();
                 assert_eq!(counted_bytes(), 1000 + KEEP_BYTES + 1);
             });

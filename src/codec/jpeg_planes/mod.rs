@@ -15,7 +15,7 @@ use super::jpeg::{Colour, Stored, stored_as};
 use super::jpeg_entropy::{Component, Visitor, extended};
 use super::jpeg_scan::{DQT, JpegInfo, Segments};
 use idct::{ORDER, factors, inverse, inverse_cut};
-pub(super) use sequential::decode;
+pub(super) use sequential::{decode, sample_bytes};
 
 /// Quantisation tables in the order of the stream.
 #[derive(Clone, Default)]

@@ -1,5 +1,7 @@
 //! Whole sequential streams, in one scan or in several.
 
+use std::ops::Range;
+
 use crate::error::{Error, Result};
 use crate::grid::Window;
 
@@ -26,12 +28,9 @@ pub(crate) fn decode(
     out: &mut [u8],
 ) -> Result<()> {
     let frame = Frame::new(info, colour).filter(|_| !info.progressive).ok_or_else(|| not_read(info))?;
-    let n = usize::from(info.components);
-    let most = info.most_sampled();
-    let mcus = |pixels: u32, most: u8| 0..pixels.div_ceil(8 * u32::from(most));
-    let (cols, rows) = (mcus(info.width, most.0), mcus(info.height, most.1));
+    let (cols, rows) = mcus(info);
     // Before any memory is taken: a code for the mean and one for the end of the rest are two bits.
-    let n_blocks = u64::from(cols.end) * u64::from(rows.end) * n as u64;
+    let n_blocks = n_blocks(info);
     if stream.len() as u64 * 4 < n_blocks {
         return Err(Error::corrupt(format!("jpeg stream of {} bytes for {n_blocks} blocks or more", stream.len())));
     }
@@ -42,6 +41,29 @@ pub(crate) fn decode(
         planes.read(scan)?;
     }
     planes.present(&Window::new(0, 0, info.width.into(), info.height.into()), n_bands, out)
+}
+
+/// Bytes that [`decode`] takes for samples, beside the pixels.
+pub(crate) fn sample_bytes(info: &JpegInfo) -> u64 {
+    let (cols, rows) = mcus(info);
+    let blocks = info.sampling[..usize::from(info.components)].iter().map(|(h, v)| u64::from(*h) * u64::from(*v));
+    u64::from(cols.end) * u64::from(rows.end) * blocks.sum::<u64>() * 64 * size_of::<u16>() as u64
+}
+
+/// The columns and rows of the MCUs of a scan of all components.
+fn mcus(info: &JpegInfo) -> (Range<u32>, Range<u32>) {
+    let most = info.most_sampled();
+    let mcus = |pixels: u32, most: u8| 0..pixels.div_ceil(8 * u32::from(most));
+    (mcus(info.width, most.0), mcus(info.height, most.1))
+}
+
+/// Blocks that a stream of this picture has at least: those of each component in a scan of its own, which are not filled up
+/// to whole MCUs.
+fn n_blocks(info: &JpegInfo) -> u64 {
+    let most = info.most_sampled();
+    let blocks = |pixels: u32, most: u8, own: u8| u64::from((pixels * u32::from(own)).div_ceil(8 * u32::from(most)));
+    let components = info.sampling[..usize::from(info.components)].iter();
+    components.map(|(h, v)| blocks(info.width, most.0, *h) * blocks(info.height, most.1, *v)).sum()
 }
 
 /// That the sampling or the process is none of those that are decoded.

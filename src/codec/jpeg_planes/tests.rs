@@ -127,6 +127,29 @@ fn a_stream_that_ends_early_is_an_error() {
 }
 
 #[test]
+fn a_stream_too_short_for_its_blocks_is_refused_before_there_is_memory_for_them() {
+    use SamplingFactor as F;
+    for optimized in [false, true] {
+        let mut stream = stream(ColorType::Rgb, |encoder| {
+            encoder.set_sampling_factor(F::R_4_2_0);
+            encoder.set_optimized_huffman_tables(optimized);
+        });
+        let frame = stream.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+        // So many MCUs that the bytes have room for five of their six blocks.
+        let side = (stream.len() as f64 * 4.0 / 5.0).sqrt() as u16;
+        let (width, height) = (side * 16, side * 16);
+        stream[frame + 5..frame + 9].copy_from_slice(&[height.to_be_bytes(), width.to_be_bytes()].concat());
+        let info = info(&stream).unwrap();
+        let mut samples = vec![];
+        let mut out = vec![0; usize::from(width) * usize::from(height) * 3];
+        let error = decode(&info, None, &stream, Colour::Auto, 3, &mut samples, &mut out).unwrap_err();
+        let n_blocks = 6 * u64::from(side) * u64::from(side);
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(error.message().contains(&format!("{n_blocks} blocks")), "{error}");
+        assert_eq!(samples.capacity(), 0);
+    }
+}
+
 #[test]
 fn random_changes_never_get_out_of_hand() {
     let mut state = 1_u32;

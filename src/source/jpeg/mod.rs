@@ -133,11 +133,12 @@ impl JpegSource {
 
     /// Whether the picture may be decoded as a whole.
     fn check_whole(&self) -> Result<()> {
-        let (bytes, max) = (self.whole_bytes(), self.limits.max_image_bytes);
-        if bytes > max as u64 {
-            return Err(Error::limit(format!("a JPEG of {bytes} bytes of pixels, the limit is {max} bytes")));
+        let (bytes, planes, max) = (self.whole_bytes(), jpeg::plane_bytes(&self.header), self.limits.max_image_bytes);
+        if bytes.saturating_add(planes) <= max as u64 {
+            return Ok(());
         }
-        Ok(())
+        let beside = if planes > 0 { format!(" and {planes} bytes of samples beside them") } else { String::new() };
+        Err(Error::limit(format!("a JPEG of {bytes} bytes of pixels{beside}, the limit is {max} bytes")))
     }
 
     /// Bytes of the file that can be the picture: its pixels, stored as badly as can be, and as much metadata as is
@@ -205,7 +206,8 @@ impl JpegSource {
             }
             context.check()?;
             // Whole pictures are seldom small enough to be kept, so this is where they count.
-            counted.count();
+            let samples = counted.scratch.contexts.samples.capacity() * size_of::<u16>();
+            counted.count_with(jpeg::plane_bytes(&self.header).saturating_sub(samples as u64));
             let Scratch { bytes, decoded, contexts, .. } = &mut counted.scratch;
             let bytes = lent.as_deref().unwrap_or(bytes);
             if in_one_block {
@@ -231,7 +233,9 @@ impl TileSource for JpegSource {
     fn read_block(&self, at: BlockId, out: &mut [u8], context: &mut ReadContext<'_>) -> Result<()> {
         check_block(&self.info, at, out)?;
         // Reduced, there is less of it than of what all of it is decoded to.
-        let at_once = at.level == 0 && self.whole_bytes() <= self.max_at_once.load(Ordering::Relaxed);
+        let at_once = at.level == 0
+            && self.whole_bytes() <= self.max_at_once.load(Ordering::Relaxed)
+            && self.check_whole().is_ok();
         let pieces = self.pieces.as_ref().filter(|_| !at_once && !self.only_whole.load(Ordering::Relaxed));
         let Some(pieces) = pieces else { return self.read_whole(at, out, context) };
         let read = match at.level {
