@@ -215,7 +215,7 @@ impl JpegSource {
             }
             jpeg::decode(contexts, None, bytes, Colour::Auto, decoded, width, height, components)?;
             if at.level > 0 {
-                reduced::average(decoded, width as usize, components, self.info.sample.bytes(), at.level);
+                reduced::average(decoded, width as usize, components, self.info.sample.bytes(), at.level)?;
             }
             let decoded = Decoded { info: &self.info, level: at.level, rows: 0..level.rows(), pixels: decoded };
             decoded.copy_block(at, out)?;

@@ -19,6 +19,8 @@ const MIN_STEP: u64 = 16;
 /// Bytes that are read at once on the way to an MCU that the index does not reach yet, and within reach of it.
 const FAR_BYTES: usize = 64 << 10;
 const NEAR_BYTES: usize = 4 << 10;
+/// MCUs that are passed before it is asked again whether anybody still waits: a small part of a second.
+const CHECK_EVERY: u64 = 4096;
 /// Samples of whole rows of blocks are made at once, if they take no more bytes than this: enough for a row of blocks of
 /// 256 x 256 in three bands of the widest picture at an eighth of its size.
 const WIDE_BYTES: u64 = 16 << 20;
@@ -172,9 +174,7 @@ impl Pieces {
                 Some(scanner) if (mcu..=first).contains(&scanner.mcu()) => scanner,
                 _ => Scanner::new(&self.coding, Ahead::new(reader, place.offset(), NEAR_BYTES), mcu, &place),
             };
-            while here.mcu() < first {
-                here.skip()?;
-            }
+            skip_to(&mut here, first)?;
             read(&mut here, row)?;
             scanner = Some(here);
         }
@@ -226,9 +226,7 @@ impl Pieces {
         let first = self.number(0, piece.rows.start);
         let (mcu, place) = self.nearest(reader, first)?;
         let mut scanner = Scanner::new(&self.coding, Ahead::new(reader, place.offset(), FAR_BYTES), mcu, &place);
-        while scanner.mcu() < first {
-            scanner.skip()?;
-        }
+        skip_to(&mut scanner, first)?;
         let mut trail = Trail::behind(first, self.index.lock().step);
         let read: Result<()> = piece.rows.clone().try_for_each(|row| {
             cancel::check()?;
@@ -256,9 +254,7 @@ impl Pieces {
         let mut trail = Trail::behind(scanner.mcu() + 1, step);
         let scanned: Result<()> = (n_known as u64 + 1..=mcu / step).try_for_each(|n| {
             cancel::check()?;
-            while scanner.mcu() < n * step {
-                scanner.skip()?;
-            }
+            skip_to(&mut scanner, n * step)?;
             trail.note(&scanner);
             Ok(())
         });
@@ -314,6 +310,17 @@ impl Trail {
             self.next = self.next.saturating_add(self.step);
         }
     }
+}
+
+/// Passes the MCUs before this one.
+fn skip_to<F: Feed>(scanner: &mut Scanner<'_, F>, mcu: u64) -> Result<()> {
+    while scanner.mcu() < mcu {
+        if scanner.mcu().is_multiple_of(CHECK_EVERY) {
+            cancel::check()?;
+        }
+        scanner.skip()?;
+    }
+    Ok(())
 }
 
 /// The pixels of level 0 that a window of the reduced picture shows; it may reach beyond the picture.
@@ -379,5 +386,59 @@ impl Feed for Ahead<'_> {
     #[inline]
     fn consume(&mut self, n: usize) {
         self.used += n;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cancel::Token;
+    use crate::error::ErrorKind;
+    use crate::sync::{Arc, AtomicU64, Ordering};
+
+    /// Bytes whose first reading takes back the work that it is for.
+    struct Cancelling {
+        bytes: Vec<u8>,
+        token: Arc<Token>,
+        n_read: AtomicU64,
+    }
+
+    impl ReadAt for Cancelling {
+        fn len(&self) -> u64 {
+            self.bytes.len() as u64
+        }
+
+        fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+            self.n_read.fetch_add(out.len() as u64, Ordering::Relaxed);
+            self.token.cancel();
+            self.bytes.read_at(offset, out)
+        }
+    }
+
+    #[test]
+    fn passing_what_nobody_wants_can_be_taken_back() {
+        let (width, height) = (1024, 1024);
+        let pixels: Vec<u8> = (0..width * height).map(|at: u32| (at.wrapping_mul(at) >> 7) as u8).collect();
+        let mut bytes = Vec::new();
+        let encoder = jpeg_encoder::Encoder::new(&mut bytes, 80);
+        encoder.encode(&pixels, width as u16, height as u16, jpeg_encoder::ColorType::Luma).unwrap();
+        let info = crate::codec::jpeg::info(&bytes).unwrap();
+        // The index has no room for any place, or for all of them.
+        for max_index_bytes in [0, 1 << 20] {
+            let pieces = Pieces::new(&bytes, &info, max_index_bytes).unwrap();
+            assert!(pieces.coding.n_mcus() == 16_384);
+            let window = Window::new(0, 1000, 20, 10);
+            let read_with = |of: &dyn Fn(&dyn ReadAt) -> Result<()>| {
+                let token = Arc::new(Token::default());
+                let reader = Cancelling { bytes: bytes.clone(), token: Arc::clone(&token), n_read: AtomicU64::new(0) };
+                let error = cancel::run(&token, || of(&reader)).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Cancelled);
+                let n_read = reader.n_read.load(Ordering::Relaxed);
+                assert!(n_read < bytes.len() as u64 / 2, "{n_read} of {} bytes", bytes.len());
+            };
+            read_with(&|reader| pieces.stream(reader, &pieces.around(&window), vec![]).map(drop));
+            let wide = Window::new(0, 1000, 1024, 10);
+            read_with(&|reader| pieces.planes(reader, 0, &wide, &mut vec![]).map(drop));
+        }
     }
 }

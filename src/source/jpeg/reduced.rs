@@ -4,6 +4,7 @@
 //! rings beyond black and white, and chroma, which is averaged as it is stored. They cost the codes of what they show, read
 //! once, and a transform that is the smaller the coarser they are.
 
+use crate::cancel;
 use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{BlockId, Level, Window};
 
@@ -72,7 +73,17 @@ impl JpegSource {
 
 /// Averages `pixels`, rows of `width` pixels of `n_bands` samples of this many bytes, to `1 / 2^reduction` of the size, where
 /// they are: for what breaks a rule that only the decoder of whole streams does not insist on.
-pub(super) fn average(pixels: &mut Vec<u8>, width: usize, n_bands: usize, sample_bytes: usize, reduction: u32) {
+///
+/// # Errors
+///
+/// Cancelled.
+pub(super) fn average(
+    pixels: &mut Vec<u8>,
+    width: usize,
+    n_bands: usize,
+    sample_bytes: usize,
+    reduction: u32,
+) -> Result<()> {
     let side = 1 << reduction;
     let row_samples = width * n_bands;
     let height = pixels.len() / (row_samples * sample_bytes);
@@ -82,6 +93,7 @@ pub(super) fn average(pixels: &mut Vec<u8>, width: usize, n_bands: usize, sample
     };
     let mut n_written = 0;
     for top in (0..height).step_by(side) {
+        cancel::check()?;
         for left in (0..width).step_by(side) {
             let (rows, cols) = (top..(top + side).min(height), left..(left + side).min(width));
             let n = (rows.len() * cols.len()) as u32;
@@ -98,6 +110,7 @@ pub(super) fn average(pixels: &mut Vec<u8>, width: usize, n_bands: usize, sample
         }
     }
     pixels.truncate(n_written * sample_bytes);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -109,12 +122,20 @@ mod tests {
         // 5 x 3 pixels of two bands.
         let samples: Vec<u8> = (0..30).map(|at| (at / 2) * 10 + at % 2).collect();
         let mut bytes = samples.clone();
-        average(&mut bytes, 5, 2, 1, 1);
+        average(&mut bytes, 5, 2, 1, 1).unwrap();
         assert_eq!(bytes, [30, 31, 50, 51, 65, 66, 105, 106, 125, 126, 140, 141]);
         let mut words: Vec<u8> = samples.iter().flat_map(|value| (u16::from(*value) * 16).to_ne_bytes()).collect();
-        average(&mut words, 5, 2, 2, 2);
+        average(&mut words, 5, 2, 2, 2).unwrap();
         let means: Vec<u16> = words.as_chunks::<2>().0.iter().map(|bytes| u16::from_ne_bytes(*bytes)).collect();
         assert_eq!(means, [65 * 16, 66 * 16, 90 * 16, 91 * 16]);
+    }
+
+    #[test]
+    fn averaging_can_be_taken_back() {
+        let token = crate::sync::Arc::new(cancel::Token::default());
+        token.cancel();
+        let averaged = cancel::run(&token, || average(&mut vec![0; 600], 20, 1, 1, 1));
+        assert_eq!(averaged.unwrap_err().kind(), ErrorKind::Cancelled);
     }
 
     #[test]
