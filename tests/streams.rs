@@ -497,6 +497,21 @@ fn damage_beside_a_block_of_a_coarse_level_is_none_of_the_block_whatever_was_rea
 }
 
 #[test]
+fn a_jpeg_that_is_too_large_to_be_decoded_at_once_says_what_is_wrong_with_its_pieces() {
+    let mut file = jpeg(900, 700, |_| {});
+    file.truncate(file.len() / 2);
+    let mut limits = Limits::default();
+    limits.max_image_bytes = 1 << 20;
+    let source = open_reader(Arc::new(file), limits).unwrap();
+    let dataset = Dataset::from_source(source, &OpenOptions::default()).unwrap();
+    for level in [0, 1] {
+        let grid = dataset.levels()[level as usize];
+        let error = dataset.block((level, 0, grid.rows() - 1)).unwrap_err();
+        assert_eq!(error.kind(), tilekeep::ErrorKind::Corrupt, "level {level}: {error}");
+    }
+}
+
+#[test]
 fn samples_that_are_decoded_beside_the_pixels_count_as_memory_of_the_picture() {
     let mut limits = Limits::default();
     limits.max_image_bytes = 2_000_000;

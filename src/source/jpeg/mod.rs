@@ -243,8 +243,9 @@ impl TileSource for JpegSource {
             _ => self.read_reduced(pieces, at, out, context),
         };
         match read {
-            // What its decoder makes of a stream that breaks a rule, and what it says of it, is found out with all of it.
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
+            // What its decoder makes of a stream that breaks a rule, and what it says of it, is found out with all of it, unless
+            // it is too large for that.
+            Err(error) if error.kind() == ErrorKind::Corrupt && self.check_whole().is_ok() => {
                 self.read_whole(at, out, context)?;
                 self.only_whole.store(true, Ordering::Relaxed);
                 Ok(())
