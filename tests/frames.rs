@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 use tiff_writer::{Blocks, Compression, Format, Image, Kind, TiffWriter, Values};
 use tilekeep::{
-    Advice, BlockId, Dataset, Encoding, ErrorKind, Limits, MaskKind, OpenOptions, TileRequest, Window, WindowRequest,
-    conformance, open_path,
+    Advice, BlockId, Dataset, Encoding, ErrorKind, Interleave, Layout, Limits, MaskKind, OpenOptions, TileRequest,
+    Window, WindowRequest, conformance, open_path,
 };
 
 #[allow(dead_code)]
@@ -185,6 +185,35 @@ fn a_page_whose_samples_mean_something_else_is_no_frame() {
         }
         writer.finish().unwrap();
         assert_eq!(Dataset::open(&path).unwrap().info().n_frames, n_frames);
+    }
+}
+
+#[test]
+fn a_page_of_one_long_strip_whose_bands_are_arranged_otherwise_is_no_frame() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("planes.tif");
+    // A row is more than a piece of a strip should have, so that pieces of both are one row.
+    let (width, height, n_bands) = (300_000, 4, 3);
+    let image = Image { kind: Kind::U16, n_bands, compression: Compression::Deflate, ..Image::new(width, height) };
+    let value = |page: u16, band: u16| 1 + 10 * page + band;
+    let n = (width * height) as usize;
+    let mut writer = TiffWriter::new(BufWriter::new(File::create(&path).unwrap()), Format::default()).unwrap();
+    for page in 0..2 {
+        let image = Image { planar: page == 1, ..image.clone() };
+        let pixel = |band| if page == 1 { vec![value(page, band)] } else { (0..3).map(|b| value(page, b)).collect() };
+        let samples = |band| pixel(band).repeat(n).into_iter().flat_map(u16::to_ne_bytes).collect();
+        writer.image(&image, |plane, _, _| Some(samples(plane))).unwrap();
+    }
+    writer.finish().unwrap();
+    for page in 0..2 {
+        let dataset = Dataset::open_with(&path, &OpenOptions::default().page(page.into())).unwrap();
+        assert_eq!((dataset.info().n_frames, dataset.levels()[0].block_height), (1, 1), "page {page}");
+        let request = WindowRequest::new(0, Window::new(299_990, 0, 10, 4)).layout(Layout::Tight(Interleave::Pixel));
+        let mut out = vec![0; dataset.window_bytes(&request).unwrap()];
+        dataset.read_window(&request, &mut out).unwrap();
+        let expected: Vec<u8> =
+            [0, 1, 2].map(|band| value(page, band)).repeat(40).into_iter().flat_map(u16::to_ne_bytes).collect();
+        assert_eq!(out, expected, "page {page}");
     }
 }
 

@@ -86,9 +86,11 @@ impl LevelImage {
         Ok(())
     }
 
-    /// Whether both have the same size, blocks and samples, and show them in the same way.
+    /// Whether both have the same size, blocks and samples, and show them in the same way. Pieces of a strip are offered as
+    /// they lie in the file, so that their bands must be arranged in the same way too.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         let of = |image: &Image| (image.level, image.n_bands, image.sample, image.photometric, image.storage.bits);
-        of(&self.image) == of(&other.image)
+        let is_in_order = self.strip().or(other.strip()).is_none() || self.image.interleave == other.image.interleave;
+        is_in_order && of(&self.image) == of(&other.image)
     }
 }

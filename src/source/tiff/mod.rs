@@ -270,7 +270,7 @@ impl TiffSource {
         match level.strip() {
             None => {}
             Some(StripCodec::Jpeg) => return self.read_jpeg_piece(level, at, (offset, len), out, context),
-            Some(codec) => return self.read_piece(level, at, codec, (offset, len), out, context),
+            Some(codec) => return self.read_piece(level, at, layout, (codec, offset, len), out, context),
         }
         if decode::stored_in_place(&level.image, layout) {
             if let Some(len) = len.filter(|len| *len < out.len() as u64) {

@@ -84,8 +84,8 @@ impl TiffSource {
         &self,
         level: &LevelImage,
         at: BlockId,
-        codec: StripCodec,
-        (offset, len): (u64, Option<u64>),
+        layout: &BlockLayout,
+        (codec, offset, len): (StripCodec, u64, Option<u64>),
         out: &mut [u8],
         context: &mut ReadContext<'_>,
     ) -> Result<()> {
@@ -96,8 +96,8 @@ impl TiffSource {
         };
         let index = index.as_ref().and_then(|index| index.rows());
         // The position in the index of the start of a piece.
-        let layout = self.info.block_layout(BlockId { row: 0, ..at })?;
-        let position = |piece: u32| u64::from(piece) * layout.bytes as u64;
+        let whole = self.info.block_layout(BlockId { row: 0, ..at })?;
+        let position = |piece: u32| u64::from(piece) * whole.bytes as u64;
         let kept = {
             let mut strips = self.strips.lock();
             let usable = |strip: &StripStream| strip.place == place && strip.next <= at.row;
@@ -140,7 +140,7 @@ impl TiffSource {
             }
         }
         strip.note(index, position(strip.next));
-        self.next_piece(level, &mut strip, &self.info.block_layout(at)?, out)?;
+        self.next_piece(level, &mut strip, layout, out)?;
         strip.note(index, position(strip.next));
         let mut strips = self.strips.lock();
         strips.push(strip);
