@@ -217,3 +217,27 @@ fn levels_of_12_bits_are_means_of_the_pixels() {
         }
     }
 }
+
+#[test]
+fn a_jpeg_of_12_bits_in_a_large_strip_of_8_bits_is_corrupt() {
+    // As large as one that is read in pieces; what it says of itself is enough.
+    let (width, height) = (2000_u16, 1200_u16);
+    let mut stream = DeepJpeg::new(16, 16, 1).encode(|_, x, y| sample(0, x, y));
+    let frame = stream.windows(2).position(|marker| marker == [0xFF, 0xC1]).unwrap();
+    stream[frame + 5..frame + 7].copy_from_slice(&height.to_be_bytes());
+    stream[frame + 7..frame + 9].copy_from_slice(&width.to_be_bytes());
+    // Enough bytes for so many pixels.
+    stream.resize(stream.len() + 100_000, 0);
+    let image = Image { compression: Compression::AsGiven(7), ..Image::new(width.into(), height.into()) };
+    let mut writer = TiffWriter::new(Cursor::new(Vec::new()), Format::default()).unwrap();
+    writer.image(&image, |_, _, _| Some(stream.clone())).unwrap();
+    let file = writer.finish().unwrap().into_inner();
+    // In pieces, and at once.
+    for budget in [1 << 20, 1 << 30] {
+        let dataset = open(file.clone(), budget).unwrap();
+        assert_eq!(dataset.levels()[0].block_width, 256);
+        let error = dataset.block((0, 1, 1)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        assert!(error.message().contains("12 bits"), "{error}");
+    }
+}

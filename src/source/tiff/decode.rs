@@ -138,6 +138,17 @@ fn widen(image: &Image, layout: &BlockLayout, stored: &[u8], row_bytes: usize, o
     Ok(())
 }
 
+/// Whether a JPEG stream has the samples that its image should have.
+pub(super) fn check_bits(image: &Image, info: &codec::jpeg::JpegInfo) -> Result<()> {
+    if u32::from(info.bits) != image.storage.bits {
+        return Err(Error::corrupt(format!(
+            "a JPEG stream with samples of {} bits in blocks of {} bits",
+            info.bits, image.storage.bits
+        )));
+    }
+    Ok(())
+}
+
 fn decode_jpeg(
     image: &Image,
     layout: &BlockLayout,
@@ -158,12 +169,7 @@ fn decode_jpeg(
             info.width, info.height
         )));
     }
-    if u32::from(info.bits) != image.storage.bits {
-        return Err(Error::corrupt(format!(
-            "a JPEG stream with samples of {} bits in blocks of {} bits",
-            info.bits, image.storage.bits
-        )));
-    }
+    check_bits(image, &info)?;
     if info.height == rows {
         return codec::jpeg::decode(contexts, tables, stream, colour, out, width, rows, components);
     }

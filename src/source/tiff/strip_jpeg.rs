@@ -12,6 +12,7 @@ use crate::source::jpeg::pieces::Pieces;
 use crate::source::{Limits, ReadAt, ReadContext};
 use crate::sync::{Arc, AtomicBool, AtomicUsize, Ordering};
 
+use super::decode::check_bits;
 use super::strip_index::StripIndex;
 use super::{LevelImage, TiffSource};
 
@@ -83,6 +84,9 @@ impl JpegStrip {
                 Err(_) => len = len.saturating_mul(8).min(most),
             }
         };
+        if let Some(info) = &info {
+            check_bits(&level.image, info)?;
+        }
         let grid = &level.image.level;
         let info = info.filter(|info| {
             (u64::from(info.width), u64::from(info.height)) == (grid.width, grid.height)
@@ -188,6 +192,7 @@ impl TiffSource {
             counted.count();
             let Scratch { bytes, decoded, contexts, .. } = &mut counted.scratch;
             let stored = lent.as_deref().unwrap_or(bytes);
+            check_bits(&level.image, &jpeg::info(stored)?)?;
             let tables = level.image.storage.jpeg_tables.as_deref();
             // A level of blocks has sides of 32 bits.
             let (width, height) = (grid.width as u32, grid.height as u32);
