@@ -405,6 +405,22 @@ fn a_progressive_strip_is_decoded_once_and_offered_in_blocks_within_its_limit() 
 }
 
 #[test]
+fn a_strip_that_breaks_off_is_corrupt_also_where_all_of_it_may_not_be_decoded() {
+    let (strip, image) = (jpeg(1100, 700, 3, false), jpeg_image(1100, 700, 3));
+    let file = file_of(&image, &strip[..strip.len() / 2]);
+    let mut limits = Limits::default();
+    limits.max_image_bytes = 2_000_000;
+    // Of a large budget all of it could be decoded at once, but for the limit.
+    for budget in [1 << 20, 1 << 30] {
+        let source = open_reader(Arc::new(file.clone()), limits).unwrap();
+        let short = Dataset::from_source(source, &OpenOptions::default().cache_max_bytes(budget)).unwrap();
+        short.block((0, 0, 0)).unwrap();
+        let error = short.block((0, 4, 2)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    }
+}
+
+#[test]
 fn codecs_that_cannot_stop_are_one_block_within_the_limit_and_refused_beyond_it() {
     let (width, height) = (1200, 800);
     let rgb = photo(width, height, 3);

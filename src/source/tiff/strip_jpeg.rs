@@ -111,7 +111,8 @@ impl TiffSource {
         let n_components = if image.interleave == Interleave::Band { 1 } else { image.n_bands as usize };
         let whole_bytes = image.level.width.saturating_mul(image.level.height).saturating_mul(n_components as u64);
         let len = level.len_to_read(offset, len, whole_bytes)?;
-        if whole_bytes > self.max_at_once.load(Ordering::Relaxed) {
+        let max_whole = self.limits.max_image_bytes as u64;
+        if whole_bytes > self.max_at_once.load(Ordering::Relaxed).min(max_whole) {
             let place = (at.frame, at.level, at.plane);
             let index = self.strip_indexes.get(place, |max| StripIndex::Jpeg(JpegStrip::new(max)));
             let strip = index.jpeg().ok_or_else(|| Error::internal("a JPEG strip with an index of rows"))?;
@@ -120,7 +121,7 @@ impl TiffSource {
                 let window = image.level.block_window(at.col, at.row);
                 let window = window.ok_or_else(|| Error::internal(format!("{at} has no pixels")))?;
                 match self.decode_jpeg_piece(level, parts, &window, n_components, out, context) {
-                    Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    Err(error) if error.kind() == ErrorKind::Corrupt && whole_bytes <= max_whole => {
                         self.read_jpeg_strip(level, at, (offset, len), n_components, out, context)?;
                         strip.only_whole.store(true, Ordering::Relaxed);
                         return Ok(());
