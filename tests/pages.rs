@@ -250,6 +250,10 @@ fn what_belongs_to_another_picture_is_opened_by_its_number_and_listed_by_none() 
     assert_eq!((corners(&coarse, 0), coarse.info().pages.len(), coarse.info().n_frames), (vec![2, 3], 1, 1));
     assert_eq!(coarse.mask_kind(0).unwrap(), MaskKind::AllValid);
     assert_eq!(corners(&open(&path, 1), 0), [255]);
+    // Of two pictures: the last may be of the other one.
+    let (full, half) = (|byte| (gray(200, 100), byte), |byte| (reduced(100, 50), byte));
+    write(&path, &[full(1), full(2), half(3), half(4), (reduced(50, 25), 5)]);
+    assert_eq!(corners(&open(&path, 2), 0), [3]);
 }
 
 #[test]
@@ -276,6 +280,79 @@ fn overviews_of_another_page_are_no_levels() {
     // Of two pages alike neither has what only one can have.
     write(&path, &[(gray(200, 200), 1), (gray(200, 200), 2), (reduced(100, 100), 3)]);
     assert_eq!((sizes(&open(&path, 0)), sizes(&open(&path, 1))), (vec![200], vec![200]));
+}
+
+/// As the reader of the file says what is not valid in it.
+fn with_nodata(image: Image, nodata: &str) -> Image {
+    Image { nodata: Some(nodata.to_owned()), ..image }
+}
+
+#[test]
+fn an_overview_is_of_the_page_that_it_can_be_of_and_of_none_where_that_is_not_clear() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("alike.tif");
+    let (a, b) = (|| (with_nodata(gray(200, 100), "1"), 10), || (with_nodata(gray(200, 100), "2"), 20));
+    let half = |byte| (reduced(100, 50), byte);
+    let half_with = |nodata, byte| (with_nodata(reduced(100, 50), nodata), byte);
+    let quarter = |byte| (reduced(50, 25), byte);
+    let photometric = |image, photometric| Image { photometric: Some(photometric), ..image };
+    let palette = |image, red: u16| Image {
+        color_map: Some((0..256).map(|i| [if i == 1 { red } else { 0 }, i, 0]).collect()),
+        ..photometric(image, 3)
+    };
+    let (gray, reduced) = (gray(200, 100), reduced(100, 50));
+    let cases = [
+        // Behind both, as GDAL adds those of the first.
+        ("nodata of the first", vec![a(), b(), half_with("1", 11)], vec![10, 11], vec![20]),
+        ("nodata of each", vec![a(), b(), half_with("1", 11), half_with("2", 21)], vec![10, 11], vec![20, 21]),
+        ("nodata of neither", vec![a(), b(), half_with("3", 11)], vec![10], vec![20]),
+        ("nodata of the first, and more", vec![a(), b(), half_with("1", 11), quarter(12)], vec![10, 11, 12], vec![20]),
+        (
+            "white and black",
+            vec![(gray.clone(), 10), (photometric(gray.clone(), 0), 20), (reduced.clone(), 11)],
+            vec![10, 11],
+            vec![20],
+        ),
+        (
+            "palettes",
+            vec![(palette(gray.clone(), 9), 10), (palette(gray.clone(), 8), 20), (palette(reduced.clone(), 9), 11)],
+            vec![10, 11],
+            vec![20],
+        ),
+        ("not said", vec![a(), b(), half(11)], vec![10], vec![20]),
+        ("not said of two", vec![a(), b(), half(11), half(21)], vec![10], vec![20]),
+        // Page by page, as others write them.
+        ("each its own", vec![a(), half(11), b(), half(21)], vec![10, 11], vec![20, 21]),
+        ("more of the second", vec![a(), half(11), b(), half(21), quarter(22)], vec![10, 11], vec![20, 21, 22]),
+        ("of one or the other", vec![a(), half(11), b(), quarter(12)], vec![10, 11], vec![20]),
+    ];
+    for (what, images, first, second) in cases {
+        write(&path, &images);
+        let pages: Vec<_> = open(&path, 0).info().pages.iter().map(|page| page.number).collect();
+        assert_eq!(pages.len(), 2, "{what}");
+        assert_eq!((corners(&open(&path, 0), 0), corners(&open(&path, pages[1]), 0)), (first, second), "{what}");
+    }
+}
+
+#[test]
+fn a_mask_is_of_the_page_that_it_can_be_of_and_of_none_where_that_is_not_clear() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("alike.tif");
+    let (a, b) = (|| (with_nodata(gray(200, 100), "1"), 10), || (with_nodata(gray(200, 100), "2"), 20));
+    let (between, masks) = (|| (Image { kind: Kind::I8, ..gray(200, 100) }, 30), || (mask(200, 100), 255));
+    let cases = [
+        ("each its own", vec![a(), masks(), b(), masks()], 2, [true, true]),
+        ("each its own, and a page between", vec![a(), masks(), between(), b(), masks()], 3, [true, true]),
+        ("that of the first", vec![a(), masks(), b()], 2, [true, false]),
+        ("that of the second, before another", vec![a(), b(), masks(), between()], 1, [false, true]),
+        ("behind both", vec![a(), b(), masks()], 1, [false, false]),
+        ("with an overview", vec![a(), b(), (with_nodata(reduced(100, 50), "1"), 11), masks()], 1, [true, false]),
+    ];
+    for (what, images, second, expected) in cases {
+        write(&path, &images);
+        let has_mask = [0, second].map(|page| open(&path, page).mask_kind(0).unwrap() == MaskKind::Stored);
+        assert_eq!(has_mask, expected, "{what}");
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod geo;
 mod image;
 mod level;
 mod offsets;
+mod owners;
 mod pages;
 mod pieces;
 mod slides;

@@ -1,5 +1,7 @@
 //! The directories of a file told apart: pictures, and those that belong to one of them.
 
+use std::cell::OnceCell;
+
 use crate::error::Result;
 use crate::source::PageInfo;
 use crate::sync::Arc;
@@ -7,10 +9,9 @@ use crate::sync::Arc;
 use super::directory::{Directory, Entry, Parser};
 use super::family::{self, is_aperio, kind};
 use super::image::Image;
+use super::owners::{Run, Size, Words, share_out};
 use super::{LevelImage, Limits, ReadAt, check_block_bytes, tags, words};
 
-/// Pictures back from a directory that are asked whether it is theirs.
-const MAX_OWNERS: usize = 64;
 /// Bytes of a description that are read for its first line, and characters of that which are kept.
 const DESCRIPTION_BYTES: u64 = 1024;
 const DESCRIPTION_CHARS: usize = 200;
@@ -27,7 +28,11 @@ pub(super) struct Picture {
     /// Whether it is a page, or only a picture because it is wanted.
     pub(super) is_page: bool,
     /// Whether it is a mask, to which nothing belongs.
-    is_mask: bool,
+    pub(super) is_mask: bool,
+    /// What those that belong to it are, where somebody asked.
+    pub(super) sizes: Vec<Size>,
+    /// What it says of its samples, where somebody asked.
+    pub(super) words: OnceCell<Words>,
 }
 
 /// The pictures among `directories`, in their order, where the one of number `page` is `wanted`.
@@ -66,10 +71,12 @@ pub(super) fn pictures(
         let is_page = is_picture && (!is_slide || number == 0 || is_frame);
         match image.filter(|_| is_page || is_wanted) {
             Some(image) => {
-                share_out(parser, &mut pictures, std::mem::take(&mut others), is_behind_unknown, reader);
+                let run = Run { directories: std::mem::take(&mut others), is_behind_unknown, is_behind_all: false };
+                share_out(parser, &mut pictures, run, reader);
                 is_behind_unknown = false;
                 let is_mask = kind(parser, &directory) & tags::SUBFILE_MASK != 0;
-                pictures.push(Picture { number, image, directories: vec![directory], is_frame, is_page, is_mask });
+                let (directories, sizes, words) = (vec![directory], Vec::new(), OnceCell::new());
+                pictures.push(Picture { number, image, directories, is_frame, is_page, is_mask, sizes, words });
             }
             None if is_slide => {
                 let is_level = wants_tiles && directory.entry(tags::TILE_WIDTH).is_some();
@@ -82,7 +89,7 @@ pub(super) fn pictures(
             None => others.push(directory),
         }
     }
-    share_out(parser, &mut pictures, others, is_behind_unknown, reader);
+    share_out(parser, &mut pictures, Run { directories: others, is_behind_unknown, is_behind_all: true }, reader);
     pictures
 }
 
@@ -114,85 +121,9 @@ fn description(parser: &Parser<'_>, directory: &Directory) -> String {
     first_line(tags::IMAGE_DESCRIPTION).or_else(|| first_line(tags::PAGE_NAME)).unwrap_or_default()
 }
 
-fn parse(parser: &Parser<'_>, directory: &Directory, reader: &Arc<dyn ReadAt>) -> Option<LevelImage> {
+pub(super) fn parse(parser: &Parser<'_>, directory: &Directory, reader: &Arc<dyn ReadAt>) -> Option<LevelImage> {
     let image = Image::parse(parser, directory, reader.len()).ok()?;
     Some(LevelImage::new(reader, image, directory.offset))
-}
-
-/// Gives directories that are reduced pictures or masks, and follow each other, to those of `pictures` that they belong to:
-/// to the nearest one of which all can be that, or each to the nearest one of which it can. One whose sides are no whole part
-/// of those of any picture may be of the last one, if that is before it.
-///
-/// Some writers put the overviews of a picture right behind it, others those of the first one behind all.
-fn share_out(
-    parser: &Parser<'_>,
-    pictures: &mut [Picture],
-    directories: Vec<Directory>,
-    is_behind_unknown: bool,
-    reader: &Arc<dyn ReadAt>,
-) {
-    // Nothing is before them when the first directory cannot be read, and another page is wanted.
-    let Some(mut last) = pictures.len().checked_sub(1) else { return };
-    if last == 0 && !is_behind_unknown && !pictures[0].is_mask {
-        pictures[0].directories.extend(directories);
-        return;
-    }
-    let others: Vec<_> = directories
-        .into_iter()
-        .map(|directory| {
-            let image = parse(parser, &directory, reader).map(|image| image.image);
-            let kind = kind(parser, &directory) & family::RELEVANT;
-            (directory, kind, image)
-        })
-        .collect();
-    let fits = |at: usize, (_, kind, image): &(Directory, u64, Option<Image>), has_size: fn(&Image, &Image) -> bool| {
-        let base = &pictures[at].image.image;
-        image.as_ref().is_some_and(|image| {
-            let has_samples = (base.n_bands, base.sample) == (image.n_bands, image.sample);
-            match *kind {
-                _ if pictures[at].is_mask => false,
-                tags::SUBFILE_MASK => has_same_size(base, image),
-                tags::SUBFILE_REDUCED => has_samples && has_size(base, image),
-                _ => has_size(base, image),
-            }
-        })
-    };
-    let n = pictures.len();
-    let nearest = || (0..n).rev().take(MAX_OWNERS);
-    let of_all = nearest().find(|at| others.iter().all(|other| fits(*at, other, is_whole_times)));
-    let mut owners = Vec::with_capacity(others.len());
-    for other in &others {
-        let one = || [last].into_iter().chain(nearest()).find(|at| fits(*at, other, is_whole_times));
-        let of_last = || Some(n - 1).filter(|at| !is_behind_unknown && fits(*at, other, has_same_shape));
-        let owner = of_all.or_else(one).or_else(of_last);
-        last = owner.unwrap_or(last);
-        owners.push(owner);
-    }
-    for ((directory, ..), owner) in others.into_iter().zip(owners) {
-        if let Some(owner) = owner {
-            pictures[owner].directories.push(directory);
-        }
-    }
-}
-
-fn has_same_size(base: &Image, image: &Image) -> bool {
-    (base.level.width, base.level.height) == (image.level.width, image.level.height)
-}
-
-/// Whether `base` is a whole number of times as large, rounded up or down.
-fn is_whole_times(base: &Image, image: &Image) -> bool {
-    let (base, image) = (&base.level, &image.level);
-    let nearest = |long: u64, short: u64| (long.saturating_add(short / 2)) / short;
-    let is_side = |long: u64, short: u64, factor: u64| short == long / factor || short == long.div_ceil(factor);
-    let factor = nearest(base.width, image.width).max(nearest(base.height, image.height));
-    factor > 1 && is_side(base.width, image.width, factor) && is_side(base.height, image.height, factor)
-}
-
-/// Whether `image` is smaller, and its sides are in the proportion of those of `base`.
-fn has_same_shape(base: &Image, image: &Image) -> bool {
-    let (base, image) = (&base.level, &image.level);
-    let expected = image.width as f64 * base.height as f64 / base.width as f64;
-    image.width < base.width && (image.height as f64 - expected).abs() <= 2.0
 }
 
 /// What the samples of an image mean: their colours, and the one that means nothing.
