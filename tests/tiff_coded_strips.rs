@@ -480,3 +480,37 @@ fn many_strips_share_what_is_kept_of_them() {
         assert!(stats.index_bytes > 0 && stats.index_bytes <= (2 << 20) / 8, "{stats:?}");
     }
 }
+
+#[test]
+fn strips_in_files_beside_a_raster_share_what_is_kept_of_it() {
+    const BUDGET: u64 = 128 << 10;
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bars: Bars, metadata: Option<&str>| {
+        let image = Image { gdal_metadata: metadata.map(str::to_owned), ..fax_image(bars, 4, 0) };
+        std::fs::write(folder.path().join(name), file_of(&image, &fax(bars, 4, 0))).unwrap();
+    };
+    let (full, half) = (Bars { n_changes: 500, height: 6000 }, Bars { n_changes: 250, height: 3000 });
+    let of_all = "<GDALMetadata><Item name=\"INTERNAL_MASK_FLAGS_1\">2</Item></GDALMetadata>";
+    write("fax.tif", full, None);
+    write("fax.tif.ovr", half, None);
+    write("fax.tif.msk", full, Some(of_all));
+    let options = OpenOptions::default().cache_max_bytes(BUDGET).shared(false);
+    let dataset = Dataset::open_with(folder.path().join("fax.tif"), &options).unwrap();
+    assert!(dataset.levels()[1].native);
+    let mut known = 0;
+    let mut grew = |what: &str| {
+        let bytes = dataset.stats().index_bytes;
+        assert!(bytes > known && bytes <= BUDGET / 8, "{what}: {bytes}, {known} before");
+        known = bytes;
+    };
+    let request = |level, y| WindowRequest::new(level, Window::new(1000, y, 64, 64));
+    let mut out = vec![0; 64 * 64];
+    dataset.read_window(&request(1, 2900), &mut out).unwrap();
+    assert!(out == half.pixels(Window::new(1000, 2900, 64, 64)));
+    grew("overviews");
+    dataset.read_mask_window(0, &request(0, 5900), &mut out).unwrap();
+    grew("mask");
+    dataset.read_window(&request(0, 5900), &mut out).unwrap();
+    assert!(out == full.pixels(Window::new(1000, 5900, 64, 64)));
+    grew("raster");
+}

@@ -144,6 +144,17 @@ fn reading_down_a_strip_reads_its_bytes_once_and_so_does_one_jump_to_its_end() {
 }
 
 #[test]
+fn decoders_that_are_kept_are_told_to_the_budget() {
+    let image = Image { kind: Kind::U16, ..Image::new(1001, 4000) };
+    let may_keep = |image: &Image| open(file_of(image, Format::default())).1.may_keep(1 << 20);
+    let coded = Image { compression: Compression::Deflate, ..image.clone() };
+    // Four of a buffer of 64 KiB and a window of 32 KiB, and no index.
+    assert!((4 * (96 << 10)..1 << 20).contains(&may_keep(&coded)), "{}", may_keep(&coded));
+    assert_eq!(may_keep(&image), 0);
+    assert_eq!(may_keep(&Image { height: 400, blocks: Blocks::Strips(400), ..coded }), 0);
+}
+
+#[test]
 fn a_piece_of_an_uncompressed_strip_reads_no_other() {
     let image = Image { n_bands: 3, ..Image::new(1001, 4000) };
     let (counting, source) = open(file_of(&image, Format::default()));

@@ -20,6 +20,10 @@ pub(crate) enum StreamCodec {
     Zstd,
 }
 
+/// What the decoders of libraries take that do not say it.
+const DEFLATE_BYTES: usize = 48 << 10;
+const LZW_BYTES: usize = 32 << 10;
+
 /// A decoder in the middle of its data.
 pub(crate) struct Stream(State);
 
@@ -112,12 +116,24 @@ impl Stream {
         }
     }
 
+    /// Heap bytes that a decoder holds, of LZMA and ZSTD with the window that their encoders choose when they are not told.
+    pub(crate) fn usual_bytes(codec: StreamCodec) -> usize {
+        match codec {
+            StreamCodec::Deflate => DEFLATE_BYTES,
+            StreamCodec::Lzma => 9 << 20,
+            StreamCodec::Lzw => LZW_BYTES,
+            StreamCodec::PackBits => 0,
+            #[cfg(feature = "libzstd")]
+            StreamCodec::Zstd => 9 << 20,
+        }
+    }
+
     /// Heap bytes held, to the accuracy that the libraries below let us see.
     pub(crate) fn memory_bytes(&self) -> usize {
         match &self.0 {
-            State::Deflate(_) => 48 << 10,
+            State::Deflate(_) => DEFLATE_BYTES,
             State::Lzma(stream) => stream.memory_usage().map_or(0, |kib| kib as usize * 1024),
-            State::Lzw(_) => 32 << 10,
+            State::Lzw(_) => LZW_BYTES,
             State::PackBits(_) => 0,
             #[cfg(feature = "libzstd")]
             State::Zstd(decoder) => decoder.sizeof(),

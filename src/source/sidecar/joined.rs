@@ -37,6 +37,12 @@ impl Joined {
         Self { info, base, n_own, overviews, mask }
     }
 
+    /// The sources of files beside it.
+    fn beside(&self) -> impl Iterator<Item = &dyn TileSource> {
+        let overviews = self.overviews.iter().map(|source| source as &dyn TileSource);
+        overviews.chain(self.mask.iter().map(|source| &**source))
+    }
+
     /// Who has the block `at`, and where.
     fn owner(&self, at: BlockId) -> (&dyn TileSource, BlockId) {
         let n_own = self.n_own;
@@ -91,12 +97,14 @@ impl TileSource for Joined {
         owner.is_a_copy(there)
     }
 
+    /// Overviews and mask may have a quarter each; what they do not need is for the raster, which has half of it at least.
     fn may_keep(&self, bytes: u64) -> u64 {
-        self.base.may_keep(bytes)
+        let beside = self.beside().map(|source| source.may_keep(bytes / 4)).sum::<u64>();
+        beside.saturating_add(self.base.may_keep(bytes - beside.min(bytes / 2)))
     }
 
     fn index_bytes(&self) -> u64 {
-        self.base.index_bytes()
+        self.base.index_bytes() + self.beside().map(|source| source.index_bytes()).sum::<u64>()
     }
 
     fn metadata_bytes(&self) -> u64 {

@@ -372,11 +372,11 @@ impl TileSource for TiffSource {
         self.max_at_once.store(bytes, Ordering::Relaxed);
         let max = usize::try_from(bytes).unwrap_or(usize::MAX).min(self.limits.max_index_bytes);
         // A mask that has strips too has half of it.
-        let mask = self.mask.as_ref().filter(|mask| mask.indexed_strips().next().is_some());
-        let own = if mask.is_some() { max / 2 } else { max };
+        let shares = self.mask.as_ref().is_some_and(|mask| mask.indexed_strips().next().is_some());
+        let own = if shares { max / 2 } else { max };
         self.strip_indexes.set_max(own);
-        let of_mask = mask.map_or(0, |mask| mask.may_keep(own as u64));
-        self.strip_indexes.most_bytes(self.indexed_strips()) + of_mask
+        let of_mask = self.mask.as_ref().map_or(0, |mask| mask.may_keep(own as u64));
+        self.strip_indexes.most_bytes(self.indexed_strips()) + self.decoder_bytes() + of_mask
     }
 
     fn index_bytes(&self) -> u64 {

@@ -151,6 +151,13 @@ impl TiffSource {
         Ok(())
     }
 
+    /// Bytes of the decoders that are kept between reads, when there are as many as there may be.
+    pub(super) fn decoder_bytes(&self) -> u64 {
+        let strips = self.frames.iter().flatten().filter_map(|level| Some((level, level.strip()?)));
+        let most = strips.map(|(level, codec)| StripStream::usual_bytes(level, codec)).max();
+        most.unwrap_or(0).saturating_mul(KEEP as u64)
+    }
+
     fn next_piece(
         &self,
         level: &LevelImage,
@@ -211,6 +218,16 @@ impl StripStream {
         };
         let input = Input { buffer: Vec::new(), start, at, end, reversed: image.storage.fill_order_reversed };
         Ok(Self { place, next, decoder, input, charge })
+    }
+
+    /// Bytes that one holds when an encoder that is in use wrote its strip.
+    fn usual_bytes(level: &LevelImage, codec: StripCodec) -> u64 {
+        match codec {
+            StripCodec::Bytes(codec) => BUFFER + Stream::usual_bytes(codec) as u64,
+            // What is left of a buffer before the next, and the changes of two rows.
+            StripCodec::Rows(_) => 2 * BUFFER + 2 * 4 * u64::from(level.image.level.block_width),
+            StripCodec::Jpeg => 0,
+        }
     }
 
     /// Puts into the index from where the next piece can be decoded, which is at `position`, if that is worth its memory.
