@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{BlockId, Level, Window};
 use crate::source::jpeg::pieces::Pieces;
 use crate::source::{Limits, ReadAt, ReadContext};
-use crate::sync::{Arc, AtomicBool, AtomicUsize, Ordering};
+use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
 
 use super::decode::check_bits;
 use super::strip_index::StripIndex;
@@ -23,7 +23,7 @@ const HEAD: u64 = 64 << 10;
 
 /// What is known of a strip. One that is not coded in a single baseline scan is decoded as a whole.
 pub(super) struct JpegStrip {
-    max_bytes: AtomicUsize,
+    max_bytes: Mutex<usize>,
     parts: OnceLock<Option<Parts>>,
     /// Whether the pieces could not be decoded where the whole could.
     only_whole: AtomicBool,
@@ -36,7 +36,7 @@ struct Parts {
 
 impl JpegStrip {
     pub(super) fn new(max_bytes: usize) -> Self {
-        Self { max_bytes: AtomicUsize::new(max_bytes), parts: OnceLock::new(), only_whole: AtomicBool::new(false) }
+        Self { max_bytes: Mutex::new(max_bytes), parts: OnceLock::new(), only_whole: AtomicBool::new(false) }
     }
 
     /// Bytes that the index of a strip of this size takes at most when nobody bounds it: a place for 16 blocks of 8 x 8.
@@ -46,9 +46,19 @@ impl JpegStrip {
     }
 
     pub(super) fn set_max(&self, max_bytes: usize) {
-        self.max_bytes.store(max_bytes, Ordering::Relaxed);
-        if let Some(parts) = self.parts() {
+        *self.max_bytes.lock() = max_bytes;
+        self.tell_parts();
+    }
+
+    /// Tells the parts of the maximum, and again if another thread changes it meanwhile.
+    fn tell_parts(&self) {
+        let Some(parts) = self.parts() else { return };
+        loop {
+            let max_bytes = *self.max_bytes.lock();
             parts.pieces.set_max(max_bytes);
+            if *self.max_bytes.lock() == max_bytes {
+                return;
+            }
         }
     }
 
@@ -92,8 +102,16 @@ impl JpegStrip {
             (u64::from(info.width), u64::from(info.height)) == (grid.width, grid.height)
                 && usize::from(info.components) == n_components
         });
-        let pieces = info.and_then(|info| Pieces::new(&head, &info, self.max_bytes.load(Ordering::Relaxed)));
-        Ok(self.parts.get_or_init(|| pieces.map(|pieces| Parts { pieces, file })).as_ref())
+        let max_bytes = *self.max_bytes.lock();
+        let pieces = info.and_then(|info| Pieces::new(&head, &info, max_bytes));
+        Ok(self.keep(pieces.map(|pieces| Parts { pieces, file })))
+    }
+
+    /// Keeps what was made of the header, unless somebody else was first. The maximum may have changed since it was made.
+    fn keep(&self, parts: Option<Parts>) -> Option<&Parts> {
+        self.parts.get_or_init(|| parts);
+        self.tell_parts();
+        self.parts()
     }
 }
 
