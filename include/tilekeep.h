@@ -387,8 +387,8 @@ typedef struct tilekeep_open_options {
     // What the operating system does with the bytes of a file, one of TILEKEEP_OS_CACHE_. Of no matter to
     // tilekeep_open_source.
     int32_t os_cache;
-    // Bytes of an index of places in a compressed stream (PNG, JPEG, large strips of a TIFF), which is no more than an eighth of the budget
-    // either; 0: 8 MiB.
+    // Bytes of an index of places in a compressed stream (PNG, JPEG, large strips of a TIFF), which is no more than an
+    // eighth of the budget either; 0: 8 MiB.
     uint64_t max_index_bytes;
     // Whether files beside the raster are read, one of TILEKEEP_SIDECARS_. Of no matter to tilekeep_open_source.
     int32_t sidecars;
@@ -397,9 +397,10 @@ typedef struct tilekeep_open_options {
     // Of no matter to tilekeep_open_source.
     uint32_t own;
     // Which page of the file is opened: a number that tilekeep_page_info gives; 0: the first one. A page is a raster of its
-    // own, with its overviews, masks and texts; those behind it that have its size, blocks and samples are its further
-    // frames. A number that the file does not have is TILEKEEP_ERR_INVALID_ARGUMENT, and so is any but 0 for a PNG, a
-    // JPEG and tilekeep_open_source.
+    // own, with its overviews, masks and texts; those behind it that have its size, blocks and samples, mean the same by
+    // them (photometric interpretation, palette, nodata) and have no other kind of mask are its further frames. A number
+    // that the file does not have is TILEKEEP_ERR_INVALID_ARGUMENT, and so is any but 0 for a PNG, a JPEG and
+    // tilekeep_open_source.
     uint32_t page;
     // Must be 0.
     uint32_t reserved_2;

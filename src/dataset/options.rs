@@ -104,10 +104,11 @@ impl OpenOptions {
     /// lists; 0, the first, by default.
     ///
     /// A page is a raster of its own, with its overviews, masks, metadata, cache and [`Identity`](crate::Identity). Pages
-    /// behind it that have its size, blocks and samples are its further frames. The number counts all pictures of the file,
-    /// as GDAL's `GTIFF_DIR:` does from 1; one that is an overview or a mask of another is opened as it is. What lies beside
-    /// the file is about its first page. It matters to files only: a PNG or a JPEG has one page, and a client's own source
-    /// says itself what it is.
+    /// behind it that have its size, blocks and samples, mean the same by them (photometric interpretation, palette, nodata)
+    /// and have no other kind of mask are its further frames. The number counts all pictures of the file, as GDAL's
+    /// `GTIFF_DIR:` does from 1; one that is an overview or a mask of another is opened as it is. What lies beside the file
+    /// is about its first page. It matters to files only: a PNG or a JPEG has one page, and a client's own source says
+    /// itself what it is.
     #[must_use]
     pub const fn page(mut self, page: u32) -> Self {
         self.page = page;

@@ -69,8 +69,8 @@ pub struct tilekeep_open_options {
     /// What the operating system does with the bytes of a file, one of TILEKEEP_OS_CACHE_. Of no matter to
     /// tilekeep_open_source.
     pub os_cache: i32,
-    /// Bytes of an index of places in a compressed stream (PNG, JPEG, large strips of a TIFF), which is no more than an eighth of the budget
-    /// either; 0: 8 MiB.
+    /// Bytes of an index of places in a compressed stream (PNG, JPEG, large strips of a TIFF), which is no more than an
+    /// eighth of the budget either; 0: 8 MiB.
     pub max_index_bytes: u64,
     /// Whether files beside the raster are read, one of TILEKEEP_SIDECARS_. Of no matter to tilekeep_open_source.
     pub sidecars: i32,
@@ -79,9 +79,10 @@ pub struct tilekeep_open_options {
     /// Of no matter to tilekeep_open_source.
     pub own: u32,
     /// Which page of the file is opened: a number that tilekeep_page_info gives; 0: the first one. A page is a raster of its
-    /// own, with its overviews, masks and texts; those behind it that have its size, blocks and samples are its further
-    /// frames. A number that the file does not have is TILEKEEP_ERR_INVALID_ARGUMENT, and so is any but 0 for a PNG, a
-    /// JPEG and tilekeep_open_source.
+    /// own, with its overviews, masks and texts; those behind it that have its size, blocks and samples, mean the same by
+    /// them (photometric interpretation, palette, nodata) and have no other kind of mask are its further frames. A number
+    /// that the file does not have is TILEKEEP_ERR_INVALID_ARGUMENT, and so is any but 0 for a PNG, a JPEG and
+    /// tilekeep_open_source.
     pub page: u32,
     /// Must be 0.
     pub reserved_2: u32,
