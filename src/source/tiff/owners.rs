@@ -18,8 +18,8 @@ const MAX_OWNERS: usize = 64;
 /// The kind of a directory that belongs to a picture, and how large its image is.
 pub(super) type Size = (u64, u64, u64);
 
-/// The palette as it is stored, and the text of nodata.
-pub(super) type Words = (Option<Vec<u8>>, Option<String>);
+/// What samples mean: the palette as it is stored, and the text of the one that means nothing.
+pub(super) type Meaning = (Option<Vec<u8>>, Option<String>);
 
 /// A directory that is a reduced picture or a mask.
 struct Other {
@@ -28,7 +28,7 @@ struct Other {
     image: Image,
     /// As far as it says so; nothing of a mask.
     photometric: Option<u64>,
-    words: Words,
+    meaning: Meaning,
 }
 
 impl Other {
@@ -39,8 +39,8 @@ impl Other {
         let is_picture = kind & tags::SUBFILE_MASK == 0;
         let says = is_picture && directory.entry(tags::PHOTOMETRIC).is_some();
         let photometric = says.then(|| shown(&image));
-        let words = if is_picture { words(parser, &directory, &image) } else { Words::default() };
-        Some(Self { directory, kind, image, photometric, words })
+        let meaning = if is_picture { meaning(parser, &directory, &image) } else { Meaning::default() };
+        Some(Self { directory, kind, image, photometric, meaning })
     }
 
     fn size(&self) -> Size {
@@ -68,18 +68,18 @@ impl Other {
 
     /// Whether what it says of its samples is what `picture` says.
     fn means_the_same(&self, parser: &Parser<'_>, picture: &Picture) -> bool {
-        let (colors, nodata) = &self.words;
+        let (colors, nodata) = &self.meaning;
         if colors.is_none() && nodata.is_none() {
             return true;
         }
-        let of_picture = || words(parser, &picture.directories[0], &picture.image.image);
-        let (their_colors, their_nodata) = picture.words.get_or_init(of_picture);
+        let of_picture = || meaning(parser, &picture.directories[0], &picture.image.image);
+        let (their_colors, their_nodata) = picture.meaning.get_or_init(of_picture);
         (colors.is_none() || colors == their_colors) && (nodata.is_none() || nodata == their_nodata)
     }
 }
 
 /// What `directory` says of the samples of its image.
-fn words(parser: &Parser<'_>, directory: &Directory, image: &Image) -> Words {
+pub(super) fn meaning(parser: &Parser<'_>, directory: &Directory, image: &Image) -> Meaning {
     let palette = directory.entry(tags::COLOR_MAP).filter(|_| image.photometric == tags::PHOTOMETRIC_PALETTE);
     let palette = palette.and_then(|entry| parser.bytes(entry).ok());
     (palette, parser.text(directory, tags::GDAL_NODATA).ok().flatten())

@@ -2,15 +2,14 @@
 
 use std::cell::OnceCell;
 
-use crate::error::Result;
 use crate::source::PageInfo;
 use crate::sync::Arc;
 
 use super::directory::{Directory, Entry, Parser};
 use super::family::{self, is_aperio, kind};
 use super::image::Image;
-use super::owners::{Run, Size, Words, share_out};
-use super::{LevelImage, Limits, ReadAt, check_block_bytes, tags, words};
+use super::owners::{Meaning, Run, Size, meaning, share_out};
+use super::{LevelImage, Limits, ReadAt, check_block_bytes, tags};
 
 /// Bytes of a description that are read for its first line, and characters of that which are kept.
 const DESCRIPTION_BYTES: u64 = 1024;
@@ -32,7 +31,7 @@ pub(super) struct Picture {
     /// What those that belong to it are, where somebody asked.
     pub(super) sizes: Vec<Size>,
     /// What it says of its samples, where somebody asked.
-    pub(super) words: OnceCell<Words>,
+    pub(super) meaning: OnceCell<Meaning>,
 }
 
 /// The pictures among `directories`, in their order, where the one of number `page` is `wanted`.
@@ -51,7 +50,7 @@ pub(super) fn pictures(
     let is_slide = directories.first().is_some_and(|first| is_aperio(parser, first));
     let says_picture = |directory: &Directory| kind(parser, directory) & family::RELEVANT == 0;
     let wanted_directory = directories.get(page as usize);
-    let of_wanted = &wanted_directory.map_or((None, None), |directory| meaning(parser, directory, &wanted.image));
+    let of_wanted = &wanted_directory.map_or(Meaning::default(), |directory| meaning(parser, directory, &wanted.image));
     let wants_picture = wanted_directory.is_some_and(says_picture);
     let wants_tiles = wanted_directory.is_some_and(|directory| directory.entry(tags::TILE_WIDTH).is_some());
 
@@ -75,8 +74,8 @@ pub(super) fn pictures(
                 share_out(parser, &mut pictures, run, reader);
                 is_behind_unknown = false;
                 let is_mask = kind(parser, &directory) & tags::SUBFILE_MASK != 0;
-                let (directories, sizes, words) = (vec![directory], Vec::new(), OnceCell::new());
-                pictures.push(Picture { number, image, directories, is_frame, is_page, is_mask, sizes, words });
+                let (directories, sizes, meaning) = (vec![directory], Vec::new(), OnceCell::new());
+                pictures.push(Picture { number, image, directories, is_frame, is_page, is_mask, sizes, meaning });
             }
             None if is_slide => {
                 let is_level = wants_tiles && directory.entry(tags::TILE_WIDTH).is_some();
@@ -124,12 +123,4 @@ fn description(parser: &Parser<'_>, directory: &Directory) -> String {
 pub(super) fn parse(parser: &Parser<'_>, directory: &Directory, reader: &Arc<dyn ReadAt>) -> Option<LevelImage> {
     let image = Image::parse(parser, directory, reader.len()).ok()?;
     Some(LevelImage::new(reader, image, directory.offset))
-}
-
-/// What the samples of an image mean: their colours, and the one that means nothing.
-fn meaning(parser: &Parser<'_>, directory: &Directory, image: &Image) -> (Option<Vec<[u8; 4]>>, Option<String>) {
-    let is_palette = image.photometric == tags::PHOTOMETRIC_PALETTE;
-    let colors = |bits| -> Result<Option<Vec<[u8; 4]>>> { words::color_table(parser, directory, bits) };
-    let table = is_palette.then(|| colors(image.storage.bits).ok().flatten()).flatten();
-    (table, parser.text(directory, tags::GDAL_NODATA).ok().flatten())
 }
