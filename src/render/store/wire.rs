@@ -41,28 +41,24 @@ fn look<S>(_: &S, _: &mut [u8]) -> io::Result<usize> {
     Err(io::ErrorKind::WouldBlock.into())
 }
 
-impl Socket for TcpStream {
-    fn set_patience(&self, patience: Duration) -> io::Result<()> {
-        self.set_read_timeout(Some(patience))?;
-        self.set_write_timeout(Some(patience))
-    }
+macro_rules! is_socket {
+    ($stream:ty) => {
+        impl Socket for $stream {
+            fn set_patience(&self, patience: Duration) -> io::Result<()> {
+                self.set_read_timeout(Some(patience))?;
+                self.set_write_timeout(Some(patience))
+            }
 
-    fn look(&self, into: &mut [u8]) -> io::Result<usize> {
-        look(self, into)
-    }
+            fn look(&self, into: &mut [u8]) -> io::Result<usize> {
+                look(self, into)
+            }
+        }
+    };
 }
 
+is_socket!(TcpStream);
 #[cfg(unix)]
-impl Socket for UnixStream {
-    fn set_patience(&self, patience: Duration) -> io::Result<()> {
-        self.set_read_timeout(Some(patience))?;
-        self.set_write_timeout(Some(patience))
-    }
-
-    fn look(&self, into: &mut [u8]) -> io::Result<usize> {
-        look(self, into)
-    }
-}
+is_socket!(UnixStream);
 
 fn connect(server: &str, end: Instant) -> io::Result<Box<dyn Socket>> {
     #[cfg(unix)]
