@@ -3,41 +3,19 @@
 
 use std::io::Cursor;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use counting::Counting;
 use tiff_writer::{Compression, Format, Image, TiffWriter, Values};
 use tilekeep::{
-    BlockId, Dataset, ErrorKind, Interleave, Layout, Limits, OpenOptions, ReadAt, ReadContext, Result, SourceInfo,
-    TileSource, Window, WindowRequest, conformance, open_reader,
+    BlockId, Dataset, ErrorKind, Interleave, Layout, Limits, OpenOptions, ReadAt, ReadContext, SourceInfo, TileSource,
+    Window, WindowRequest, conformance, open_reader,
 };
 
+#[path = "common/counting.rs"]
+mod counting;
 #[allow(dead_code)]
 #[path = "../examples/support/tiff_writer.rs"]
 mod tiff_writer;
-
-/// A file in memory that counts the bytes that are read from it.
-struct Counting(Vec<u8>, AtomicU64);
-
-impl Counting {
-    fn of(file: Vec<u8>) -> Arc<Self> {
-        Arc::new(Self(file, AtomicU64::new(0)))
-    }
-
-    fn read(&self) -> u64 {
-        self.1.load(Ordering::Relaxed)
-    }
-}
-
-impl ReadAt for Counting {
-    fn len(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
-        self.1.fetch_add(out.len() as u64, Ordering::Relaxed);
-        self.0.read_at(offset, out)
-    }
-}
 
 fn file_of(image: &Image, strip: &[u8]) -> Vec<u8> {
     let mut writer = TiffWriter::new(Cursor::new(Vec::new()), Format::default()).unwrap();

@@ -2,34 +2,22 @@
 
 use std::io::Cursor;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use counting::Counting;
 use tiff_writer::{Blocks, Compression, Format, Image, Kind, Order, TiffWriter, Values};
 use tilekeep::{
     BlockId, CachePolicy, Dataset, ErrorKind, Interleave, Layout, Limits, OpenOptions, ReadAt, ReadContext, Result,
     TileSource, WindowRequest, conformance, open_reader,
 };
 
+#[path = "common/counting.rs"]
+mod counting;
 #[allow(dead_code)]
 #[path = "../examples/support/tiff_writer.rs"]
 mod tiff_writer;
 
 /// Above this a strip is cut; a piece is half of it.
 const CUT_BYTES: usize = 2 << 20;
-
-/// A file in memory that counts the bytes that are read from it.
-struct Counting(Vec<u8>, AtomicU64);
-
-impl ReadAt for Counting {
-    fn len(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
-        self.1.fetch_add(out.len() as u64, Ordering::Relaxed);
-        self.0.read_at(offset, out)
-    }
-}
 
 /// Native samples of a plane that differ from place to place.
 fn samples(image: &Image, plane: u16) -> Vec<u8> {
@@ -51,7 +39,7 @@ fn file_of(image: &Image, format: Format) -> Vec<u8> {
 }
 
 fn open(file: Vec<u8>) -> (Arc<Counting>, Box<dyn TileSource>) {
-    let file = Arc::new(Counting(file, AtomicU64::new(0)));
+    let file = Counting::of(file);
     let source = open_reader(Arc::clone(&file) as Arc<dyn ReadAt>, Limits::default()).unwrap();
     (file, Box::new(source))
 }
@@ -126,20 +114,20 @@ fn reading_down_a_strip_reads_its_bytes_once_and_so_does_one_jump_to_its_end() {
     let (counting, source) = open(file);
     let n_rows = source.info().levels[0].rows();
     assert!(n_rows >= 7, "{n_rows} pieces");
-    let opened = counting.1.load(Ordering::Relaxed);
+    let opened = counting.read();
     (0..n_rows).for_each(|row| drop(read_piece(&*source, 0, row).unwrap()));
-    let read = counting.1.load(Ordering::Relaxed) - opened;
+    let read = counting.read() - opened;
     assert!(read <= stored, "{read} bytes of {stored}");
 
     // A dataset keeps what it passes on the way.
     let options = OpenOptions::default().cache_max_bytes(64 << 20).cache_policy(CachePolicy::Lru);
     let dataset = Dataset::from_source(source, &options).unwrap();
     dataset.block((0, 0, n_rows - 1)).unwrap();
-    let after_jump = counting.1.load(Ordering::Relaxed);
+    let after_jump = counting.read();
     for row in 0..n_rows {
         dataset.block((0, 0, row)).unwrap();
     }
-    assert_eq!(counting.1.load(Ordering::Relaxed), after_jump);
+    assert_eq!(counting.read(), after_jump);
     assert_eq!(dataset.stats().siblings, u64::from(n_rows) - 1);
 }
 
@@ -160,9 +148,9 @@ fn a_piece_of_an_uncompressed_strip_reads_no_other() {
     let (counting, source) = open(file_of(&image, Format::default()));
     let n_rows = source.info().levels[0].rows();
     read_piece(&*source, 0, 0).unwrap();
-    let before = counting.1.load(Ordering::Relaxed);
+    let before = counting.read();
     let piece = read_piece(&*source, 0, n_rows - 2).unwrap();
-    assert_eq!(counting.1.load(Ordering::Relaxed) - before, piece.len() as u64);
+    assert_eq!(counting.read() - before, piece.len() as u64);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What the tests share: the real files and what others read in them.
 #![allow(dead_code, unreachable_pub, reason = "every test uses another part")]
 
+pub mod counting;
 pub mod traces;
 
 use std::path::{Path, PathBuf};
