@@ -383,6 +383,31 @@ fn a_progressive_strip_is_decoded_once_and_offered_in_blocks_within_its_limit() 
 }
 
 #[test]
+fn samples_of_a_strip_of_several_scans_count_in_its_limit() {
+    let mut strip = Vec::new();
+    let mut encoder = jpeg_encoder::Encoder::new(&mut strip, 85);
+    // Each component in a scan of its own.
+    encoder.set_optimized_huffman_tables(true);
+    encoder.set_sampling_factor(jpeg_encoder::SamplingFactor::F_2_2);
+    encoder.encode(&photo(1100, 700, 3), 1100, 700, jpeg_encoder::ColorType::Ycbcr).unwrap();
+    let file = file_of(&jpeg_image(1100, 700, 3), &strip);
+    let open = |max_image_bytes: usize| {
+        let mut limits = Limits::default();
+        limits.max_image_bytes = max_image_bytes;
+        let source = open_reader(Arc::new(file.clone()), limits).unwrap();
+        Dataset::from_source(source, &OpenOptions::default().cache_max_bytes(1 << 20)).unwrap()
+    };
+    // 69 by 44 MCUs of six blocks of 64 samples of two bytes, beside three bytes a pixel.
+    let (n_pixels, n_samples) = (1100 * 700 * 3, 69 * 44 * 6 * 64 * 2);
+    let error = open(n_pixels + n_samples - 1).block((0, 0, 0)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+    assert!(error.message().contains(&n_samples.to_string()), "{error}");
+    let known = dataset(&Counting::of(strip.clone()), 1 << 30);
+    let window = known.levels()[0].window();
+    assert!(pixels(&open(n_pixels + n_samples), window) == pixels(&known, window));
+}
+
+#[test]
 fn a_strip_that_breaks_off_is_corrupt_also_where_all_of_it_may_not_be_decoded() {
     let (strip, image) = (jpeg(1100, 700, 3, false), jpeg_image(1100, 700, 3));
     let file = file_of(&image, &strip[..strip.len() / 2]);

@@ -4,10 +4,11 @@ use std::io::{self, BufRead, Read, Seek, SeekFrom};
 use std::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::grid::{BlockId, Level};
+use crate::grid::{BlockId, Level, Window};
+use crate::memory::{Rows, copy_rows};
 use crate::sync::Arc;
 
-use super::{ReadAt, ReadContext, SourceInfo};
+use super::{ReadAt, ReadContext};
 
 /// Decoded bytes of a band, unless a row alone has more.
 const BAND_BYTES: u64 = 1 << 20;
@@ -37,8 +38,8 @@ fn prev_power_of_two(n: u64) -> u64 {
 
 /// Rows that were decoded, of the whole width and without padding.
 pub(super) struct Decoded<'a> {
-    pub(super) info: &'a SourceInfo,
-    pub(super) level: u32,
+    pub(super) level: &'a Level,
+    pub(super) pixel_bytes: usize,
     /// The rows of blocks that they are.
     pub(super) rows: Range<u32>,
     pub(super) pixels: &'a [u8],
@@ -47,37 +48,48 @@ pub(super) struct Decoded<'a> {
 impl Decoded<'_> {
     /// Copies the block `at` to `out`.
     pub(super) fn copy_block(&self, at: BlockId, out: &mut [u8]) -> Result<()> {
-        let level = &self.info.levels[self.level as usize];
+        let level = self.level;
         let window = level.block_window(at.col, at.row).filter(|_| self.rows.contains(&at.row));
         let window = window.ok_or_else(|| Error::internal(format!("{at} is not in rows {:?}", self.rows)))?;
-        let pixel = self.info.n_bands as usize * self.info.sample.bytes();
-        let stride = level.width as usize * pixel;
-        let first = (window.y - u64::from(self.rows.start) * u64::from(level.block_height)) as usize;
-        let rows = self.pixels[first * stride..].chunks_exact(stride);
-        let (start, len) = (window.x as usize * pixel, window.width as usize * pixel);
-        for (row, target) in rows.zip(out.chunks_exact_mut(len)) {
-            target.copy_from_slice(&row[start..start + len]);
-        }
+        let first = window.y - u64::from(self.rows.start) * u64::from(level.block_height);
+        let place = (window.x as usize, first as usize);
+        copy_part(self.pixels, level.width as usize * self.pixel_bytes, self.pixel_bytes, place, &window, out);
         Ok(())
     }
 
     /// Offers all blocks but `asked`, those first that whoever reads `asked` probably wants next: on the right, on the
     /// left, below, above.
     pub(super) fn offer(&self, asked: BlockId, context: &mut ReadContext<'_>) {
-        let n_cols = self.info.levels[self.level as usize].cols();
+        let n_cols = self.level.cols();
         let rows = &self.rows;
         let here = rows.contains(&asked.row).then_some(asked.row);
         let below = (asked.row + 1).max(rows.start)..rows.end;
         let above = rows.start..asked.row.min(rows.end);
         for row in here.into_iter().chain(below).chain(above.rev()) {
             for col in (asked.col..n_cols).chain((0..asked.col.min(n_cols)).rev()) {
-                let at = BlockId::new(self.level, col, row);
+                let at = BlockId { col, row, ..asked };
                 if at != asked {
                     context.offer(at, &mut |out| self.copy_block(at, out));
                 }
             }
         }
     }
+}
+
+/// Copies the pixels of `window`, the first of which is in this column and row of rows of `stride` bytes, to `out`, which has
+/// them without padding.
+pub(super) fn copy_part(
+    pixels: &[u8],
+    stride: usize,
+    pixel_bytes: usize,
+    (column, row): (usize, usize),
+    window: &Window,
+    out: &mut [u8],
+) {
+    let row_bytes = window.width as usize * pixel_bytes;
+    let (n_rows, target_stride) = (window.height as usize, row_bytes);
+    let source = &pixels[row * stride + column * pixel_bytes..];
+    copy_rows(source, out, Rows { n_rows, row_bytes, source_stride: stride, target_stride });
 }
 
 /// Reads a [`ReadAt`] from a position forward, through a buffer.
@@ -178,9 +190,8 @@ mod tests {
             }
         }
         let level = Level::new(9, 6, 4, 2).unwrap();
-        let info = SourceInfo::new("test", vec![level], 1, crate::SampleType::U8);
         let pixels: Vec<u8> = (18..54).collect();
-        let decoded = Decoded { info: &info, level: 0, rows: 1..3, pixels: &pixels };
+        let decoded = Decoded { level: &level, pixel_bytes: 1, rows: 1..3, pixels: &pixels };
         let mut out = [0; 8];
         decoded.copy_block(BlockId::new(0, 1, 1), &mut out).unwrap();
         assert_eq!(out, [22, 23, 24, 25, 31, 32, 33, 34]);

@@ -60,14 +60,15 @@ impl ScratchPool {
 impl Counted {
     /// Puts what the scratch holds now on the ledger.
     pub(super) fn count(&mut self) -> usize {
-        self.count_with(0)
+        let bytes = self.scratch.memory_bytes();
+        self.charge.resize(bytes as u64);
+        bytes
     }
 
-    /// Puts what the scratch holds now on the ledger, and what it is about to grow by.
-    pub(super) fn count_with(&mut self, more: u64) -> usize {
-        let bytes = self.scratch.memory_bytes();
-        self.charge.resize((bytes as u64).saturating_add(more));
-        bytes
+    /// Puts what the scratch holds now on the ledger, and what its samples are about to grow by to have this many bytes.
+    pub(super) fn count_samples(&mut self, bytes: u64) {
+        let have = (self.scratch.contexts.samples.capacity() * size_of::<u16>()) as u64;
+        self.charge.resize((self.scratch.memory_bytes() as u64).saturating_add(bytes.saturating_sub(have)));
     }
 }
 
@@ -105,10 +106,13 @@ mod tests {
             assert_eq!((first.scratch.memory_bytes(), counted_bytes()), (1000, 1000));
             pool.with(|second| {
                 second.scratch.decoded = Vec::with_capacity(KEEP_BYTES + 1);
-                second.count_with(50);
+                second.scratch.contexts.samples = Vec::with_capacity(20);
+                second.count_samples(50);
                 assert_eq!(counted_bytes(), 1000 + KEEP_BYTES + 1 + 50, "it is about to grow");
+                second.count_samples(30);
+                assert_eq!(counted_bytes(), 1000 + KEEP_BYTES + 1 + 40, "there are more already");
                 second.count();
-                assert_eq!(counted_bytes(), 1000 + KEEP_BYTES + 1);
+                assert_eq!(counted_bytes(), 1000 + KEEP_BYTES + 1 + 40);
             });
             assert_eq!(counted_bytes(), 1000, "it was too large to be kept");
         });

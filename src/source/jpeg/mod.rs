@@ -3,7 +3,6 @@
 pub(in crate::source) mod pieces;
 mod reduced;
 
-use crate::cancel;
 use crate::codec::Scratch;
 use crate::codec::jpeg::{self, Colour, JpegInfo};
 use crate::error::{Error, ErrorKind, Result};
@@ -154,26 +153,14 @@ impl JpegSource {
         let level = &self.info.levels[0];
         let window = level.block_window(at.col, at.row);
         let window = window.ok_or_else(|| Error::internal(format!("{at} has no pixels")))?;
-        let piece = pieces.around(&window);
-        let (components, pixel) = (self.info.n_bands as usize, self.pixel_bytes());
+        let components = self.info.n_bands as usize;
         self.scratch.with(|counted| {
-            let Scratch { bytes, decoded, contexts, .. } = &mut counted.scratch;
+            let scratch = &mut counted.scratch;
             if self.header.bits > 8 {
-                let planes = pieces.planes(&*self.reader, 0, &window, &mut contexts.samples)?;
+                let planes = pieces.planes(&*self.reader, 0, &window, &mut scratch.contexts.samples)?;
                 return planes.present(&window, components, out);
             }
-            *bytes = pieces.stream(&*self.reader, &piece, std::mem::take(bytes))?;
-            let stride = piece.width as usize * pixel;
-            decoded.resize(stride * piece.height as usize, 0);
-            cancel::check()?;
-            jpeg::decode(contexts, None, bytes, Colour::Auto, decoded, piece.width, piece.height, components)?;
-            let start = (window.x as usize - piece.left as usize) * pixel;
-            let len = window.width as usize * pixel;
-            let rows = decoded.chunks_exact(stride).skip(window.y as usize - piece.top as usize);
-            for (row, target) in rows.zip(out.chunks_exact_mut(len)) {
-                target.copy_from_slice(&row[start..start + len]);
-            }
-            Ok(())
+            pieces.decode(&*self.reader, Colour::Auto, scratch, &window, components, out)
         })
     }
 
@@ -206,8 +193,7 @@ impl JpegSource {
             }
             context.check()?;
             // Whole pictures are seldom small enough to be kept, so this is where they count.
-            let samples = counted.scratch.contexts.samples.capacity() * size_of::<u16>();
-            counted.count_with(jpeg::plane_bytes(&self.header).saturating_sub(samples as u64));
+            counted.count_samples(jpeg::plane_bytes(&self.header));
             let Scratch { bytes, decoded, contexts, .. } = &mut counted.scratch;
             let bytes = lent.as_deref().unwrap_or(bytes);
             if in_one_block {
@@ -217,7 +203,8 @@ impl JpegSource {
             if at.level > 0 {
                 reduced::average(decoded, width as usize, components, self.info.sample.bytes(), at.level)?;
             }
-            let decoded = Decoded { info: &self.info, level: at.level, rows: 0..level.rows(), pixels: decoded };
+            let pixel_bytes = self.pixel_bytes();
+            let decoded = Decoded { level, pixel_bytes, rows: 0..level.rows(), pixels: decoded };
             decoded.copy_block(at, out)?;
             decoded.offer(at, context);
             Ok(())

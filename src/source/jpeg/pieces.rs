@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use crate::cancel;
+use crate::codec::Scratch;
 use crate::codec::inflate::Feed;
-use crate::codec::jpeg::{Colour, JpegInfo, Parts};
+use crate::codec::jpeg::{self, Colour, JpegInfo, Parts};
 use crate::codec::jpeg_entropy::{Coding, DC_TABLE, Excerpt, Place, Scanner};
 use crate::codec::jpeg_planes::{Frame, Planes};
 use crate::error::{Error, Result};
@@ -13,6 +14,7 @@ use crate::memory::{Charge, Class, Ledger};
 use crate::sync::Mutex;
 
 use super::super::ReadAt;
+use super::super::rows::copy_part;
 
 /// MCUs from one point of the index to the next, at least: about as many as a block has across.
 const MIN_STEP: u64 = 16;
@@ -49,14 +51,14 @@ struct Index {
 
 /// A part of the picture in whole MCUs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::source) struct Piece {
+struct Piece {
     cols: Range<u32>,
     rows: Range<u32>,
     /// Its pixels.
-    pub(in crate::source) left: u32,
-    pub(in crate::source) top: u32,
-    pub(in crate::source) width: u32,
-    pub(in crate::source) height: u32,
+    left: u32,
+    top: u32,
+    width: u32,
+    height: u32,
 }
 
 impl Pieces {
@@ -123,7 +125,7 @@ impl Pieces {
     }
 
     /// What must be decoded for `window`.
-    pub(in crate::source) fn around(&self, window: &Window) -> Piece {
+    fn around(&self, window: &Window) -> Piece {
         self.around_with(window, self.margin)
     }
 
@@ -142,7 +144,7 @@ impl Pieces {
     }
 
     /// The stream of a piece, put together in the memory of `stream`.
-    pub(in crate::source) fn stream(&self, reader: &dyn ReadAt, piece: &Piece, mut stream: Vec<u8>) -> Result<Vec<u8>> {
+    fn stream(&self, reader: &dyn ReadAt, piece: &Piece, mut stream: Vec<u8>) -> Result<Vec<u8>> {
         stream.clear();
         self.parts.start(&mut stream, piece.width, piece.height, |out| {
             for id in self.coding.dc_tables() {
@@ -156,6 +158,28 @@ impl Pieces {
         let mut stream = copy.finish();
         stream.extend_from_slice(&[0xff, 0xd9]);
         Ok(stream)
+    }
+
+    /// Decodes the pixels of `window`, of 8 bits a sample, to `out`.
+    pub(in crate::source) fn decode(
+        &self,
+        reader: &dyn ReadAt,
+        colour: Colour,
+        scratch: &mut Scratch,
+        window: &Window,
+        n_components: usize,
+        out: &mut [u8],
+    ) -> Result<()> {
+        let piece = self.around(window);
+        let Scratch { bytes, decoded, contexts, .. } = scratch;
+        *bytes = self.stream(reader, &piece, std::mem::take(bytes))?;
+        let stride = piece.width as usize * n_components;
+        decoded.resize(stride * piece.height as usize, 0);
+        cancel::check()?;
+        jpeg::decode(contexts, None, bytes, colour, decoded, piece.width, piece.height, n_components)?;
+        let place = (window.x as usize - piece.left as usize, window.y as usize - piece.top as usize);
+        copy_part(decoded, stride, n_components, place, window, out);
+        Ok(())
     }
 
     /// Has `read` read the MCUs of each row of a piece.
@@ -422,7 +446,7 @@ mod tests {
         let mut bytes = Vec::new();
         let encoder = jpeg_encoder::Encoder::new(&mut bytes, 80);
         encoder.encode(&pixels, width as u16, height as u16, jpeg_encoder::ColorType::Luma).unwrap();
-        let info = crate::codec::jpeg::info(&bytes).unwrap();
+        let info = jpeg::info(&bytes).unwrap();
         // The index has no room for any place, or for all of them.
         for max_index_bytes in [0, 1 << 20] {
             let pieces = Pieces::new(&bytes, &info, max_index_bytes).unwrap();

@@ -115,7 +115,7 @@ impl PngSource {
         }
         drop(kept);
         let level = &self.info.levels[0];
-        let row_bytes = level.width as usize * self.info.n_bands as usize * self.info.sample.bytes();
+        let row_bytes = level.width as usize * self.pixel_bytes();
         let pixels = zeroed(row_bytes * level.block_height as usize)?;
         let samples = if self.passes.iter().all(Pass::is_whole) { Vec::new() } else { zeroed(row_bytes)? };
         let bytes = pixels.len() + samples.len();
@@ -123,10 +123,19 @@ impl PngSource {
         Ok(Decoder { rows: self.passes.iter().map(|_| None).collect(), band: None, pixels, samples, charge })
     }
 
+    /// A band that `pixels` are of.
+    fn decoded<'a>(&'a self, band: u32, pixels: &'a [u8]) -> Decoded<'a> {
+        Decoded { level: &self.info.levels[0], pixel_bytes: self.pixel_bytes(), rows: band..band + 1, pixels }
+    }
+
+    fn pixel_bytes(&self) -> usize {
+        self.info.n_bands as usize * self.info.sample.bytes()
+    }
+
     /// Bytes of one decoder: the band that it holds, and what each pass decodes with.
     fn decoder_bytes(&self) -> usize {
         let level = &self.info.levels[0];
-        let row_bytes = level.width as usize * self.info.n_bands as usize * self.info.sample.bytes();
+        let row_bytes = level.width as usize * self.pixel_bytes();
         let rows = self.passes.iter().map(|pass| Rows::state_bytes(pass.row_bytes)).sum::<usize>();
         row_bytes.saturating_mul(level.block_height as usize).saturating_add(rows)
     }
@@ -218,15 +227,14 @@ impl PngSource {
             }
             self.decode_rows(decoder, number, at..at + height, at)?;
             let band = at / height;
-            Decoded { info: &self.info, level: 0, rows: band..band + 1, pixels: &decoder.pixels }.offer(asked, context);
+            self.decoded(band, &decoder.pixels).offer(asked, context);
         }
     }
 
     /// Decodes rows of a pass, where its decoder stands, to the band that starts at row `top` of the picture.
     fn decode_rows(&self, decoder: &mut Decoder, number: usize, wanted: std::ops::Range<u32>, top: u32) -> Result<()> {
-        let (pass, info) = (&self.passes[number], &self.info);
-        let pixel = info.n_bands as usize * info.sample.bytes();
-        let stride = info.levels[0].width as usize * pixel;
+        let (pass, pixel) = (&self.passes[number], self.pixel_bytes());
+        let stride = self.info.levels[0].width as usize * pixel;
         let Some(rows) = &mut decoder.rows[number] else { return Err(Error::internal("a pass without a decoder")) };
         for number in wanted {
             let row = rows.next(pass, &self.restarts)?;
@@ -269,7 +277,7 @@ impl TileSource for PngSource {
         if decoder.band != Some(at.row) {
             self.decode(&mut decoder, at, context)?;
         }
-        let decoded = Decoded { info: &self.info, level: 0, rows: at.row..at.row + 1, pixels: &decoder.pixels };
+        let decoded = self.decoded(at.row, &decoder.pixels);
         decoded.copy_block(at, out)?;
         decoded.offer(at, context);
         let mut kept = self.kept.lock();

@@ -7,8 +7,9 @@ use crate::codec::Scratch;
 use crate::codec::jpeg::{self, Colour};
 use crate::codec::jpeg_entropy::Place;
 use crate::error::{Error, ErrorKind, Result};
-use crate::grid::{BlockId, Level, Window};
+use crate::grid::{BlockId, Level};
 use crate::source::jpeg::pieces::Pieces;
+use crate::source::rows::Decoded;
 use crate::source::{Limits, ReadAt, ReadContext};
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
 
@@ -138,7 +139,11 @@ impl TiffSource {
             if let Some(parts) = parts.filter(|_| !strip.only_whole.load(Ordering::Relaxed)) {
                 let window = image.level.block_window(at.col, at.row);
                 let window = window.ok_or_else(|| Error::internal(format!("{at} has no pixels")))?;
-                match self.decode_jpeg_piece(level, parts, &window, n_components, out, context) {
+                let Parts { pieces, file } = parts;
+                let decode = |scratch: &mut Scratch, out: &mut [u8]| {
+                    pieces.decode(file, colour(level), scratch, &window, n_components, out)
+                };
+                match self.scratch.with(|counted| decode(&mut counted.scratch, out)) {
                     Err(error) if error.kind() == ErrorKind::Corrupt && whole_bytes <= max_whole => {
                         self.read_jpeg_strip(level, at, (offset, len), n_components, out, context)?;
                         strip.only_whole.store(true, Ordering::Relaxed);
@@ -149,35 +154,6 @@ impl TiffSource {
             }
         }
         self.read_jpeg_strip(level, at, (offset, len), n_components, out, context)
-    }
-
-    /// Decodes the pixels of `window` and what they need around them.
-    fn decode_jpeg_piece(
-        &self,
-        level: &LevelImage,
-        parts: &Parts,
-        window: &Window,
-        n_components: usize,
-        out: &mut [u8],
-        context: &ReadContext<'_>,
-    ) -> Result<()> {
-        let piece = parts.pieces.around(window);
-        self.scratch.with(|counted| {
-            let Scratch { bytes, decoded, contexts, .. } = &mut counted.scratch;
-            *bytes = parts.pieces.stream(&parts.file, &piece, std::mem::take(bytes))?;
-            let stride = piece.width as usize * n_components;
-            decoded.resize(stride * piece.height as usize, 0);
-            context.check()?;
-            let (width, height) = (piece.width, piece.height);
-            jpeg::decode(contexts, None, bytes, colour(level), decoded, width, height, n_components)?;
-            let start = (window.x as usize - piece.left as usize) * n_components;
-            let len = window.width as usize * n_components;
-            let rows = decoded.chunks_exact(stride).skip(window.y as usize - piece.top as usize);
-            for (row, target) in rows.zip(out.chunks_exact_mut(len)) {
-                target.copy_from_slice(&row[start..start + len]);
-            }
-            Ok(())
-        })
     }
 
     /// Decodes the whole strip for the block `at` and offers the others.
@@ -192,12 +168,17 @@ impl TiffSource {
     ) -> Result<()> {
         let grid = level.image.level;
         let n_bytes = grid.width.saturating_mul(grid.height).saturating_mul(n_components as u64);
-        let max = self.limits.max_image_bytes;
-        if n_bytes > max as u64 {
-            return Err(Error::limit(format!(
-                "a JPEG strip of {n_bytes} bytes of pixels, which must be decoded as a whole; the limit is {max} bytes"
-            )));
-        }
+        let max = self.limits.max_image_bytes as u64;
+        let check = |planes: u64| {
+            if n_bytes.saturating_add(planes) <= max {
+                return Ok(());
+            }
+            let beside = if planes > 0 { format!(" and {planes} bytes of samples beside them") } else { String::new() };
+            Err(Error::limit(format!(
+                "a JPEG strip of {n_bytes} bytes of pixels{beside}, which must be decoded as a whole; the limit is {max} bytes"
+            )))
+        };
+        check(0)?;
         self.scratch.with(|counted| {
             let lent = level.reader.lend(offset, len);
             let Scratch { bytes, decoded, .. } = &mut counted.scratch;
@@ -205,35 +186,23 @@ impl TiffSource {
                 bytes.resize(len, 0);
                 level.read(offset, bytes)?;
             }
+            let info = jpeg::info(lent.as_deref().unwrap_or(bytes))?;
+            check_bits(&level.image, &info)?;
+            let planes = jpeg::plane_bytes(&info);
+            check(planes)?;
             decoded.clear();
             decoded.resize(n_bytes as usize, 0);
             context.check()?;
-            counted.count();
+            counted.count_samples(planes);
             let Scratch { bytes, decoded, contexts, .. } = &mut counted.scratch;
             let stored = lent.as_deref().unwrap_or(bytes);
-            check_bits(&level.image, &jpeg::info(stored)?)?;
             let tables = level.image.storage.jpeg_tables.as_deref();
             // A level of blocks has sides of 32 bits.
             let (width, height) = (grid.width as u32, grid.height as u32);
             jpeg::decode(contexts, tables, stored, colour(level), decoded, width, height, n_components)?;
-            let stride = width as usize * n_components;
-            let copy = |at: BlockId, out: &mut [u8]| {
-                let window = grid.block_window(at.col, at.row);
-                let window = window.ok_or_else(|| Error::internal(format!("{at} has no pixels")))?;
-                let (start, len) = (window.x as usize * n_components, window.width as usize * n_components);
-                let rows = decoded.chunks_exact(stride).skip(window.y as usize);
-                for (row, target) in rows.zip(out.chunks_exact_mut(len)) {
-                    target.copy_from_slice(&row[start..start + len]);
-                }
-                Ok(())
-            };
-            copy(at, out)?;
-            for (row, col) in (0..grid.rows()).flat_map(|row| (0..grid.cols()).map(move |col| (row, col))) {
-                let other = BlockId { col, row, ..at };
-                if other != at {
-                    context.offer(other, &mut |out| copy(other, out));
-                }
-            }
+            let decoded = Decoded { level: &grid, pixel_bytes: n_components, rows: 0..grid.rows(), pixels: decoded };
+            decoded.copy_block(at, out)?;
+            decoded.offer(at, context);
             Ok(())
         })
     }
@@ -287,5 +256,26 @@ impl ReadAt for Spliced {
         if let Some(behind) = offset.checked_sub(self.tables.len() as u64) {
             self.reader.was_read(self.start + behind, len);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_maximum_that_changes_while_the_header_is_read_counts() {
+        let mut file = Vec::new();
+        let encoder = jpeg_encoder::Encoder::new(&mut file, 90);
+        encoder.encode(&[7; 512 * 512], 512, 512, jpeg_encoder::ColorType::Luma).unwrap();
+        let info = jpeg::info(&file).unwrap();
+        let strip = JpegStrip::new(1 << 20);
+        let pieces = Pieces::new(&file, &info, 1 << 20).unwrap();
+        assert!(pieces.most_bytes() > 0);
+        strip.set_max(0);
+        let len = file.len() as u64;
+        let file = Spliced { reader: Arc::new(file), tables: Vec::new(), start: 0, end: len };
+        let kept = strip.keep(Some(Parts { pieces, file })).unwrap();
+        assert_eq!(kept.pieces.most_bytes(), 0);
     }
 }
