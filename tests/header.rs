@@ -15,6 +15,9 @@ fn the_header_is_generated_from_the_sources() {
     let names = [
         "status",
         "dataset",
+        "options",
+        "info",
+        "facts",
         "catalog",
         "blocks",
         "cache",

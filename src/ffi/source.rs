@@ -11,7 +11,8 @@ use crate::sample::SampleType;
 use crate::source::{Nodata, ReadContext, SourceInfo, TileSource, check_block};
 
 use super::client::Client;
-use super::dataset::{give, tilekeep_dataset, tilekeep_open_options};
+use super::dataset::{give, tilekeep_dataset};
+use super::options::tilekeep_open_options;
 use super::pointers::{Growing, array, end_of, null, out, read_options, read_struct, text};
 use super::status::{TILEKEEP_ERR_CANCELLED, TILEKEEP_OK, guard, kind_of, take_said, tilekeep_status};
 
