@@ -9,7 +9,8 @@
 //! the last one is decoded from the top, fewer of them are read), and with GDAL, where its headers and a C compiler are
 //! found, with a cache of the same size. The PNG is also read from the top to the bottom, beside the `png` crate. Times are
 //! CPU times of one thread, the first window apart: it goes through all of the stream above it. Memory is the most that the
-//! process held, less what it held before it opened the file; every reader runs in a process of its own.
+//! process held, less what it held before it opened the file, the pages of its own code that it ran through since among
+//! it; every reader runs in a process of its own.
 
 use rustix::time::{ClockId, clock_gettime};
 use std::fs::File;
@@ -147,7 +148,7 @@ fn child(without_index: bool, file: &Path, places: &str) -> AnyResult<()> {
         limits.max_index_bytes = 0;
     }
     let mut pixels = vec![1; (WINDOW * WINDOW * 3) as usize];
-    let before = resident_bytes("VmRSS")?;
+    let (before, code_before) = (resident_bytes("VmRSS")?, resident_bytes("RssFile")?);
     let dataset =
         Dataset::open_with(file, &OpenOptions::default().cache_max_bytes(BUDGET).limits(limits).shared(false))?;
     let (mut times, mut sum) = (Vec::new(), 0_u64);
@@ -160,10 +161,11 @@ fn child(without_index: bool, file: &Path, places: &str) -> AnyResult<()> {
         sum = pixels.iter().fold(sum, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
     }
     let memory = resident_bytes("VmHWM")? - before;
+    let code = (resident_bytes("RssFile")? - code_before) >> 10;
     let mean = times[1..].iter().sum::<f64>() / (times.len() - 1) as f64;
     let mut out = std::io::stdout().lock();
     let index = dataset.stats().index_bytes >> 10;
-    writeln!(out, "{mean} {} {memory} index {index} KiB, pixels {sum:016x}", times[0])?;
+    writeln!(out, "{mean} {} {memory} {code} KiB of it code, index {index} KiB, pixels {sum:016x}", times[0])?;
     Ok(())
 }
 
