@@ -8,11 +8,12 @@
 //! codec, RGB with the noise of a sensor and elevations. The page cache is warm. Every reader is a process of its own that
 //! opens the file, reads all pixels, a row of tiles at a time, into one buffer, and says how long that took; the readers
 //! take turns, and the medians of the rounds and their ratios are printed. "Lent" are blocks that are looked at where they
-//! are, without a copy. Peers are compiled here; one whose library is
-//! missing is left out, and named. `TILEKEEP_PYTHON` names a Python that has tifffile and imagecodecs.
+//! are, without a copy. What two processes of one thread do at once, which share nothing but the machine, is what two
+//! threads can do at best. Peers are compiled here; one whose library is missing is left out, and named. `TILEKEEP_PYTHON`
+//! names a Python that has tifffile and imagecodecs.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use std::{env, fs, io, thread};
@@ -70,25 +71,31 @@ fn main() -> Result<()> {
 /// Prints the rates of all readers, and how much faster than each of the others the first one is.
 fn compare(name: &str, file: &Path, readers: &[Reader]) {
     println!("{name}, {} bytes", fs::metadata(file).map_or(0, |m| m.len()));
-    let mut rates = vec![[Vec::new(), Vec::new()]; readers.len()];
+    // With one thread, with two, and two processes.
+    let mut rates = vec![[Vec::new(), Vec::new(), Vec::new()]; readers.len()];
     for _ in 0..ROUNDS {
-        for threads in [1, 2] {
-            for (reader, rates) in readers.iter().zip(&mut rates) {
-                rates[threads - 1].extend(reader.rate(file, threads));
-            }
+        for (reader, rates) in readers.iter().zip(&mut rates) {
+            rates[0].extend(reader.rate(file, 1));
+        }
+        for (reader, rates) in readers.iter().zip(&mut rates) {
+            rates[1].extend(reader.rate(file, 2));
+        }
+        for (reader, rates) in readers.iter().zip(&mut rates).take(2) {
+            rates[2].extend(reader.rate_of_two(file));
         }
     }
-    let medians: Vec<[Option<f64>; 2]> = rates.into_iter().map(|rates| rates.map(median)).collect();
-    let Some([Some(first), Some(first_two)]) = medians.first() else {
+    let medians: Vec<[Option<f64>; 3]> = rates.into_iter().map(|rates| rates.map(median)).collect();
+    let Some([Some(first), Some(first_two), _]) = medians.first() else {
         println!("  not read");
         return;
     };
     for (reader, medians) in readers.iter().zip(&medians) {
         match medians {
-            [Some(one), Some(two)] => println!(
-                "  {:<18} {one:>7.0} MB/s, {two:>7.0} with two threads (x {:.2}); tilekeep is x {:.2} and x {:.2} as fast",
+            [Some(one), Some(two), processes] => println!(
+                "  {:<18} {one:>7.0} MB/s, {two:>7.0} with two threads (x {:.2}{}); tilekeep is x {:.2} and x {:.2} as fast",
                 reader.name,
                 two / one,
+                processes.map_or(String::new(), |both| format!(", two processes x {:.2}", both / one)),
                 first / one,
                 first_two / two
             ),
@@ -103,18 +110,33 @@ fn median(mut rates: Vec<f64>) -> Option<f64> {
 }
 
 impl Reader {
+    fn begin(&self, file: &Path, threads: usize) -> io::Result<Child> {
+        let mut command = Command::new(&self.command[0]);
+        command.args(&self.command[1..]).arg(file).arg(threads.to_string());
+        command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()
+    }
+
     /// Megabytes of pixels in a second.
     fn rate(&self, file: &Path, threads: usize) -> Option<f64> {
-        let mut command = Command::new(&self.command[0]);
-        let output = command.args(&self.command[1..]).arg(file).arg(threads.to_string()).output().ok()?;
-        if !output.status.success() {
-            return None;
-        }
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let mut words = text.split_whitespace();
-        let (seconds, bytes): (f64, f64) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let (seconds, bytes) = said(self.begin(file, threads).ok()?)?;
         Some(bytes / seconds / 1e6)
     }
+
+    /// Megabytes of pixels in a second that two processes of one thread read at once.
+    fn rate_of_two(&self, file: &Path) -> Option<f64> {
+        let both = [self.begin(file, 1).ok()?, self.begin(file, 1).ok()?];
+        let [one, other] = both.map(said);
+        let ((seconds, bytes), (other_seconds, other_bytes)) = (one?, other?);
+        Some((bytes + other_bytes) / seconds.max(other_seconds) / 1e6)
+    }
+}
+
+/// The seconds and bytes that a reader says at its end.
+fn said(reader: Child) -> Option<(f64, f64)> {
+    let output = reader.wait_with_output().ok().filter(|output| output.status.success())?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut words = text.split_whitespace();
+    Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
 }
 
 fn read_and_report(file: &Path, threads: u32, what: &str) -> Result<()> {
