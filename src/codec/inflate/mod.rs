@@ -7,9 +7,13 @@
 //!
 //! Checksums are not looked at: the one of a zlib stream covers all of it, and PNG has others.
 
+mod copy;
+mod snapshot;
 mod table;
 
 use crate::error::{Error, Result};
+use copy::copy;
+pub(crate) use snapshot::Snapshot;
 use table::{Entry, Kind, MAX_CODE_BITS, Table};
 
 /// How far back a copy may reach.
@@ -76,29 +80,6 @@ struct CodeLengths {
     n_distance: usize,
 }
 
-/// All that decoding on depends on.
-pub(crate) struct Snapshot {
-    hold: u64,
-    n_bits: u32,
-    block: Block,
-    is_last: bool,
-    /// Present within a block that has codes.
-    codes: Option<Box<CodeLengths>>,
-    /// The last bytes, of which the last `pending` were not taken yet.
-    window: Box<[u8]>,
-    pending: usize,
-}
-
-impl Snapshot {
-    /// Heap bytes.
-    pub(crate) fn bytes(&self) -> usize {
-        self.window.len() + self.codes.as_ref().map_or(0, |codes| size_of_val(&**codes))
-    }
-
-    /// The most heap bytes of one.
-    pub(crate) const MAX_BYTES: usize = HISTORY + size_of::<CodeLengths>();
-}
-
 impl Inflate {
     /// At the start of a zlib stream.
     pub(crate) fn new() -> Self {
@@ -155,34 +136,6 @@ impl Inflate {
                 Block::Codes => self.coded(feed, target)?,
                 Block::End => break,
             }
-        }
-        Ok(())
-    }
-
-    /// What decoding depends on from here.
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        let first = self.end.saturating_sub(HISTORY).min(self.start);
-        Snapshot {
-            hold: self.hold,
-            n_bits: self.n_bits,
-            block: self.block,
-            is_last: self.is_last,
-            codes: (self.block == Block::Codes).then(|| Box::new(self.codes.clone())),
-            window: self.out[first..self.end].into(),
-            pending: self.end - self.start,
-        }
-    }
-
-    /// Goes to where `snapshot` was made.
-    pub(crate) fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
-        (self.hold, self.n_bits) = (snapshot.hold, snapshot.n_bits);
-        (self.block, self.is_last) = (snapshot.block, snapshot.is_last);
-        self.end = snapshot.window.len();
-        self.start = self.end - snapshot.pending;
-        self.out[..self.end].copy_from_slice(&snapshot.window);
-        if let Some(codes) = &snapshot.codes {
-            self.codes = (**codes).clone();
-            self.make_tables()?;
         }
         Ok(())
     }
@@ -477,58 +430,6 @@ fn broken_off() -> Error {
 
 fn no_code() -> Error {
     Error::corrupt("the compressed stream has bits that are no code")
-}
-
-/// What repeats the lowest bytes of a word, as many as the index says, until the word is full.
-const REPEAT: [u64; 8] = [
-    0,
-    0x0101_0101_0101_0101,
-    0x0001_0001_0001_0001,
-    0x0001_0000_0100_0001,
-    0x0000_0001_0000_0001,
-    0x0000_0100_0000_0001,
-    0x0001_0000_0000_0001,
-    0x0100_0000_0000_0001,
-];
-
-/// Repeats what is `distance` before `end`, and returns where it then ends. Up to 15 bytes behind that are written too.
-#[inline(always)]
-fn copy(out: &mut [u8], end: usize, distance: usize, len: usize) -> Result<usize> {
-    let Some(from) = end.checked_sub(distance).filter(|_| distance > 0) else {
-        return Err(Error::corrupt(format!("a copy of what is {distance} bytes before, after {end} bytes")));
-    };
-    if distance >= 16 {
-        steps::<16>(out, from, end, len);
-    } else if distance >= 8 {
-        steps::<8>(out, from, end, len);
-    } else if let Some(word) = out.get(from..).and_then(|out| out.first_chunk()) {
-        // The pattern as often as it fits into a word, and words as far apart.
-        let mask = (1 << (8 * distance)) - 1;
-        let word = (u64::from_le_bytes(*word) & mask).wrapping_mul(REPEAT[distance]).to_le_bytes();
-        let step = distance * (8 / distance);
-        for at in (end..end + len).step_by(step) {
-            if let Some(target) = out.get_mut(at..).and_then(|out| out.first_chunk_mut()) {
-                *target = word;
-            }
-        }
-    }
-    Ok(end + len)
-}
-
-/// Copies `N` bytes at a time, at least once: what is read may have been written just before, but not by the same step.
-#[inline(always)]
-fn steps<const N: usize>(out: &mut [u8], from: usize, to: usize, len: usize) {
-    let mut done = 0;
-    loop {
-        let Some(bytes) = out.get(from + done..).and_then(|out| out.first_chunk::<N>()).copied() else { return };
-        let Some(target) = out.get_mut(to + done..).and_then(|out| out.first_chunk_mut()) else { return };
-        *target = bytes;
-        done += N;
-        // Most copies are short.
-        if done >= len {
-            return;
-        }
-    }
 }
 
 #[cfg(test)]
