@@ -1,5 +1,7 @@
 //! JPEG: square blocks, decoded one by one or all at once, and levels that the transform makes.
 
+mod ahead;
+mod index;
 pub(in crate::source) mod pieces;
 mod reduced;
 

@@ -10,14 +10,13 @@ use crate::codec::jpeg_entropy::{Coding, DC_TABLE, Excerpt, Place, Scanner};
 use crate::codec::jpeg_planes::{Frame, Planes};
 use crate::error::{Error, Result};
 use crate::grid::Window;
-use crate::memory::{Charge, Class, Ledger};
 use crate::sync::Mutex;
 
 use super::super::ReadAt;
 use super::super::rows::copy_part;
+use super::ahead::Ahead;
+use super::index::{Index, Trail};
 
-/// MCUs from one point of the index to the next, at least: about as many as a block has across.
-const MIN_STEP: u64 = 16;
 /// Bytes that are read at once on the way to an MCU that the index does not reach yet, and within reach of it.
 const FAR_BYTES: usize = 64 << 10;
 const NEAR_BYTES: usize = 4 << 10;
@@ -42,13 +41,6 @@ pub(in crate::source) struct Pieces {
     index: Mutex<Index>,
 }
 
-struct Index {
-    /// Places of the MCUs `step`, `2 * step`, and so on.
-    points: Vec<Place>,
-    step: u64,
-    charge: Charge,
-}
-
 /// A part of the picture in whole MCUs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Piece {
@@ -71,11 +63,7 @@ impl Pieces {
             return None;
         }
         let is_subsampled = coding.mcu_width > 8 || coding.mcu_height > 8;
-        let index = Index {
-            points: Vec::new(),
-            step: step(coding.n_mcus(), max_index_bytes),
-            charge: Ledger::process().charge(Class::Metadata, 0),
-        };
+        let index = Index::new(coding.n_mcus(), max_index_bytes);
         Some(Self {
             coding,
             parts,
@@ -93,30 +81,17 @@ impl Pieces {
     }
 
     pub(in crate::source) fn index_bytes(&self) -> usize {
-        self.index.lock().points.capacity() * size_of::<Place>()
+        self.index.lock().bytes()
     }
 
-    /// Bytes that it takes when all of the picture was passed.
+    /// Bytes that the index takes when all of the picture was passed.
     pub(in crate::source) fn most_bytes(&self) -> usize {
-        let n = self.coding.n_mcus() / self.index.lock().step;
-        usize::try_from(n).unwrap_or(usize::MAX).saturating_mul(size_of::<Place>())
+        self.index.lock().most_bytes()
     }
 
     /// Changes how many bytes the index may take. One that is made thinner stays so.
     pub(in crate::source) fn set_max(&self, max_index_bytes: usize) {
-        let wanted = step(self.coding.n_mcus(), max_index_bytes);
-        let mut index = self.index.lock();
-        if wanted == u64::MAX {
-            index.points = Vec::new();
-        }
-        while !index.points.is_empty() && index.step < wanted {
-            index.points = index.points.iter().skip(1).step_by(2).copied().collect();
-            index.step *= 2;
-        }
-        if index.points.is_empty() {
-            index.step = wanted;
-        }
-        index.count();
+        self.index.lock().set_max(max_index_bytes);
     }
 
     /// Whether there are samples of [`planes`](Self::planes).
@@ -215,10 +190,9 @@ impl Pieces {
     /// behind them.
     pub(super) fn is_better_wide(&self, reduction: u32, row: &Window) -> bool {
         let last = self.around_with(&at_full_size(row, reduction), 0).rows.end;
-        let index = self.index.lock();
-        let wanted = self.number(0, last).saturating_sub(1) / index.step;
+        let wanted = self.number(0, last).saturating_sub(1);
         let fits = self.frame.as_ref().is_some_and(|frame| frame.bytes(row.width, row.height) <= WIDE_BYTES);
-        fits && wanted > index.points.len() as u64
+        fits && !self.index.lock().reaches(wanted)
     }
 
     /// The samples that `window` needs, which counts pixels of the picture that is reduced to `1 / 2^reduction`. They are
@@ -251,88 +225,38 @@ impl Pieces {
         let (mcu, place) = self.nearest(reader, first)?;
         let mut scanner = Scanner::new(&self.coding, Ahead::new(reader, place.offset(), FAR_BYTES), mcu, &place);
         skip_to(&mut scanner, first)?;
-        let mut trail = Trail::behind(first, self.index.lock().step);
+        let mut trail = Trail::behind(first, self.index.lock().step());
         let read: Result<()> = piece.rows.clone().try_for_each(|row| {
             cancel::check()?;
             row_of(&mut scanner, row, &mut trail)
         });
-        self.take_in(&trail);
+        self.index.lock().take_in(&trail);
         read.map(|()| planes)
     }
 
     /// The last MCU at or before this one whose place is in the index, which is filled up to there.
     fn nearest(&self, reader: &dyn ReadAt, mcu: u64) -> Result<(u64, Place)> {
-        let start = Place::start(self.parts.data_offset());
-        let (step, n_known, known) = {
+        let (step, known, reaches) = {
             let index = self.index.lock();
-            let wanted = (mcu / index.step) as usize;
-            let n = wanted.min(index.points.len());
-            let place = n.checked_sub(1).map_or(start, |last| index.points[last]);
-            if n == wanted {
-                return Ok((n as u64 * index.step, place));
-            }
-            (index.step, n, place)
+            (index.step(), index.before(mcu), index.reaches(mcu))
         };
+        let (n_known, known) = known.unwrap_or_else(|| (0, Place::start(self.parts.data_offset())));
+        if reaches {
+            return Ok((n_known * step, known));
+        }
         let feed = Ahead::new(reader, known.offset(), FAR_BYTES);
-        let mut scanner = Scanner::new(&self.coding, feed, n_known as u64 * step, &known);
+        let mut scanner = Scanner::new(&self.coding, feed, n_known * step, &known);
         let mut trail = Trail::behind(scanner.mcu() + 1, step);
-        let scanned: Result<()> = (n_known as u64 + 1..=mcu / step).try_for_each(|n| {
+        let scanned: Result<()> = (n_known + 1..=mcu / step).try_for_each(|n| {
             cancel::check()?;
             skip_to(&mut scanner, n * step)?;
             trail.note(&scanner);
             Ok(())
         });
-        let result = trail.found.last().map(|place| ((n_known + trail.found.len()) as u64 * step, *place));
-        self.take_in(&trail);
+        self.index.lock().take_in(&trail);
         scanned?;
-        Ok(result.unwrap_or((n_known as u64 * step, known)))
-    }
-
-    /// Puts places that were found into the index.
-    fn take_in(&self, trail: &Trail) {
-        let mut index = self.index.lock();
-        // Somebody else may have been faster, or have made it thinner.
-        let have = (index.points.len() as u64 + 1).checked_sub(trail.first);
-        if let Some(have) = have.filter(|have| index.step == trail.step && *have < trail.found.len() as u64) {
-            // Once for all: a vector that grows by itself may take twice of what is allowed.
-            let all = (self.coding.n_mcus() / trail.step) as usize;
-            let more = all.saturating_sub(index.points.len());
-            index.points.reserve_exact(more);
-            index.points.extend(trail.found.iter().skip(have as usize));
-            index.count();
-        }
-    }
-}
-
-/// Places for the index, found one after the other.
-struct Trail {
-    step: u64,
-    /// The number of the first one; that of MCU `step` is 1.
-    first: u64,
-    found: Vec<Place>,
-    /// The MCU whose place comes next.
-    next: u64,
-}
-
-impl Trail {
-    /// Those from this MCU on.
-    fn behind(mcu: u64, step: u64) -> Self {
-        let first = mcu.div_ceil(step).max(1);
-        Self { step, first, found: Vec::new(), next: first.saturating_mul(step) }
-    }
-
-    /// None at all.
-    fn none() -> Self {
-        Self { step: u64::MAX, first: 1, found: Vec::new(), next: u64::MAX }
-    }
-
-    /// Remembers where the next MCU starts, if the index is to have it.
-    #[inline]
-    fn note<F: Feed>(&mut self, scanner: &Scanner<'_, F>) {
-        if scanner.mcu() == self.next {
-            self.found.push(scanner.place());
-            self.next = self.next.saturating_add(self.step);
-        }
+        let (n, place) = trail.last().unwrap_or((n_known, known));
+        Ok((n * step, place))
     }
 }
 
@@ -350,67 +274,6 @@ fn skip_to<F: Feed>(scanner: &mut Scanner<'_, F>, mcu: u64) -> Result<()> {
 /// The pixels of level 0 that a window of the reduced picture shows; it may reach beyond the picture.
 fn at_full_size(window: &Window, reduction: u32) -> Window {
     Window::new(window.x << reduction, window.y << reduction, window.width << reduction, window.height << reduction)
-}
-
-impl Index {
-    fn count(&mut self) {
-        let bytes = self.points.capacity() * size_of::<Place>();
-        self.charge.resize(bytes as u64);
-    }
-}
-
-/// MCUs between points, so that those of the whole picture have room.
-fn step(n_mcus: u64, max_bytes: usize) -> u64 {
-    match (max_bytes / size_of::<Place>()) as u64 {
-        0 => u64::MAX,
-        n => n_mcus.div_ceil(n).max(MIN_STEP),
-    }
-}
-
-/// The bytes of a file from a position on.
-struct Ahead<'a> {
-    reader: &'a dyn ReadAt,
-    buffer: Vec<u8>,
-    used: usize,
-    /// Where in the file the buffer ends.
-    end: u64,
-    /// Bytes that are read at once.
-    at_once: usize,
-}
-
-impl<'a> Ahead<'a> {
-    fn new(reader: &'a dyn ReadAt, offset: u64, at_once: usize) -> Self {
-        Self { reader, buffer: Vec::new(), used: 0, end: offset, at_once }
-    }
-
-    #[cold]
-    fn read(&mut self) -> Result<()> {
-        let left = self.buffer.len() - self.used;
-        if self.end < self.reader.len() {
-            let start = self.end - left as u64;
-            self.reader.was_read(self.end - self.buffer.len() as u64, self.buffer.len() as u64);
-            let n = (self.reader.len() - start).min(self.at_once as u64);
-            self.buffer.resize(n as usize, 0);
-            self.reader.read_at(start, &mut self.buffer)?;
-            (self.used, self.end) = (0, start + n);
-        }
-        Ok(())
-    }
-}
-
-impl Feed for Ahead<'_> {
-    #[inline]
-    fn bytes(&mut self) -> Result<&[u8]> {
-        if self.buffer.len() - self.used < 8 {
-            self.read()?;
-        }
-        Ok(&self.buffer[self.used..])
-    }
-
-    #[inline]
-    fn consume(&mut self, n: usize) {
-        self.used += n;
-    }
 }
 
 #[cfg(test)]
