@@ -13,7 +13,7 @@ mod search;
 
 use std::sync::OnceLock;
 
-use crate::memory::default_budget;
+use crate::memory::{Pool, default_budget};
 use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering};
 
 use super::Counts;
@@ -44,6 +44,8 @@ pub(crate) struct Total {
     used: AtomicU64,
     clock: AtomicU64,
     accounts: Mutex<Accounts>,
+    /// Where the memory of entries comes from, if that follows the total.
+    pool: Option<Arc<Pool>>,
     /// Where the next search for a victim begins.
     next: AtomicUsize,
 }
@@ -82,13 +84,22 @@ impl Total {
     pub(crate) fn process() -> &'static Arc<Self> {
         static PROCESS: OnceLock<Arc<Total>> = OnceLock::new();
         PROCESS.get_or_init(|| {
-            let total = Self::new(default_budget(DEFAULT_PART, DEFAULT_LEAST, DEFAULT_MOST));
+            let bytes = default_budget(DEFAULT_PART, DEFAULT_LEAST, DEFAULT_MOST);
+            let total = Self::over(bytes, Some(Arc::clone(Pool::process())));
             total.is_set.store(false, Ordering::Relaxed);
             total
         })
     }
 
+    #[cfg(test)]
     pub(crate) fn new(max_bytes: u64) -> Arc<Self> {
+        Self::over(max_bytes, None)
+    }
+
+    fn over(max_bytes: u64, pool: Option<Arc<Pool>>) -> Arc<Self> {
+        if let Some(pool) = &pool {
+            pool.follow_total(max_bytes);
+        }
         Arc::new(Self {
             max_bytes: AtomicU64::new(max_bytes),
             wanted_bytes: AtomicU64::new(max_bytes),
@@ -97,6 +108,7 @@ impl Total {
             used: AtomicU64::new(0),
             clock: AtomicU64::new(FIRST_STAMP),
             accounts: Mutex::default(),
+            pool,
             next: AtomicUsize::new(0),
         })
     }
@@ -151,6 +163,9 @@ impl Total {
 
     /// The total was changed: tells the caches, and gives up what exceeds it. No lock may be held.
     fn obey(&self) {
+        if let Some(pool) = &self.pool {
+            pool.follow_total(self.max_bytes());
+        }
         self.holders().iter().for_each(|holder| holder.total_changed());
         self.shrink(true);
     }

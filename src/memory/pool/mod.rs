@@ -62,8 +62,12 @@ struct Sizes {
     largest_shared: usize,
 }
 
+/// The part of what may be lent that free memory may come to, but for the least that saves readers page faults.
+const SLACK_PART: u64 = 16;
+const LEAST_SLACK: usize = 1 << 20;
+
 impl Sizes {
-    /// The slack is what readers and the eviction between them turn over. Regions are large, so that there are few to
+    /// The slack, which is less where [less may be lent](Pool::follow_total), is what readers and the eviction between them turn over. Regions are large, so that there are few to
     /// search, and small beside any budget. A buffer of its own costs two system calls, little beside its page faults.
     const PROCESS: Self = Self { slack: 16 << 20, region: 32 << 20, largest_shared: 4 << 20 };
 }
@@ -138,6 +142,12 @@ impl Pool {
 }
 
 impl Pool {
+    /// Keeps free memory in proportion to the bytes that may be lent, and gives back what is more.
+    pub(crate) fn follow_total(&self, bytes: u64) {
+        let part = usize::try_from(bytes / SLACK_PART).unwrap_or(usize::MAX);
+        self.pages.set_slack(part.max(LEAST_SLACK));
+    }
+
     /// Gives all free memory and all unused addresses back to the system.
     pub(crate) fn trim(&self) {
         self.pages.trim();

@@ -167,6 +167,27 @@ mod paged {
     }
 
     #[test]
+    fn free_memory_follows_what_may_be_lent_within_bounds() {
+        let (pool, _) = pool_of(Sizes { slack: 4 << 20, region: 16 << 20, largest_shared: 1 << 20 });
+        let fill = || drop((0..10).map(|_| pool.take(512 << 10).unwrap()).collect::<Vec<_>>());
+        let most_free = |total: u64| {
+            pool.follow_total(total);
+            let at_once = pool.free_bytes();
+            fill();
+            (at_once, pool.free_bytes())
+        };
+        fill();
+        let kept = pool.free_bytes();
+        assert!(kept > 3 << 20 && kept <= 4 << 20, "{kept}");
+        let (at_once, later) = most_free(32 << 20);
+        assert!(at_once == 2 << 20 && later > 1 << 20 && later <= 2 << 20, "{at_once}, {later}");
+        let (at_once, later) = most_free(0);
+        assert!(at_once <= 1 << 20 && later > 0 && later <= 1 << 20, "{at_once}, {later}");
+        let (at_once, later) = most_free(1 << 40);
+        assert!(at_once <= 1 << 20 && later > 3 << 20 && later <= 4 << 20, "{at_once}, {later}");
+    }
+
+    #[test]
     fn memory_that_was_given_back_is_zero() {
         let (pool, _) = small();
         let page = page();

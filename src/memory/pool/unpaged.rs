@@ -36,6 +36,8 @@ impl Pages {
         self.lent.fetch_sub(size, Ordering::Relaxed);
     }
 
+    pub(super) fn set_slack(&self, _bytes: usize) {}
+
     pub(super) fn trim(&self) {}
 
     pub(super) fn counts(&self) -> Counts {

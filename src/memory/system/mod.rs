@@ -30,6 +30,8 @@ pub(crate) use stalls::Stalled;
 const MOST_NUMBERS: u64 = 64 << 10;
 /// Of a list of mounts, what is read at most.
 const MOST_MOUNTS: u64 = 4 << 20;
+/// Bytes that are read at once.
+const AT_ONCE: usize = 8 << 10;
 /// What a machine is taken to have that does not say.
 const UNKNOWN_MEMORY: u64 = 4 << 30;
 
@@ -138,7 +140,8 @@ impl System {
 
 /// The text of a file, or as much of it as `most` bytes.
 fn read(path: &Path, most: u64) -> Option<String> {
-    let mut bytes = Vec::new();
+    // Such files say nothing of their length, and are read in ever longer parts otherwise.
+    let mut bytes = Vec::with_capacity(AT_ONCE);
     File::open(path).ok()?.take(most).read_to_end(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -6,7 +6,7 @@ mod warm;
 
 use super::{Counts, Sizes, Start};
 use crate::memory::Charge;
-use crate::sync::{Arc, Mutex, MutexGuard};
+use crate::sync::{Arc, AtomicUsize, Mutex, MutexGuard, Ordering};
 
 use map::Map;
 pub(super) use map::page;
@@ -18,6 +18,8 @@ use warm::{Span, Warm};
 #[derive(Debug)]
 pub(super) struct Pages {
     sizes: Sizes,
+    /// Free bytes that keep their memory: at most what `sizes` say.
+    slack: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -44,7 +46,11 @@ impl Pages {
     /// `charge` is resized to what is free.
     pub(super) fn new(charge: Charge, sizes: Sizes) -> Self {
         let (warm, space) = (Warm::new(sizes.largest_shared), Space::default());
-        Self { sizes, state: Mutex::new(State { warm, space, lent: 0, free: 0, charge }) }
+        Self {
+            sizes,
+            slack: AtomicUsize::new(sizes.slack),
+            state: Mutex::new(State { warm, space, lent: 0, free: 0, charge }),
+        }
     }
 
     /// A buffer of `size` bytes, a multiple of a page.
@@ -66,7 +72,7 @@ impl Pages {
     ///
     /// `start` was taken with this `size` and is used no more.
     pub(super) unsafe fn give_back(&self, start: Start, size: usize) {
-        let Sizes { slack, .. } = self.sizes;
+        let slack = self.slack.load(Ordering::Relaxed);
         let span = Span { start, size };
         let mut state = self.state.lock();
         state.lent -= size;
@@ -83,6 +89,16 @@ impl Pages {
             state.warm.shed(slack - slack / 8)
         };
         // SAFETY: nobody has what was given back, by the promises of all who did so.
+        unsafe { self.discard(state, leaving) };
+    }
+
+    /// Keeps no more free memory than this, nor ever more than the pool was made for.
+    pub(super) fn set_slack(&self, bytes: usize) {
+        let slack = bytes.min(self.sizes.slack);
+        self.slack.store(slack, Ordering::Relaxed);
+        let mut state = self.state.lock();
+        let leaving = state.warm.shed(slack);
+        // SAFETY: nobody has what is warm.
         unsafe { self.discard(state, leaving) };
     }
 
