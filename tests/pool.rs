@@ -179,9 +179,16 @@ fn sums_over_all_datasets_count_those_that_are_closed() {
     assert!(during.datasets.load_time > before.datasets.load_time && during.held_bytes() >= 10 * 65_536);
     let lent = image.dataset.block(traces::numbered(3)).unwrap().into_shared();
     drop(image);
-    assert_eq!(process_stats().n_datasets - before.n_datasets, 1, "a lent block holds its cache");
-    drop(lent);
+    let closed = process_stats();
+    assert_eq!(closed.n_datasets - before.n_datasets, 1, "a lent block holds its cache");
+    assert_eq!(closed.used_bytes - before.used_bytes, BLOCK, "and no other block");
+    // Nothing is promised to it any more.
+    let other = Counted::new(256, pooled(0), CachePolicy::Lru);
+    (0..200).for_each(|i| assert!(!other.reads(traces::numbered(i % 100)) || i >= 100));
+    let more = other.dataset.stats();
+    assert_eq!(more.entries, 99);
+    drop((other, lent));
     let after = process_stats();
     assert_eq!((after.n_datasets, after.used_bytes), (before.n_datasets, before.used_bytes));
-    assert_eq!(after.datasets.loads - before.datasets.loads, 10);
+    assert_eq!(after.datasets.loads - before.datasets.loads, 10 + more.loads);
 }

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::cache::CacheBudget;
 use crate::catalog::{Catalog, CatalogStats, Kind, Parsed, Wanted};
 use crate::error::Result;
 use crate::memory::{Ledger, default_budget};
@@ -118,6 +119,11 @@ impl Drop for Core {
     fn drop(&mut self) {
         if let Some(number) = self.catalog_number {
             catalog().closed(number);
+        }
+        if self.first_plane == 0 {
+            // A block that is still lent holds the cache, and must not hold the blocks that nobody can ask for any more.
+            self.cache.set_budget(CacheBudget::Own(0));
+            self.cache.hold_beside(0);
         }
     }
 }
