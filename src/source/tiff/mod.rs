@@ -97,12 +97,13 @@ impl TiffSource {
 
         // Frames before the page are none of its own, but what they lack is no level of any.
         let (mut frames, mut aside, mut masks) = (Vec::new(), Vec::new(), Vec::<Option<Self>>::new());
+        let mut first_mask = None;
         for Picture { number, image, directories, .. } in pictures.into_iter().filter(|picture| picture.is_frame) {
             let family = Family::new(&parser, directories);
             let overviews = family.overviews(&image.image, &reader);
             let mask = if number < page { None } else { family.mask(&image.image, &reader, limits) };
             // A mask of another kind makes it another raster.
-            if let (Some(mask), Some(known)) = (&mask, masks.iter().flatten().next())
+            if let (Some(mask), Some(known)) = (&mask, first_mask.and_then(|first: usize| masks[first].as_ref()))
                 && !frames::are_alike(mask, known)
             {
                 continue;
@@ -119,6 +120,9 @@ impl TiffSource {
             }
             if let Ok(at) = source.info.pages.binary_search_by_key(&number, |page| page.number) {
                 source.info.pages[at].frame = Some(frames.len() as u32);
+            }
+            if mask.is_some() && first_mask.is_none() {
+                first_mask = Some(masks.len());
             }
             frames.push(frame);
             masks.push(mask);
