@@ -49,8 +49,9 @@ fn pack(rows: &[Vec<u32>], bits: u32) -> Vec<u8> {
 }
 
 #[test]
-fn unsigned_samples_of_any_number_of_bits_are_read() {
-    for bits in (1..32).filter(|bits| ![8, 16, 24].contains(bits)) {
+fn samples_of_any_number_of_bits_are_read_without_a_sign() {
+    let formats = [1, 2].into_iter().flat_map(|sign| (1..32).map(move |bits| (sign, bits)));
+    for (sign, bits) in formats.filter(|(_, bits)| ![8, 16, 24].contains(bits)) {
         for n_bands in [1, 3] {
             let (width, height) = (13_u32, 4_u32);
             let mask = u32::MAX >> (32 - bits);
@@ -65,7 +66,10 @@ fn unsigned_samples_of_any_number_of_bits_are_read() {
                     n_bands: n_bands as u16,
                     photometric: Some(1),
                     compression: Compression::AsGiven(1),
-                    tags: vec![(258, Values::Short(vec![bits as u16; n_bands as usize]))],
+                    tags: vec![
+                        (258, Values::Short(vec![bits as u16; n_bands as usize])),
+                        (339, Values::Short(vec![sign; n_bands as usize])),
+                    ],
                     ..Image::new(width, height)
                 };
                 let dataset = open(file_of(&image, format(order), &pack(&rows, bits))).unwrap();
@@ -206,4 +210,49 @@ fn tiles_of_odd_sizes_and_larger_than_the_image_are_read() {
 fn samples_of_which_0_is_white_keep_their_numbers() {
     let image = Image { photometric: Some(0), ..Image::new(4, 1) };
     assert_eq!(read(&open(file_of(&image, Format::default(), &[0, 1, 254, 255])).unwrap()), [0, 1, 254, 255]);
+}
+
+#[test]
+fn complex_samples_come_back_from_the_predictor_as_one_number_each() {
+    // SampleFormat, bytes of a sample.
+    for (sample_format, n_bytes, sample) in
+        [(5, 4, SampleType::ComplexI16), (5, 8, SampleType::ComplexI32), (6, 8, SampleType::ComplexF32)]
+    {
+        let (width, height) = (7_u64, 3);
+        let value = |i: u64| i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - 8 * n_bytes);
+        let row = |y: u64| (0..width).map(move |x| value(y * width + x));
+        for order in ORDERS {
+            let bytes_of = |value: u64| match order {
+                Order::Little => value.to_le_bytes()[..n_bytes as usize].to_vec(),
+                Order::Big => value.to_be_bytes()[8 - n_bytes as usize..].to_vec(),
+            };
+            let mut stored = Vec::new();
+            for y in 0..height {
+                let mut before = 0_u64;
+                for value in row(y) {
+                    stored.extend(bytes_of(value.wrapping_sub(before)));
+                    before = value;
+                }
+            }
+            let image = Image {
+                photometric: Some(1),
+                compression: Compression::AsGiven(8),
+                tags: vec![
+                    (258, Values::Short(vec![8 * n_bytes as u16])),
+                    (317, Values::Short(vec![2])),
+                    (339, Values::Short(vec![sample_format])),
+                ],
+                ..Image::new(width as u32, height as u32)
+            };
+            let block = miniz_oxide::deflate::compress_to_vec_zlib(&stored, 6);
+            let dataset = open(file_of(&image, format(order), &block)).unwrap();
+            assert_eq!(dataset.info().sample, sample);
+            let native = |value: u64| match cfg!(target_endian = "little") {
+                true => value.to_le_bytes()[..n_bytes as usize].to_vec(),
+                false => value.to_be_bytes()[8 - n_bytes as usize..].to_vec(),
+            };
+            let expected: Vec<u8> = (0..width * height).map(value).flat_map(native).collect();
+            assert_eq!(read(&dataset), expected, "{sample:?}, {order:?}");
+        }
+    }
 }

@@ -113,9 +113,10 @@ pub(super) fn is_turned(image: &Image) -> bool {
         && part_bytes(image) > 1
 }
 
-/// Bytes of a stored number: half of a complex sample.
+/// Bytes of a stored number: half of a complex sample, of which the predictor makes one number, as libtiff does.
 fn part_bytes(image: &Image) -> usize {
-    let parts = if image.sample.is_complex() { 2 } else { 1 };
+    let is_split = image.sample.is_complex() && image.storage.predictor != Predictor::Horizontal;
+    let parts = if is_split { 2 } else { 1 };
     image.storage.bits as usize / 8 / parts
 }
 

@@ -106,8 +106,10 @@ pub(super) fn sample_type(parser: &Parser<'_>, directory: &Directory, n_bands: u
         (2, 16) => SampleType::I16,
         (2, 32) => SampleType::I32,
         (2, 64) => SampleType::I64,
-        // Nobody writes these with a sign; GDAL presents them so.
-        (2, 24) => SampleType::U32,
+        // Few write these with a sign; GDAL presents them without.
+        (2, 1..=7) => SampleType::U8,
+        (2, 9..=15) => SampleType::U16,
+        (2, 17..=31) => SampleType::U32,
         (3, 16 | 24 | 32) => SampleType::F32,
         (3, 64) => SampleType::F64,
         (5, 32) => SampleType::ComplexI16,
@@ -147,7 +149,7 @@ pub(super) fn storage(
     let predictor = match parser.first(directory, tags::PREDICTOR)?.unwrap_or(1) {
         _ if !uses_predictor => Predictor::None,
         1 => Predictor::None,
-        2 if matches!(bits, 8 | 16 | 32 | 64) && !sample.is_complex() => Predictor::Horizontal,
+        2 if matches!(bits, 8 | 16 | 32 | 64) => Predictor::Horizontal,
         3 if float => Predictor::Float,
         other => {
             return Err(Error::unsupported(format!(
