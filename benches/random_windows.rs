@@ -19,6 +19,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tilekeep::{CacheUse, Dataset, Limits, OpenOptions, Window, WindowRequest};
 
+#[path = "support/gdal.rs"]
+mod gdal;
+
 const SIDE: u64 = 8192;
 const WINDOW: u64 = 256;
 const BUDGET: u64 = 8 << 20;
@@ -42,7 +45,7 @@ fn main() -> AnyResult<()> {
     {
         return down(reader == "down-with-crate", Path::new(file));
     }
-    let peer = peer();
+    let peer = gdal::program("benches/peers/gdal_windows.c", &std::env::temp_dir());
     for file in [png_file()?, jpeg_file()?] {
         println!("{}: {} MB", file.display(), std::fs::metadata(&file)?.len() >> 20);
         let ours =
@@ -180,20 +183,6 @@ fn resident_bytes(name: &str) -> AnyResult<u64> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
     Ok(line.split_whitespace().nth(1).unwrap_or("0").parse::<u64>()? << 10)
-}
-
-/// The program that reads the same windows with GDAL, or why there is none.
-fn peer() -> Result<PathBuf, String> {
-    // It answers one question at a time.
-    let ask = |what| Command::new("gdal-config").arg(what).output().map_err(|e| format!("gdal-config: {e}"));
-    let flags = [ask("--cflags")?.stdout, ask("--libs")?.stdout].concat();
-    let program = std::env::temp_dir().join("tilekeep-gdal-windows");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/gdal_windows.c");
-    let flags = String::from_utf8_lossy(&flags).into_owned();
-    let built =
-        Command::new("cc").arg("-O2").arg(source).arg("-o").arg(&program).args(flags.split_whitespace()).output();
-    let built = built.map_err(|e| format!("cc: {e}"))?;
-    if built.status.success() { Ok(program) } else { Err(String::from_utf8_lossy(&built.stderr).into_owned()) }
 }
 
 /// Slopes, waves and noise, as photos have them.

@@ -12,9 +12,10 @@
 //! Every cell of the table is the median of five rounds, in which the cells take turns, each in a process of its own; the
 //! ratios are medians too, of a round's cell over the same round's budget of nothing. The page cache is warm.
 //!
-//! `TILEKEEP_PEER_PASSES` may name a program to be measured beside: it is called with `FILE CACHE_MB PASSES rio 256 256`
-//! and prints a JSON object with the CPU seconds of each pass as `cpu0`, `cpu1`, ..., and as `sum` the first and the last
-//! sample of all windows added up, by which it is seen to read the same pixels.
+//! Where GDAL's headers and a C compiler are found, a program that does the same with GDAL is measured beside.
+//! `TILEKEEP_PEER_PASSES` may name another one: it is called with `FILE CACHE_MB PASSES rio 256 256` and prints a JSON
+//! object with the CPU seconds of each pass as `cpu0`, `cpu1`, ..., and as `sum` the first and the last sample of all
+//! windows added up, by which it is seen to read the same pixels.
 
 use std::ffi::OsString;
 use std::io;
@@ -26,6 +27,8 @@ use serde_json::{Value, json};
 use tiff_writer::{Compression, Scene};
 use tilekeep::{Dataset, OpenOptions, Result, Window, WindowRequest};
 
+#[path = "../benches/support/gdal.rs"]
+mod gdal;
 #[path = "support/tiff_writer.rs"]
 #[allow(dead_code)]
 mod tiff_writer;
@@ -132,6 +135,13 @@ enum Reader {
     Peer,
 }
 
+/// The program to be measured beside, or why there is none.
+fn peer() -> std::result::Result<OsString, String> {
+    let of_client = std::env::var_os("TILEKEEP_PEER_PASSES");
+    let with_gdal = || gdal::program("benches/peers/gdal_passes.c", &std::env::temp_dir()).map(Into::into);
+    of_client.map_or_else(with_gdal, Ok)
+}
+
 /// CPU milliseconds and the share of hits.
 #[derive(Clone, Copy)]
 struct Cell {
@@ -147,10 +157,12 @@ fn table(file: &Path, rounds: usize) -> Result<()> {
     if info.compression == "none" {
         readers.push(Reader::Map);
     }
-    let peer = std::env::var_os("TILEKEEP_PEER_PASSES");
-    if peer.is_some() {
-        readers.push(Reader::Peer);
+    let peer = peer();
+    match &peer {
+        Ok(_) => readers.push(Reader::Peer),
+        Err(reason) => println!("\nwithout GDAL: {reason}"),
     }
+    let peer = peer.ok();
     let megabytes = (level.width * level.height * info.sample.bytes() as u64) as f64 / 1e6;
     println!(
         "\n{}: {} x {} {}, {}, {megabytes:.0} MB\nCPU ms, first pass -> repeated passes, each (over budget 0); {rounds} rounds\n",

@@ -13,13 +13,15 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use rustix::time::{ClockId, clock_gettime};
 use tiff_writer::{Blocks, Compression, Format, Geo, Image, TiffWriter};
 use tilekeep::{Dataset, OpenOptions, Result};
 
+#[path = "../support/gdal.rs"]
+mod gdal;
 #[path = "../../examples/support/tiff_writer.rs"]
 #[allow(dead_code)]
 mod tiff_writer;
@@ -34,7 +36,7 @@ fn main() -> Result<()> {
     for i in 0..OTHERS {
         File::create(crowd.path().join(format!("other_{i}.tif")))?;
     }
-    let peer = peer(alone.path());
+    let peer = gdal::program("benches/open/gdal_open.c", alone.path());
     if let Err(reason) = &peer {
         println!("left out: GDAL: {reason}");
     }
@@ -98,17 +100,6 @@ fn open_with(program: &Path, file: &Path, with_system: usize) -> Option<f64> {
     let output = Command::new(program).arg(file).arg(TIMES.to_string()).arg(with_system.to_string()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     text.trim().parse().ok().filter(|_| output.status.success())
-}
-
-/// The program that does the same with GDAL, or why there is none.
-fn peer(folder: &Path) -> std::result::Result<PathBuf, String> {
-    let program = folder.join("open_gdal");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/open/gdal.c");
-    let line = "cc -O2 -o \"$1\" \"$2\" $(gdal-config --cflags; gdal-config --libs)";
-    let built = Command::new("sh").args(["-c", line, "sh"]).arg(&program).arg(source).output();
-    let built = built.map_err(|error| format!("sh: {error}"))?;
-    let first_line = || String::from_utf8_lossy(&built.stderr).lines().next().unwrap_or_default().to_owned();
-    if built.status.success() { Ok(program) } else { Err(first_line()) }
 }
 
 /// An image of metres in UTM zone 33 north.
