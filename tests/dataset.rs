@@ -1,9 +1,12 @@
 //! What a dataset promises beyond single formats: places, sizes, failures beside successes.
 
 mod common;
+#[path = "common/counting.rs"]
+mod counting;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tilekeep::{
     Advice, CacheBudget, CachePolicy, CacheUse, Dataset, ErrorKind, Level, MemorySource, OpenOptions, Resampling,
@@ -203,4 +206,128 @@ fn advice_decides_which_blocks_stay() {
         let error = dataset.advise(level, &window, Advice::WillNeed).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
     }
+}
+
+/// Reads blocks and lets them go; how many of them were in memory.
+fn found(dataset: &Dataset, cache_use: CacheUse, blocks: impl Iterator<Item = (u32, u32)>) -> u64 {
+    let before = dataset.stats().hits;
+    blocks.for_each(|(col, row)| drop(dataset.block_with((0, col, row), cache_use).unwrap()));
+    dataset.stats().hits - before
+}
+
+#[test]
+fn a_window_of_a_made_level_that_is_read_in_passing_pushes_nothing_out() {
+    let block = 4096 + Dataset::BLOCK_OVERHEAD;
+    for policy in [CachePolicy::Lru, CachePolicy::Adaptive, CachePolicy::Clock, CachePolicy::ClockPro] {
+        let dataset = common::traces::Counted::of_levels(&[(64, 64)], CacheBudget::Own(40 * block), policy).dataset;
+        let viewed = || (0..40).map(|col| (col, 900));
+        found(&dataset, CacheUse::Normal, viewed());
+        let window = |cache_use| {
+            let request = WindowRequest::new(0, Window::new(0, 0, 2048, 2048)).size(256, 256);
+            let request = request.resampling(Resampling::Average).cache_use(cache_use);
+            let before = dataset.stats().loads;
+            dataset.read_window(&request, &mut [0; 1 << 16]).unwrap();
+            dataset.stats().loads - before
+        };
+        // Blocks of four levels, each a quarter of those of the finer one.
+        assert_eq!((window(CacheUse::NoCache), dataset.stats().evictions), (1024 + 256 + 64 + 16, 0), "{policy:?}");
+        assert_eq!(found(&dataset, CacheUse::NoCache, viewed()), 40, "{policy:?}");
+        // One of each level is under way at once, for which room must be set aside.
+        assert_eq!(window(CacheUse::Sequential), 1024 + 256 + 64 + 16);
+        if policy == CachePolicy::Lru {
+            assert!(found(&dataset, CacheUse::NoCache, viewed()) >= 36);
+        }
+    }
+}
+
+#[test]
+fn strips_from_which_blocks_beside_each_other_are_made_are_read_once_in_passing() {
+    let source = MemorySource::new(2048, 256, 1, SampleType::U8, (2048, 16), vec![7; 2048 * 256]).unwrap();
+    let dataset = Dataset::from_source(source, &OpenOptions::default()).unwrap();
+    let made = dataset.levels()[1];
+    assert_eq!((made.width, made.cols(), made.rows()), (1024, 4, 1));
+    let request = WindowRequest::new(1, Window::new(0, 0, 1024, 128)).cache_use(CacheUse::NoCache);
+    dataset.read_window(&request, &mut [0; 1024 * 128]).unwrap();
+    assert_eq!(dataset.stats().loads, 4 + 16);
+}
+
+/// Rows of 16 blocks; to read one of them all of a row are decoded, and offered.
+struct Bands {
+    info: SourceInfo,
+    decoded: Arc<AtomicU64>,
+}
+
+impl TileSource for Bands {
+    fn info(&self) -> &SourceInfo {
+        &self.info
+    }
+
+    fn read_block(
+        &self,
+        at: tilekeep::BlockId,
+        out: &mut [u8],
+        context: &mut tilekeep::ReadContext<'_>,
+    ) -> tilekeep::Result<()> {
+        tilekeep::check_block(&self.info, at, out)?;
+        self.decoded.fetch_add(1, Ordering::Relaxed);
+        let fill = |col: u32, out: &mut [u8]| out.fill((col + at.row * 31) as u8);
+        fill(at.col, out);
+        for col in (at.col + 1..16).chain(0..at.col) {
+            context.offer(tilekeep::BlockId { col, ..at }, &mut |out| {
+                fill(col, out);
+                Ok(())
+            });
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn bands_that_are_read_in_passing_are_decoded_once_and_take_the_place_of_each_other() {
+    let block = 4096 + Dataset::BLOCK_OVERHEAD;
+    for policy in [CachePolicy::Lru, CachePolicy::Adaptive, CachePolicy::Clock, CachePolicy::ClockPro] {
+        for cache_use in [CacheUse::NoCache, CacheUse::Sequential] {
+            let decoded = Arc::<AtomicU64>::default();
+            let level = Level::new(1024, 6400, 64, 64).unwrap();
+            let info = SourceInfo::new("bands", vec![level], 1, SampleType::U8);
+            let options = OpenOptions::default().cache_max_bytes(400 * block).cache_policy(policy);
+            let dataset = Dataset::from_source(Bands { info, decoded: Arc::clone(&decoded) }, &options).unwrap();
+            let blocks = |rows: std::ops::Range<u32>| rows.flat_map(|row| (0..16).map(move |col| (col, row)));
+            // A viewer who fills the cache.
+            found(&dataset, CacheUse::Normal, blocks(0..25));
+            assert_eq!(found(&dataset, CacheUse::Normal, blocks(0..25)), 400);
+            assert_eq!(decoded.swap(0, Ordering::Relaxed), 25);
+            for _ in 0..2 {
+                found(&dataset, cache_use, blocks(25..100));
+                // CLOCK-Pro has a small part for all that is new, from which some go before they are asked for.
+                let most = if policy == CachePolicy::ClockPro { 100 } else { 75 };
+                let n = decoded.swap(0, Ordering::Relaxed);
+                assert!((75..=most).contains(&n), "{policy:?}, {cache_use:?}: decoded {n} times");
+            }
+            // An eighth of the cache is what the bands have.
+            let kept = dataset.stats().entries;
+            dataset.evict(0, &Window::new(0, 0, 1024, 1600)).unwrap();
+            let left = kept - dataset.stats().entries;
+            assert!(left >= 348, "{policy:?}, {cache_use:?}: {left} blocks left");
+        }
+    }
+}
+
+#[test]
+fn a_picture_that_is_read_in_passing_is_read_from_its_file_about_once() {
+    let file = png(4096, 1024, 0);
+    let len = file.len() as u64;
+    let reader = counting::Counting::of(file);
+    let source = open_reader(Arc::<counting::Counting>::clone(&reader), tilekeep::Limits::default()).unwrap();
+    let block = 65_536 + Dataset::BLOCK_OVERHEAD;
+    let dataset = Dataset::from_source(source, &OpenOptions::default().cache_max_bytes(32 * block)).unwrap();
+    let level = dataset.levels()[0];
+    assert_eq!((level.cols(), level.rows()), (16, 4));
+    let last_row = || (0..16).map(|col| (col, 3));
+    found(&dataset, CacheUse::Normal, last_row());
+    let before = reader.read();
+    found(&dataset, CacheUse::NoCache, (0..4).flat_map(|row| (0..16).map(move |col| (col, row))));
+    let read = reader.read() - before;
+    assert!(read <= len + len / 8, "{read} of {len} bytes");
+    assert!(found(&dataset, CacheUse::NoCache, last_row()) >= 12);
 }

@@ -11,7 +11,7 @@ use crate::sync::{Arc, MutexGuard};
 use super::flight::{Duty, Flight, Landed};
 use super::hash::hash_of;
 use super::pinned::Held;
-use super::state::State;
+use super::state::{Evicted, State};
 use super::{Cache, ENTRY_OVERHEAD, Mode, Pinned};
 
 impl<K: Copy + Eq + Hash, V> Cache<K, V> {
@@ -87,14 +87,14 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
     }
 
     /// Keeps a value that nobody asked for yet, unless it is there or being loaded, or there is no room even with
-    /// everything else evicted. `make` runs without the lock.
-    pub(crate) fn insert_with(&self, key: K, bytes: u64, make: impl FnOnce() -> Option<V>) -> bool {
+    /// everything else evicted that may go for it. `make` runs without the lock.
+    pub(crate) fn insert_with(&self, key: K, bytes: u64, mode: Mode, make: impl FnOnce() -> Option<V>) -> bool {
         let weight = bytes.saturating_add(ENTRY_OVERHEAD);
         let mut state = self.state.lock();
         if state.is_off() || self.find(&key).is_some() || state.flights.contains_key(&key) {
             return false;
         }
-        let (room, evicted) = self.make_room(&mut state, weight);
+        let (room, evicted) = self.make_room(&mut state, weight, mode);
         let flight = Arc::new(Flight::new(state.forgotten));
         if room {
             state.loading_bytes += weight;
@@ -113,7 +113,7 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
             flight.land(Ok(Landed::Nothing));
             false
         };
-        if !taken && !self.account.take(weight, false) {
+        if !taken && !self.take(weight, mode) {
             return nothing(0);
         }
         let duty = Duty::new(|error| self.give_up_load(&key, (weight, weight), &flight, error));
@@ -129,7 +129,7 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         }
         state.counts.siblings += 1;
         state.finish(&key, weight, 0);
-        let slot = self.publish(&mut state, key, value, weight, flight.waiters(), Mode::Use);
+        let slot = self.publish(&mut state, key, value, weight, flight.waiters(), mode);
         let evicted = self.shrink(&mut state);
         drop(state);
         flight.land(Ok(Landed::Kept(slot)));
@@ -174,9 +174,9 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         let keeps = match mode {
             Mode::Passing => false,
             Mode::Copy => state.keeps_copy(hash_of(&key)),
-            Mode::Use | Mode::Sequential | Mode::Lock => true,
+            Mode::Use | Mode::Sequential | Mode::Beside | Mode::Lock => true,
         };
-        let (mut room, evicted) = if keeps { self.make_room(&mut state, weight) } else { (false, Vec::new()) };
+        let (mut room, evicted) = if keeps { self.make_room(&mut state, weight, mode) } else { (false, Vec::new()) };
         if !room && mode == Mode::Lock {
             let (locked, max) = (state.bytes + state.loading_bytes, state.max_bytes);
             drop(state);
@@ -192,7 +192,7 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         drop(state);
         drop(evicted);
         if room && !taken {
-            room = self.account.take(weight, mode == Mode::Lock);
+            room = self.take(weight, mode);
             if !room {
                 let mut state = self.state.lock();
                 state.loading_bytes -= reserved;
@@ -229,7 +229,8 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         state.note_load(hash_of(&key), weight, nanos);
         // The budget may have shrunk meanwhile.
         let more = weight.saturating_sub(reserved);
-        let (fits, evicted) = if room && more > 0 { self.make_room(&mut state, more) } else { (room, Vec::new()) };
+        let (fits, evicted) =
+            if room && more > 0 { self.make_room(&mut state, more, mode) } else { (room, Vec::new()) };
         let keep = fits
             && state.forgotten == flight.born
             && state.bytes + state.loading_bytes + more <= state.max_bytes
@@ -261,6 +262,20 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         state.counts.failed_loads += u64::from(!was_taken_back);
         drop(state);
         flight.land(if was_taken_back { Ok(Landed::Nothing) } else { Err(error) });
+    }
+
+    /// Takes bytes of the total that are not there at once, for what is wanted in this way. No lock may be held.
+    fn take(&self, bytes: u64, mode: Mode) -> bool {
+        if mode == Mode::Beside {
+            let mut state = self.state.lock();
+            let is_full = state.is_full_beside(bytes);
+            let gone = if is_full { state.give_up_beside(bytes, &self.slots, &self.index) } else { Evicted::new() };
+            self.let_go(state, gone);
+            if is_full {
+                return self.account.try_take(bytes);
+            }
+        }
+        self.account.take(bytes, mode == Mode::Lock)
     }
 
     fn publish(&self, state: &mut State<K, V>, key: K, value: V, weight: u64, pins: u32, mode: Mode) -> u32 {

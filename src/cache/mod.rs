@@ -21,6 +21,7 @@
 //! | `index` | from a key's hash to slots |
 //! | `touches` | which entries were found, until somebody has the mutex |
 //! | `policy` | which entry goes |
+//! | `beside` | what comes by while somebody reads in passing |
 //! | `curve` | how often a cache of another size would have hit |
 //! | `flight` | a load, and those who wait for it |
 //! | `state` | what the mutex guards: policy, budget, loads under way |
@@ -31,6 +32,7 @@
 //! Locks: a thread takes the mutex of one cache, the one inside a flight, or the one of a total, never two at once, and
 //! none while it loads or drops a value.
 
+mod beside;
 mod counts;
 mod curve;
 mod flight;
@@ -107,6 +109,9 @@ pub(crate) enum Mode {
     Sequential,
     /// As `Use`, without leaving a trace: what is absent is not kept, what is there gets no younger.
     Passing,
+    /// As `Passing`, for what came by and may be wanted at the next step: kept where room is free, or in the place of what
+    /// came in the same way before; the rest of the cache gives up little for it.
+    Beside,
     /// To stay: refused with `limit exceeded` when only pinned bytes are left.
     Lock,
 }
@@ -197,6 +202,16 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
     /// What may be kept of values that nobody asked for, without pushing out too much of what somebody did.
     pub(crate) fn max_unasked_bytes(&self) -> u64 {
         self.account.max_unasked_bytes()
+    }
+
+    /// As [`max_unasked_bytes`](Self::max_unasked_bytes), for what a reader in passing is offered at once.
+    pub(crate) fn max_beside_bytes(&self) -> u64 {
+        let room = {
+            let mut state = self.state.lock();
+            self.drain(&mut state);
+            state.room_beside()
+        };
+        room.min(self.max_unasked_bytes())
     }
 
     /// Promises the cache at least this much, unless its budget says something else.
@@ -291,7 +306,7 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
 
     #[inline]
     fn note_hit(&self, slot: u32, mode: Mode) {
-        if mode == Mode::Passing {
+        if matches!(mode, Mode::Passing | Mode::Beside) {
             self.passing_hits.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -311,16 +326,16 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         state.note_hits(self.touches.drain(), &self.slots);
     }
 
-    fn make_room(&self, state: &mut State<K, V>, weight: u64) -> (bool, Evicted<V>) {
+    fn make_room(&self, state: &mut State<K, V>, weight: u64, mode: Mode) -> (bool, Evicted<V>) {
         self.drain(state);
         state.follow_budget(&self.slots);
-        let (room, evicted) = state.make_room(weight, &self.slots, &self.index);
+        let (room, evicted) = state.make_room(weight, mode, &self.slots, &self.index);
         self.count_out(&evicted);
         (room, evicted)
     }
 
     fn shrink(&self, state: &mut State<K, V>) -> Evicted<V> {
-        self.make_room(state, 0).1
+        self.make_room(state, 0, Mode::Use).1
     }
 
     /// Takes entries off the ledger; their values count until they are dropped.

@@ -173,7 +173,7 @@ fn a_policy_that_keeps_nothing_leaves_nothing_behind() {
             spawn(&run, move |run| [key, key, 1 - key].map(|key| run.read(key, Mode::Use)).into_iter().collect())
         });
         let offers = spawn(&run, |run| {
-            run.cache.insert_with(2, ENTRY - ENTRY_OVERHEAD, || {
+            run.cache.insert_with(2, ENTRY - ENTRY_OVERHEAD, Mode::Use, || {
                 thread::yield_now();
                 Some(run.value(2))
             });
@@ -365,7 +365,7 @@ fn what_is_offered_while_it_is_asked_for() {
         let run = Run::new(2);
         let offers = spawn(&run, |run| {
             for (key, good) in [(1, true), (2, false)] {
-                run.cache.insert_with(key, ENTRY - ENTRY_OVERHEAD, || {
+                run.cache.insert_with(key, ENTRY - ENTRY_OVERHEAD, Mode::Use, || {
                     thread::yield_now();
                     good.then(|| run.value(key))
                 });

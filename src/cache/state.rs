@@ -5,13 +5,14 @@ use std::hash::Hash;
 
 use crate::sync::Arc;
 
+use super::beside::Beside;
 use super::curve::ReuseCurve;
 use super::flight::Flight;
 use super::index::Index;
 use super::kind::CachePolicy;
 use super::policy::{Hint, Policy, Uses, lengthen};
 use super::seen::Seen;
-use super::slots::{HIDDEN, SAMPLED, Slots, State as SlotState, WATCHED};
+use super::slots::{BESIDE, HIDDEN, SAMPLED, Slots, State as SlotState, WATCHED};
 use super::worth::Worth;
 use super::{Account, Counts, Mode};
 
@@ -35,6 +36,7 @@ pub(super) struct State<K, V> {
     pub(super) bytes: u64,
     /// Of these, bytes of entries that no policy knows, because they are pinned or dirty.
     parked_bytes: u64,
+    beside: Beside,
     /// Reserved for loads under way.
     pub(super) loading_bytes: u64,
     pub(super) entries: u64,
@@ -79,6 +81,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
             seen: Seen::default(),
             bytes: 0,
             parked_bytes: 0,
+            beside: Beside::default(),
             loading_bytes: 0,
             entries: 0,
             forgotten: 0,
@@ -136,7 +139,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
     /// Most of them only stamp the slot, whose line is still near, and are counted.
     pub(super) fn note_hits(&mut self, notes: impl Iterator<Item = (u32, bool)>, slots: &Slots<K, V>) {
         let follows = self.policy.as_ref().is_some_and(|policy| policy.follows_hits());
-        let flags = WATCHED | if follows { SAMPLED } else { 0 };
+        let flags = WATCHED | BESIDE | if follows { SAMPLED } else { 0 };
         self.catch_up();
         let (mut plain, mut skippable) = (Plain::default(), self.curve.skippable());
         for (slot, sequential) in notes {
@@ -178,6 +181,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
             slots.set_flag(slot, WATCHED, watched);
         }
         let Some(stamp) = stamp else { return };
+        self.note_wanted(slot, slots);
         slots.note_use(slot, stamp);
         match &mut self.policy {
             Some(policy) if !word.is_parked() && word.has(SAMPLED) => policy.note_sampled_hit(slot),
@@ -189,20 +193,36 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
     /// Somebody says that an entry will be wanted.
     pub(super) fn renew(&mut self, slot: u32, slots: &Slots<K, V>) {
         self.catch_up();
+        self.note_wanted(slot, slots);
         slots.note_use(slot, self.tick());
+    }
+
+    /// An entry is one like all others from now on, however it came.
+    fn note_wanted(&mut self, slot: u32, slots: &Slots<K, V>) {
+        if slots.word(slot).has(BESIDE) {
+            slots.set_flag(slot, BESIDE, false);
+            self.beside.note_gone(self.metas[slot as usize].bytes);
+        }
     }
 
     /// An entry was asked for and not found.
     pub(super) fn note_miss(&mut self, hash: u64, bytes: u64, mode: Mode) {
         self.catch_up();
-        if mode != Mode::Passing {
+        if !matches!(mode, Mode::Passing | Mode::Beside) {
             self.curve.prepare();
             self.curve.record(hash, bytes);
         }
     }
 
-    /// Evicts until `weight` bytes more fit in the budget; `false` when pins and loads leave no room for them.
-    pub(super) fn make_room(&mut self, weight: u64, slots: &Slots<K, V>, index: &Index) -> (bool, Evicted<V>) {
+    /// Evicts until `weight` bytes more fit in the budget; `false` when pins and loads leave no room for them, or nothing that
+    /// may go for what is wanted in this way.
+    pub(super) fn make_room(
+        &mut self,
+        weight: u64,
+        mode: Mode,
+        slots: &Slots<K, V>,
+        index: &Index,
+    ) -> (bool, Evicted<V>) {
         let mut evicted = Vec::new();
         // When what cannot go is too much already, nothing else needs to.
         let fixed = self.parked_bytes.saturating_add(self.loading_bytes);
@@ -213,12 +233,53 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
             return (false, evicted);
         }
         while self.bytes.saturating_add(self.loading_bytes).saturating_add(weight) > self.max_bytes {
+            let is_beside = mode == Mode::Beside;
+            if self.is_full_beside(if is_beside { weight } else { 0 }) {
+                if let Some(value) = self.evict_beside(slots, index) {
+                    evicted.push(value);
+                    continue;
+                }
+                if is_beside {
+                    return (false, evicted);
+                }
+            }
             let Some(slot) = self.policy.as_mut().and_then(|policy| policy.victim(slots)) else {
                 return (false, evicted);
             };
             evicted.extend(self.evict(slot, slots, index));
         }
         (true, evicted)
+    }
+
+    /// Whether what came by in passing has its share, or would have more with `more` bytes.
+    pub(super) fn is_full_beside(&self, more: u64) -> bool {
+        self.beside.is_full(more, self.max_bytes)
+    }
+
+    /// What may come by at once and be kept: in free room and in the place of what came in the same way, or its share of the
+    /// rest.
+    pub(super) fn room_beside(&self) -> u64 {
+        let others = self.bytes.saturating_sub(self.beside.bytes).saturating_add(self.loading_bytes);
+        Beside::share(self.max_bytes).max(self.max_bytes.saturating_sub(others))
+    }
+
+    /// Evicts what came by in passing until `bytes` bytes have gone, as far as it can go.
+    pub(super) fn give_up_beside(&mut self, bytes: u64, slots: &Slots<K, V>, index: &Index) -> Evicted<V> {
+        let enough = self.bytes.saturating_sub(bytes);
+        let mut evicted = Vec::new();
+        while self.bytes > enough {
+            let Some(value) = self.evict_beside(slots, index) else { break };
+            evicted.push(value);
+        }
+        evicted
+    }
+
+    /// Evicts what came by in passing first of all that is still there; `None` when there is nothing, or it is in use.
+    fn evict_beside(&mut self, slots: &Slots<K, V>, index: &Index) -> Option<V> {
+        let slot = self.beside.oldest(|slot, stamp| came_so(slots, slot, stamp))?;
+        let value = self.remove(slot, slots, index)?;
+        self.counts.evictions += 1;
+        Some(value)
     }
 
     /// Whether a value is worth keeping that is said to cost no more to load than to copy: to fill new memory costs more
@@ -267,6 +328,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
 
     /// Evicts what the policy named, or parks it when it is in use.
     fn evict(&mut self, slot: u32, slots: &Slots<K, V>, index: &Index) -> Option<V> {
+        let was_beside = slots.word(slot).has(BESIDE);
         let Ok(value) = slots.take(slot) else {
             // If the pin goes at this moment the entry is looked at once more.
             self.park(slot, slots);
@@ -275,7 +337,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         if let Some(policy) = &mut self.policy {
             policy.evict(slot);
         }
-        self.forget(slot, index);
+        self.forget(slot, was_beside, index);
         self.counts.evictions += 1;
         Some(value)
     }
@@ -298,7 +360,12 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         if slots.unpark(slot) {
             let meta = self.metas[slot as usize];
             self.parked_bytes -= meta.bytes;
-            slots.note_use(slot, self.tick());
+            // Who read in passing does not make it younger by having had it at the wrong moment.
+            if slots.last_use(slot) < FIRST_STAMP {
+                slots.note_use(slot, self.tick_passing());
+            } else if !slots.word(slot).has(BESIDE) {
+                slots.note_use(slot, self.tick());
+            }
             if let Some(policy) = &mut self.policy {
                 policy.restore(slot, meta.hash, meta.bytes, slots);
             }
@@ -332,8 +399,12 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
             self.account.set_oldest(stamp);
         }
         let is_sampled = self.policy.as_ref().is_some_and(|policy| policy.samples(hash));
-        let flags = WATCHED | if is_sampled { SAMPLED } else { 0 };
+        let is_beside = mode == Mode::Beside;
+        let flags = WATCHED | if is_sampled { SAMPLED } else { 0 } | if is_beside { BESIDE } else { 0 };
         slots.publish(slot, (key, value), pins, flags, stamp);
+        if is_beside {
+            self.beside.push(slot, stamp, bytes, |slot, stamp| came_so(slots, slot, stamp));
+        }
         index.insert(hash, slot, self.entries as usize);
         self.entries += 1;
         self.bytes += bytes;
@@ -369,14 +440,14 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
 
     /// Takes an entry out because somebody wants it gone; `None` when it is pinned or dirty.
     pub(super) fn remove(&mut self, slot: u32, slots: &Slots<K, V>, index: &Index) -> Option<V> {
-        let was_parked = slots.word(slot).is_parked();
+        let word = slots.word(slot);
         let value = slots.take(slot).ok()?;
-        if was_parked {
+        if word.is_parked() {
             self.parked_bytes -= self.metas[slot as usize].bytes;
         } else if let Some(policy) = &mut self.policy {
             policy.remove(slot);
         }
-        self.forget(slot, index);
+        self.forget(slot, word.has(BESIDE), index);
         Some(value)
     }
 
@@ -403,8 +474,11 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
     }
 
     /// The slot is free from now on.
-    fn forget(&mut self, slot: u32, index: &Index) {
+    fn forget(&mut self, slot: u32, was_beside: bool, index: &Index) {
         let Meta { hash, bytes } = self.metas[slot as usize];
+        if was_beside {
+            self.beside.note_gone(bytes);
+        }
         // There is nothing to remove for one that was hidden.
         index.remove(hash, slot);
         self.bytes -= bytes;
@@ -461,6 +535,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
             + policy
             + self.curve.memory_bytes()
             + self.seen.memory_bytes()
+            + self.beside.memory_bytes()
     }
 
     /// Bytes of pinned entries, and of those that must be written back.
@@ -480,6 +555,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
     #[cfg(test)]
     pub(super) fn check_invariants(&self, slots: &Slots<K, V>, is_found: impl Fn(&K, u32) -> bool) {
         let (mut bytes, mut parked, mut entries) = (0, 0, 0);
+        let (mut n_beside, mut beside_bytes) = (0, 0);
         for slot in 0..self.n_slots() {
             let word = slots.word(slot);
             if word.state() == SlotState::Absent {
@@ -495,9 +571,14 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
             assert!(!word.is_parked() || word.pins() > 0 || word.state() != SlotState::Clean);
             entries += 1;
             bytes += meta.bytes;
+            if word.has(BESIDE) {
+                n_beside += 1;
+                beside_bytes += meta.bytes;
+            }
             parked += if word.is_parked() { meta.bytes } else { 0 };
         }
         assert_eq!((bytes, parked, entries), (self.bytes, self.parked_bytes, self.entries));
+        self.beside.check_invariants(n_beside, beside_bytes, |slot, stamp| came_so(slots, slot, stamp));
         // A load that is about to start has its bytes set aside here before it has them of the total.
         assert!(self.account.used() <= self.bytes + self.loading_bytes);
         assert!(self.loading_bytes > 0 || self.account.used() == self.bytes);
@@ -508,4 +589,9 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
             policy.check_invariants(slots);
         }
     }
+}
+
+/// Whether there is an entry in a slot that came by in passing with this stamp, and was not used since.
+fn came_so<K: Copy + Eq, V>(slots: &Slots<K, V>, slot: u32, stamp: u64) -> bool {
+    slots.word(slot).has(BESIDE) && slots.last_use(slot) == stamp
 }

@@ -126,7 +126,7 @@ impl Dataset {
         self.share_budget();
         // Before anything makes room for it.
         self.check_block_bytes(layout).map_err(&say)?;
-        let pin = cache.get_or_load(at, weight(layout), mode, || self.load(at, layout)).map_err(say)?;
+        let pin = cache.get_or_load(at, weight(layout), mode, || self.load(at, layout, mode)).map_err(say)?;
         self.count_index();
         Ok(BlockRef::cached(pin, cache))
     }
@@ -148,15 +148,16 @@ impl Dataset {
         error.context(&self.core.name)
     }
 
-    fn load(&self, at: BlockId, layout: &Arc<BlockLayout>) -> Result<OwnedBlock> {
+    /// Reads or makes the block `at` for a reader of this kind.
+    fn load(&self, at: BlockId, layout: &Arc<BlockLayout>, mode: Mode) -> Result<OwnedBlock> {
         let (mut pixels, charge) = self.memory_for(layout)?;
         match self.core.origins[at.level as usize] {
             Origin::Stored(level) => {
-                let read = self.read_stored(BlockId { level, ..at }, layout, &mut pixels);
+                let read = self.read_stored(BlockId { level, ..at }, layout, mode, &mut pixels);
                 read.map_err(|error| error.context(at))?;
             }
             // A failure names the stored block that could not be read.
-            Origin::Finer => self.make_from_finer(at, layout, &mut pixels)?,
+            Origin::Finer => self.make_from_finer(at, layout, mode, &mut pixels)?,
         }
         Ok(OwnedBlock::new(Arc::clone(layout), pixels, charge))
     }
@@ -187,14 +188,18 @@ impl Dataset {
         }
     }
 
-    fn read_stored(&self, at: BlockId, layout: &BlockLayout, pixels: &mut [u8]) -> Result<()> {
-        let room = self.core.cache.max_unasked_bytes().saturating_sub(weight(layout));
-        let mut siblings = Keep { dataset: self, room };
+    fn read_stored(&self, at: BlockId, layout: &BlockLayout, mode: Mode, pixels: &mut [u8]) -> Result<()> {
+        let cache = &self.core.cache;
+        let (mode, room) = match of_what_comes_by(mode) {
+            Mode::Beside => (Mode::Beside, cache.max_beside_bytes()),
+            mode => (mode, cache.max_unasked_bytes().saturating_sub(weight(layout))),
+        };
+        let mut siblings = Keep { dataset: self, mode, room };
         let mut context = ReadContext::with_siblings(&mut siblings);
         unharmed(|| self.core.source.read_block(at, pixels, &mut context))
     }
 
-    fn make_from_finer(&self, at: BlockId, layout: &BlockLayout, pixels: &mut [u8]) -> Result<()> {
+    fn make_from_finer(&self, at: BlockId, layout: &BlockLayout, mode: Mode, pixels: &mut [u8]) -> Result<()> {
         let finer = self.level(at.level - 1)?;
         let here = self.level(at.level)?;
         let (x, y) =
@@ -204,23 +209,25 @@ impl Dataset {
         let gathered = BlockLayout::new((width, height), width, height, layout.n_bands, layout.sample)?;
         let (mut from, _charge) = self.memory_for(&gathered)?;
         let window = Window::new(x, y, u64::from(width), u64::from(height));
-        self.gather(BlockId { level: at.level - 1, ..at }, &window, &gathered, &mut from)?;
+        self.gather((BlockId { level: at.level - 1, ..at }, mode), &window, &gathered, &mut from)?;
         let nodata = |band| self.info().band_nodata(self.band_of(at.plane, band));
         resample::halve((&gathered, &from), (layout, pixels), nodata, self.level_resampling());
         Ok(())
     }
 
-    /// Copies the pixels of `window` from the blocks of the level and plane of `at`.
-    fn gather(&self, at: BlockId, window: &Window, layout: &BlockLayout, out: &mut [u8]) -> Result<()> {
+    /// Copies the pixels of `window` from the blocks of the level and plane of `at`, for a reader of this kind.
+    fn gather(&self, (at, mode): (BlockId, Mode), window: &Window, layout: &BlockLayout, out: &mut [u8]) -> Result<()> {
         let level = *self.level(at.level)?;
         let (cols, rows) = level.blocks_of(window);
         for row in rows {
             cancel::check()?;
             for col in cols.clone() {
                 let at = BlockId { col, row, ..at };
-                let block = self.found_or(at, Mode::Use, |error| error)?;
-                let covered = level.block_window(col, row);
-                let Some(part) = covered.and_then(|covered| covered.intersection(window)) else { continue };
+                let Some(covered) = level.block_window(col, row) else { continue };
+                let Some(part) = covered.intersection(window) else { continue };
+                // What sticks out is needed for the block beside the one that is made as well.
+                let is_used_up = part == covered && matches!(mode, Mode::Passing | Mode::Sequential);
+                let block = self.found_or(at, if is_used_up { mode } else { of_what_comes_by(mode) }, |error| error)?;
                 let (left, top) = (
                     (part.x - u64::from(col) * u64::from(level.block_width)) as u32,
                     (part.y - u64::from(row) * u64::from(level.block_height)) as u32,
@@ -251,9 +258,19 @@ pub(super) fn weight(layout: &BlockLayout) -> u64 {
     Pool::size_of(layout.bytes).unwrap_or(layout.bytes) as u64
 }
 
+/// How blocks are kept that a reader of this kind did not ask for: those of one who passes through are no reason for others
+/// to go.
+fn of_what_comes_by(mode: Mode) -> Mode {
+    match mode {
+        Mode::Passing | Mode::Sequential | Mode::Beside => Mode::Beside,
+        Mode::Use | Mode::Copy | Mode::Lock => Mode::Use,
+    }
+}
+
 /// Takes the blocks that a source had to decode on the way, as far as the budget goes.
 struct Keep<'a> {
     dataset: &'a Dataset,
+    mode: Mode,
     /// What may be taken without pushing out the block that was asked for.
     room: u64,
 }
@@ -268,16 +285,17 @@ impl Siblings for Keep<'_> {
             return false;
         }
         let weight = weight(layout);
-        if weight > self.room {
+        let taken_bytes = weight + Dataset::BLOCK_OVERHEAD;
+        if taken_bytes > self.room {
             return false;
         }
-        let taken = core.cache.insert_with(at, weight, || {
+        let taken = core.cache.insert_with(at, weight, self.mode, || {
             let (mut pixels, charge) = self.dataset.memory_for(layout).ok()?;
             fill(&mut pixels).ok()?;
             Some(OwnedBlock::new(Arc::clone(layout), pixels, charge))
         });
         if taken {
-            self.room -= weight;
+            self.room -= taken_bytes;
         }
         taken
     }

@@ -26,13 +26,15 @@ const WRITING: u64 = 1 << 34;
 const PARKED: u64 = 1 << 35;
 
 /// The bits that say more of this entry to others. Nothing here depends on them.
-const FLAGS: u64 = WATCHED | SAMPLED | HIDDEN;
+const FLAGS: u64 = WATCHED | SAMPLED | HIDDEN | BESIDE;
 /// The reuse curve may watch the entry.
 pub(super) const WATCHED: u64 = 1 << 36;
 /// The policy follows a sample of keys, and this is one of it.
 pub(super) const SAMPLED: u64 = 1 << 37;
 /// The index no longer leads to the entry, which goes with its last pin.
 pub(super) const HIDDEN: u64 = 1 << 38;
+/// The entry came by while somebody read in passing, and nobody else had it.
+pub(super) const BESIDE: u64 = 1 << 39;
 
 /// Slots in the first segment; each following one has twice as many.
 const FIRST: usize = 64;
