@@ -331,3 +331,15 @@ fn a_picture_that_is_read_in_passing_is_read_from_its_file_about_once() {
     assert!(read <= len + len / 8, "{read} of {len} bytes");
     assert!(found(&dataset, CacheUse::NoCache, last_row()) >= 12);
 }
+
+#[test]
+fn what_is_advised_to_be_read_in_order_gains_nothing_when_it_is_found_again() {
+    let small = 64 + Dataset::BLOCK_OVERHEAD;
+    let dataset = common::traces::Counted::new(8, CacheBudget::Own(20 * small), CachePolicy::Lru).dataset;
+    let viewed = || (0..15).map(|col| (col, 0));
+    found(&dataset, CacheUse::Normal, viewed());
+    dataset.advise(0, &Window::new(15 * 8, 0, 800, 8), Advice::Sequential).unwrap();
+    let passed = (15..115).flat_map(|col| [(col, 0); 3]);
+    assert_eq!(found(&dataset, CacheUse::Normal, passed), 200);
+    assert_eq!(found(&dataset, CacheUse::Normal, viewed()), 15);
+}

@@ -72,12 +72,17 @@ impl Blocks {
 }
 
 impl Advised {
-    /// How an absent block is read that is wanted in this way.
+    /// How a block is read that is wanted in this way, in memory or not. It costs one look at a number where nothing was
+    /// said.
+    #[inline]
     pub(super) fn mode(&self, at: BlockId, mode: Mode) -> Mode {
-        let in_order = mode == Mode::Use
-            && self.n.load(Ordering::Relaxed) > 0
-            && self.windows.lock().iter().any(|window| window.contains(at));
-        if in_order { Mode::Sequential } else { mode }
+        let may_be_in_order = mode == Mode::Use && self.n.load(Ordering::Relaxed) > 0;
+        if may_be_in_order && self.is_in_order(at) { Mode::Sequential } else { mode }
+    }
+
+    #[cold]
+    fn is_in_order(&self, at: BlockId) -> bool {
+        self.windows.lock().iter().any(|window| window.contains(at))
     }
 
     fn set(&self, window: Blocks, in_order: bool) {

@@ -103,6 +103,7 @@ impl Dataset {
     /// The block from memory or read now; `say` puts more words to a failure.
     #[inline]
     fn found_or(&self, at: BlockId, mode: Mode, say: impl Fn(Error) -> Error) -> Result<BlockRef<'_>> {
+        let mode = self.core.advised.mode(at, mode);
         match self.found(at, mode) {
             Some(found) => Ok(found),
             None => self.absent(at, mode, say),
@@ -119,7 +120,7 @@ impl Dataset {
             self.core.mapped.add_one();
             return Ok(BlockRef::of_source(block, cache));
         }
-        let mode = match self.core.advised.mode(at, mode) {
+        let mode = match mode {
             Mode::Use if self.is_a_copy(at) => Mode::Copy,
             mode => mode,
         };
