@@ -18,7 +18,8 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
     /// The value under `key`, loaded by `load` when it is not there. `bytes` is what it will take.
     ///
     /// Of all who ask for an absent value at once one loads it; the others sleep until it is there and get the same
-    /// value, or the same error. A failure is not remembered.
+    /// value, or the same error. A failure is not remembered. It is loaded once, but for a lock during whose load all was
+    /// forgotten: what that gave would not be found again, so it is loaded anew.
     ///
     /// # Errors
     ///
@@ -28,19 +29,35 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         key: K,
         bytes: u64,
         mode: Mode,
-        load: impl FnOnce() -> Result<V>,
+        mut load: impl FnMut() -> Result<V>,
     ) -> Result<Pinned<K, V, &Self>> {
-        self.get_or_make(key, bytes, mode, || Ok((load()?, bytes)))
+        self.get_or_try(key, bytes, mode, || Ok((load()?, bytes)))
     }
 
     /// As [`get_or_load`](Self::get_or_load) for a value whose size is known only when it is there: `make` gives both, and
     /// `most` is what is set aside for it until then. A value that comes out larger is kept only if the rest can be had.
+    /// Not for a lock, which may need it to be made again.
     pub(crate) fn get_or_make(
         &self,
         key: K,
         most: u64,
         mode: Mode,
         make: impl FnOnce() -> Result<(V, u64)>,
+    ) -> Result<Pinned<K, V, &Self>> {
+        debug_assert_ne!(mode, Mode::Lock);
+        let mut make = Some(make);
+        self.get_or_try(key, most, mode, || match make.take() {
+            Some(make) => make(),
+            None => Err(Error::internal("a value was to be made a second time")),
+        })
+    }
+
+    fn get_or_try(
+        &self,
+        key: K,
+        most: u64,
+        mode: Mode,
+        mut make: impl FnMut() -> Result<(V, u64)>,
     ) -> Result<Pinned<K, V, &Self>> {
         if let Some(found) = self.get(&key, mode) {
             return Ok(found);
@@ -59,7 +76,12 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
             }
             state.counts.misses += u64::from(!waited);
             let Some(flight) = state.flights.get(&key).map(Arc::clone) else {
-                return self.lead(state, key, most.saturating_add(ENTRY_OVERHEAD), mode, make);
+                if let Some(loaded) = self.lead(state, key, most.saturating_add(ENTRY_OVERHEAD), mode, &mut make)? {
+                    return Ok(loaded);
+                }
+                waited = true;
+                cancel::check()?;
+                continue;
             };
             flight.join();
             if !waited {
@@ -161,6 +183,7 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         Err(cancel::stopped())
     }
 
+    /// Loads a value for itself and for all who join; `None` when it is to be locked and was out of date before it was there.
     fn lead(
         &self,
         mut state: MutexGuard<'_, State<K, V>>,
@@ -168,7 +191,7 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         weight: u64,
         mode: Mode,
         load: impl FnOnce() -> Result<(V, u64)>,
-    ) -> Result<Pinned<K, V, &Self>> {
+    ) -> Result<Option<Pinned<K, V, &Self>>> {
         self.drain(&mut state);
         state.note_miss(hash_of(&key), weight, mode);
         let keeps = match mode {
@@ -231,8 +254,9 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         let more = weight.saturating_sub(reserved);
         let (fits, evicted) =
             if room && more > 0 { self.make_room(&mut state, more, mode) } else { (room, Vec::new()) };
+        let is_out_of_date = state.forgotten != flight.born;
         let keep = fits
-            && state.forgotten == flight.born
+            && !is_out_of_date
             && state.bytes + state.loading_bytes + more <= state.max_bytes
             && (more == 0 || self.account.try_take(more));
         state.finish(&key, reserved, if keep { reserved.saturating_sub(weight) } else { reserved });
@@ -241,17 +265,18 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
             drop(state);
             flight.land(Ok(Landed::Kept(slot)));
             drop(evicted);
-            return Ok(Pinned::new(self, Held::Slot(self.slots.place(slot))));
+            return Ok(Some(Pinned::new(self, Held::Slot(self.slots.place(slot)))));
         }
         state.counts.uncached += 1;
         drop(state);
         drop(evicted);
         let value = Arc::new(value);
         flight.land(Ok(Landed::Loose(Arc::clone(&value))));
-        if mode == Mode::Lock {
-            return Err(Error::limit("the budget shrank while the value to lock was loaded"));
+        match mode {
+            Mode::Lock if is_out_of_date => Ok(None),
+            Mode::Lock => Err(Error::limit("the budget shrank while the value to lock was loaded")),
+            _ => Ok(Some(Pinned::new(self, Held::Loose(value)))),
         }
-        Ok(Pinned::new(self, Held::Loose(value)))
     }
 
     /// The load of `key` is over without a value. Who waited for one that was taken back tries for himself.

@@ -382,6 +382,24 @@ fn what_is_read_in_order_stays_what_goes_first_when_it_was_in_use_at_the_wrong_m
     cache.check_invariants();
 }
 
+#[test]
+fn a_lock_under_way_when_all_was_forgotten_is_loaded_again() {
+    let cache = cache(3);
+    let mut loads = 0;
+    let load = || {
+        loads += 1;
+        if loads < 4 {
+            cache.forget();
+        }
+        Ok(loads)
+    };
+    let lock = cache.get_or_load(7, ONE, Mode::Lock, load).unwrap();
+    assert_eq!((*lock, lock.is_kept(), cache.contains(&7)), (4, true, true));
+    let counts = cache.counts();
+    assert_eq!((counts.misses, counts.loads, counts.locked_bytes, counts.loading_bytes), (1, 4, 1000, 0));
+    cache.check_invariants();
+}
+
 /// A value that knows whether it was dropped, and whether it is dropped twice.
 struct Alive {
     key: u32,
