@@ -23,6 +23,8 @@ pub(super) struct State<K, V> {
     metas: Vec<Meta>,
     free: Vec<u32>,
     pub(super) flights: HashMap<K, Arc<Flight<V>>>,
+    /// The flush under way, for those who wait for their turn.
+    pub(super) flushing: Option<Arc<Flight<()>>>,
     /// `None` keeps nothing that is not pinned.
     policy: Option<Box<dyn Policy>>,
     pub(super) max_bytes: u64,
@@ -73,6 +75,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
             metas: Vec::new(),
             free: Vec::new(),
             flights: HashMap::new(),
+            flushing: None,
             policy: kind.build(max_bytes),
             max_bytes,
             account,

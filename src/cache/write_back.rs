@@ -2,9 +2,11 @@
 
 use std::hash::Hash;
 
+use crate::cancel;
 use crate::error::Result;
+use crate::sync::Arc;
 
-use super::flight::Duty;
+use super::flight::{Duty, Flight, Landed};
 use super::pinned::Held;
 use super::slots::{HIDDEN, Place};
 use super::{Cache, Pinned};
@@ -27,11 +29,15 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
     /// Writes every dirty value back with `write`, which runs without a lock. One whose write fails stays dirty; the
     /// others are written all the same, and the first error is returned.
     ///
+    /// One flush at a time: another one waits until it is over, and then writes what is dirty still or again. So `Ok` means
+    /// that everything is written that was dirty before the call, by whomever. `write` must not flush the same cache.
+    ///
     /// # Errors
     ///
-    /// The first that `write` returned.
+    /// The first that `write` returned; `cancelled` when the work of this thread was taken back while it waited.
     #[cfg_attr(not(test), expect(dead_code, reason = "datasets are read only so far"))]
     pub(crate) fn flush(&self, mut write: impl FnMut(&K, &V) -> Result<()>) -> Result<()> {
+        let _turn = self.turn_to_flush()?;
         let n_slots = self.state.lock().n_slots();
         let mut failure = Ok(());
         for slot in 0..n_slots {
@@ -62,5 +68,35 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
             }
         }
         failure
+    }
+
+    /// Waits until nobody else flushes, and has others wait until what is returned is dropped.
+    fn turn_to_flush(&self) -> Result<Turn<'_, K, V>> {
+        loop {
+            let mut state = self.state.lock();
+            let Some(other) = state.flushing.as_ref().map(Arc::clone) else {
+                let flight = Arc::new(Flight::new(0));
+                state.flushing = Some(Arc::clone(&flight));
+                return Ok(Turn { cache: self, flight });
+            };
+            other.join();
+            drop(state);
+            if other.wait_while_wanted().is_none() {
+                return Err(cancel::stopped());
+            }
+        }
+    }
+}
+
+/// One flush, for which others wait.
+struct Turn<'a, K: Copy + Eq + Hash, V> {
+    cache: &'a Cache<K, V>,
+    flight: Arc<Flight<()>>,
+}
+
+impl<K: Copy + Eq + Hash, V> Drop for Turn<'_, K, V> {
+    fn drop(&mut self) {
+        self.cache.state.lock().flushing = None;
+        self.flight.land(Ok(Landed::Nothing));
     }
 }
