@@ -25,6 +25,8 @@ pub(crate) struct Counts {
     pub(crate) structure_bytes: u64,
     pub(crate) locked_bytes: u64,
     pub(crate) dirty_bytes: u64,
+    /// Bytes of entries that were dirty when their cache went: nobody wrote them.
+    pub(crate) lost_bytes: u64,
     pub(crate) loading_bytes: u64,
     pub(crate) max_bytes: u64,
 }
@@ -48,6 +50,7 @@ impl Counts {
             structure_bytes,
             locked_bytes,
             dirty_bytes,
+            lost_bytes,
             loading_bytes,
             max_bytes: _,
         } = *other;
@@ -67,6 +70,7 @@ impl Counts {
             (&mut self.structure_bytes, structure_bytes),
             (&mut self.locked_bytes, locked_bytes),
             (&mut self.dirty_bytes, dirty_bytes),
+            (&mut self.lost_bytes, lost_bytes),
             (&mut self.loading_bytes, loading_bytes),
         ] {
             *sum += n;

@@ -394,7 +394,8 @@ impl<K: Copy + Eq + Hash, V> Drop for Cache<K, V> {
     fn drop(&mut self) {
         let counts = Self::counts(self);
         self.ledger.sub(Class::Overhead, counts.entries * ENTRY_OVERHEAD);
-        self.account.close(&counts);
+        // Nothing is dropped silently.
+        self.account.close(&Counts { lost_bytes: counts.dirty_bytes, ..counts });
     }
 }
 

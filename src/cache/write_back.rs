@@ -1,4 +1,7 @@
 //! Values that were changed, and must be written back before they may go.
+//!
+//! A cache does not know where to. Whoever drops it [flushes](Cache::flush) before: what is dirty then is lost, and counted as
+//! lost bytes, also in what the total remembers of caches that are gone.
 
 use std::hash::Hash;
 

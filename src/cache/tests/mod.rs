@@ -452,6 +452,25 @@ fn a_flush_that_panics_lets_the_next_one_have_its_turn() {
     assert_eq!(cache.counts().dirty_bytes, 0);
 }
 
+#[test]
+fn what_is_dirty_when_its_cache_goes_is_counted_as_lost() {
+    for flushes in [false, true] {
+        let total = Total::new(u64::MAX);
+        let account = Account::open(&total, CacheBudget::Own(4000));
+        let cache: Cache<u32, u32> = Cache::new(account, CachePolicy::Lru, Arc::default());
+        for key in 0..3 {
+            let lock = cache.get_or_load(key, ONE, Mode::Lock, || Ok(key)).unwrap();
+            assert!(key == 0 || cache.mark_dirty(&lock));
+        }
+        if flushes {
+            cache.flush(|_, _| Ok(())).unwrap();
+        }
+        drop(cache);
+        let (counts, n_open) = total.counts();
+        assert_eq!((counts.lost_bytes, counts.dirty_bytes, n_open), (if flushes { 0 } else { 2000 }, 0, 0));
+    }
+}
+
 /// A value that knows whether it was dropped, and whether it is dropped twice.
 struct Alive {
     key: u32,
