@@ -31,7 +31,9 @@ impl Model {
 #[derive(Clone, Debug)]
 enum Step {
     Get(u32),
-    Pass(u32),
+    Pass(u32, Mode),
+    /// A value beside one that was asked for.
+    Offer(u32, Mode),
     Lock(u32),
     Unlock(usize),
     Remove(u32),
@@ -55,7 +57,10 @@ fn everything() -> impl Strategy<Value = Vec<Step>> {
     let policies = prop::sample::select(CachePolicy::ALL.to_vec());
     let step = prop_oneof![
         6 => (0..12u32).prop_map(Step::Get),
-        2 => (0..12u32).prop_map(Step::Pass),
+        4 => (0..12u32, prop::sample::select(vec![Mode::Passing, Mode::Sequential, Mode::Beside]))
+            .prop_map(|(key, mode)| Step::Pass(key, mode)),
+        2 => (0..12u32, prop::sample::select(vec![Mode::Use, Mode::Beside]))
+            .prop_map(|(key, mode)| Step::Offer(key, mode)),
         3 => (0..12u32).prop_map(Step::Lock),
         3 => (0..100usize).prop_map(Step::Unlock),
         1 => (0..12u32).prop_map(Step::Remove),
@@ -100,7 +105,9 @@ proptest! {
 
     #[test]
     fn whatever_is_done_it_keeps_its_promises(steps in everything()) {
-        let cache = cache(4);
+        let total = Total::new(u64::MAX);
+        let account = Account::open(&total, CacheBudget::Own(4000));
+        let cache: Cache<u32, u32> = Cache::new(account, CachePolicy::Lru, Arc::default());
         let mut max = 4000;
         // What is locked, and what was made dirty and not written since.
         let mut pins: Vec<Pin<'_>> = Vec::new();
@@ -110,14 +117,24 @@ proptest! {
         let mut forgotten = 0;
         for step in steps {
             match step {
-                Step::Get(key) | Step::Pass(key) => {
-                    let mode = if matches!(step, Step::Get(_)) { Mode::Use } else { Mode::Passing };
+                Step::Get(key) | Step::Pass(key, _) => {
+                    let mode = if let Step::Pass(_, mode) = step { mode } else { Mode::Use };
+                    let before = cache.counts().evictions;
                     let is_found = |value: u32| value / 1000 == key && (value % 1000 == forgotten || kept.contains(&value));
                     let must_hit = dirty.iter().copied().chain(pins.iter().map(|pin| **pin)).any(is_found);
                     let mut hit = true;
                     let pin = cache.get_or_load(key, ONE, mode, || { hit = false; Ok(key * 1000 + forgotten) }).unwrap();
                     prop_assert!(is_found(*pin), "{} of {} is of before", *pin, key);
                     prop_assert!(hit || !must_hit, "{} is locked or dirty and was not found", key);
+                    let evicted = cache.counts().evictions - before;
+                    prop_assert!(mode != Mode::Passing || evicted == 0);
+                    drop(pin);
+                }
+                Step::Offer(key, mode) => {
+                    let is_there = cache.contains(&key);
+                    let taken = cache.insert_with(key, ONE, mode, || Some(key * 1000 + forgotten));
+                    prop_assert!(!(taken && is_there));
+                    prop_assert_eq!(cache.contains(&key), taken || is_there);
                 }
                 Step::Lock(key) => {
                     let pin = cache.get_or_load(key, ONE, Mode::Lock, || Ok(key * 1000 + forgotten));
@@ -170,5 +187,8 @@ proptest! {
         drop(pins);
         cache.check_invariants();
         prop_assert_eq!(cache.counts().locked_bytes, 0);
+        drop(cache);
+        prop_assert_eq!(total.used_bytes(), 0);
+        prop_assert_eq!(total.counts().0.lost_bytes, dirty.len() as u64 * 1000);
     }
 }
