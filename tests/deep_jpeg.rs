@@ -1,4 +1,4 @@
-//! JPEG of 12 bits, in files and in TIFF.
+//! JPEG of 12 bits, and of any sampling factors, in files and in TIFF.
 
 mod common;
 
@@ -8,7 +8,8 @@ use std::sync::Arc;
 use deep_jpeg::DeepJpeg;
 use tiff_writer::{Blocks, Compression, Format, Image, TiffWriter, Values};
 use tilekeep::{
-    Dataset, Encoding, ErrorKind, Interleave, Limits, OpenOptions, Result, SampleType, TileRequest, open_reader,
+    Dataset, Encoding, ErrorKind, Interleave, Limits, OpenOptions, Result, SampleType, TileRequest, WindowRequest,
+    open_reader,
 };
 
 #[path = "common/deep_jpeg.rs"]
@@ -239,5 +240,188 @@ fn a_jpeg_of_12_bits_in_a_large_strip_of_8_bits_is_corrupt() {
         let error = dataset.block((0, 1, 1)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
         assert!(error.message().contains("12 bits"), "{error}");
+    }
+}
+
+/// A sample of 8 bits that goes up and down, by up to 2 a pixel across and down, in each component elsewhere: one that is
+/// eight pixels from its place is far from what is there.
+fn wave(component: usize, x: usize, y: usize) -> u16 {
+    let triangle = |at: usize, half: usize| (at % (2 * half)).abs_diff(half) as u16;
+    match component {
+        0 => 30 + 2 * triangle(x, 41) + triangle(y, 57),
+        1 => 40 + triangle(x + 20, 63) + 2 * triangle(y + 11, 37),
+        2 => 220 - 2 * triangle(x + 33, 43) - 2 * triangle(y + 25, 39),
+        _ => 250 - 2 * triangle(x + 7, 31) - triangle(y, 90),
+    }
+}
+
+/// Three components that are stored as they are, of 8 bits.
+fn three(width: u16, height: u16, factors: &[(u8, u8); 3]) -> DeepJpeg {
+    let first = b"\xFF\xEE\x00\x0EAdobe\0\x64\0\0\0\0\0".to_vec();
+    DeepJpeg { bits: 8, factors: factors.to_vec(), quantisation: 2, first, ..DeepJpeg::new(width, height, 3) }
+}
+
+/// That the samples of each component are about those of `of`, nearer where fewer pixels share one.
+fn check_places(what: &str, width: u16, factors: &[(u8, u8)], pixels: &[u8], of: Samples) {
+    let most = factors.iter().fold((1, 1), |most, f| (f.0.max(most.0), f.1.max(most.1)));
+    for (at, sample) in pixels.iter().enumerate() {
+        let (component, pixel) = (at % factors.len(), at / factors.len());
+        let (x, y) = (pixel % usize::from(width), pixel / usize::from(width));
+        let (h, v) = factors[component];
+        let shared = u16::from(most.0 / h + most.1 / v);
+        let (sample, expected) = (u16::from(*sample), of(component, x, y));
+        let far = sample.abs_diff(expected);
+        assert!(far <= 2 + shared, "{what}: component {component} at {x}, {y}: {sample} for {expected}");
+    }
+}
+
+/// All sampling factors of three components that the standard has room for in a scan, of whole numbers of pixels.
+fn whole_factors() -> Vec<[(u8, u8); 3]> {
+    let all: Vec<(u8, u8)> = (1..=4).flat_map(|h| (1..=4).map(move |v| (h, v))).collect();
+    let pairs = all.iter().flat_map(|a| all.iter().map(move |b| (*a, *b)));
+    let threes = pairs.flat_map(|(a, b)| all.iter().map(move |c| [a, b, *c]));
+    let is_possible = |factors: &[(u8, u8); 3]| {
+        let most = factors.iter().fold((1, 1), |most, f| (f.0.max(most.0), f.1.max(most.1)));
+        factors.iter().all(|(h, v)| most.0 % h == 0 && most.1 % v == 0)
+            && factors.iter().map(|(h, v)| h * v).sum::<u8>() <= 10
+    };
+    threes.filter(is_possible).collect()
+}
+
+#[test]
+fn components_of_all_sampling_factors_are_in_their_places_whichever_has_the_most_samples() {
+    let (width, height) = (53, 46);
+    let all = whole_factors();
+    assert_eq!(all.len(), 311);
+    for factors in all {
+        let mut read = vec![];
+        for apart in [false, true] {
+            let file = DeepJpeg { apart, ..three(width, height, &factors) }.encode(wave);
+            let dataset = open(file, 64 << 20).unwrap();
+            assert_eq!((dataset.info().sample, dataset.info().n_bands), (SampleType::U8, 3));
+            let pixels = common::read_all(&dataset, Interleave::Pixel).unwrap();
+            check_places(&format!("{factors:?}, apart {apart}"), width, &factors, &pixels, wave);
+            read.push(pixels);
+        }
+        // Two decoders may have done them.
+        let far = read[0].iter().zip(&read[1]).map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(far <= Some(2), "{factors:?}: {far:?}");
+    }
+}
+
+/// Some of those, with more than all others in each of the components, and with factors of three and four.
+const UNUSUAL: [[(u8, u8); 3]; 10] = [
+    [(1, 1), (2, 2), (2, 2)],
+    [(1, 1), (2, 1), (1, 1)],
+    [(1, 1), (2, 1), (1, 2)],
+    [(1, 2), (2, 2), (1, 2)],
+    [(2, 2), (4, 1), (1, 2)],
+    [(2, 1), (1, 1), (4, 1)],
+    [(3, 1), (1, 1), (1, 1)],
+    [(1, 1), (1, 3), (1, 1)],
+    [(1, 4), (1, 2), (1, 2)],
+    [(4, 2), (1, 1), (1, 1)],
+];
+
+#[test]
+fn windows_and_levels_of_unusual_sampling_factors_are_those_of_the_whole() {
+    let (width, height) = (605, 540);
+    for factors in UNUSUAL {
+        for restart in [0, 7] {
+            let what = format!("{factors:?}, restart {restart}");
+            let file = DeepJpeg { restart, ..three(width, height, &factors) }.encode(wave);
+            let dataset = open(file.clone(), 64 << 20).unwrap();
+            let whole = common::read_all(&dataset, Interleave::Pixel).unwrap();
+            check_places(&what, width, &factors, &whole, wave);
+            let pieces = open(file, 256 << 10).unwrap();
+            assert!(common::read_all(&pieces, Interleave::Pixel).unwrap() == whole, "{what}: in pieces");
+            assert!(pieces.stats().index_bytes > 0, "{what}");
+            assert!(pieces.levels().len() == 3, "{what}");
+            for level in 1..3 {
+                let grid = pieces.levels()[level];
+                let request = WindowRequest::new(level as u32, grid.window());
+                let mut pixels = vec![0; pieces.window_bytes(&request).unwrap()];
+                pieces.read_window(&request, &mut pixels).unwrap();
+                for (at, value) in pixels.iter().enumerate() {
+                    let (band, x, y) = (at % 3, at / 3 % grid.width as usize, at / 3 / grid.width as usize);
+                    let (left, top) = (x << level, y << level);
+                    let (right, bottom) = ((left + (1 << level)).min(605), (top + (1 << level)).min(540));
+                    let places = (top..bottom).flat_map(|y| (left..right).map(move |x| (x, y)));
+                    let sum: u32 = places.map(|(x, y)| u32::from(wave(band, x, y))).sum();
+                    let mean = sum / ((right - left) * (bottom - top)) as u32;
+                    let far = mean.abs_diff(u32::from(*value));
+                    assert!(far <= 6, "{what}, level {level}, band {band}, {x}, {y}: {value} for {mean}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn colours_of_which_chroma_has_more_samples_than_luma_are_red_green_and_blue() {
+    let (width, height) = (120, 90);
+    for factors in [[(1, 1), (2, 2), (2, 2)], [(1, 2), (2, 1), (1, 1)], [(3, 1), (1, 1), (3, 1)]] {
+        // No marker says that these are not YCbCr.
+        let of = |component: usize, x: usize, y: usize| match component {
+            0 => (70 + x / 2 + y / 2) as u16,
+            1 => (90 + x / 2) as u16,
+            _ => (160 - y / 2) as u16,
+        };
+        let file = DeepJpeg { first: vec![], ..three(width, height, &factors) }.encode(of);
+        let pixels = common::read_all(&open(file, 64 << 20).unwrap(), Interleave::Pixel).unwrap();
+        for (at, pixel) in pixels.as_chunks::<3>().0.iter().enumerate() {
+            let [y, cb, cr] = [0, 1, 2].map(|band| f64::from(of(band, at % 120, at / 120)));
+            let (cb, cr) = (cb - 128.0, cr - 128.0);
+            let rgb = [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb];
+            for (value, expected) in pixel.iter().zip(rgb) {
+                let far = (f64::from(*value) - expected.clamp(0.0, 255.0)).abs();
+                assert!(far <= 6.0, "{factors:?}, pixel {at}: {pixel:?} for {rgb:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn sampling_factors_that_nothing_decodes_are_refused_by_name() {
+    let refused = |file: Vec<u8>, parts: [&str; 2]| {
+        let error = open(file, 1 << 20).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        assert!(parts.iter().all(|part| error.message().contains(part)), "{error}");
+    };
+    let mut file = three(40, 40, &[(1, 1), (1, 1), (1, 1)]).encode(wave);
+    let frame = file.windows(2).position(|marker| marker == [0xFF, 0xC1]).unwrap();
+    // What is no whole number of pixels.
+    file[frame + 11] = 0x31;
+    file[frame + 14] = 0x21;
+    refused(file, ["jpeg with sampling factors", "3x1, 2x1, 1x1"]);
+    let pixels = vec![100; 40 * 40 * 3];
+    for (factors, names) in [
+        ([0x11, 0x22, 0x22], "1x1, 2x2, 2x2"),
+        ([0x31, 0x11, 0x11], "3x1, 1x1, 1x1"),
+        ([0x14, 0x12, 0x12], "1x4, 1x2, 1x2"),
+        ([0x42, 0x21, 0x11], "4x2, 2x1, 1x1"),
+        ([0x22, 0x11, 0x13], "2x2, 1x1, 1x3"),
+    ] {
+        let mut file = Vec::new();
+        let mut encoder = jpeg_encoder::Encoder::new(&mut file, 90);
+        encoder.set_progressive(true);
+        encoder.encode(&pixels, 40, 40, jpeg_encoder::ColorType::Rgb).unwrap();
+        let frame = file.windows(2).position(|marker| marker == [0xFF, 0xC2]).unwrap();
+        for (at, factors) in factors.into_iter().enumerate() {
+            file[frame + 11 + 3 * at] = factors;
+        }
+        refused(file, ["progressive jpeg with sampling factors", names]);
+    }
+}
+
+#[test]
+fn the_sampling_factors_of_a_single_component_mean_nothing() {
+    let grey = DeepJpeg { bits: 8, quantisation: 2, ..DeepJpeg::new(90, 70, 1) };
+    let expected = common::read_all(&open(grey.encode(wave), 1 << 20).unwrap(), Interleave::Pixel).unwrap();
+    check_places("grey", 90, &[(1, 1)], &expected, wave);
+    for factors in [(2, 2), (3, 1), (1, 3), (4, 4), (2, 4)] {
+        let file = DeepJpeg { factors: vec![factors], ..grey.clone() }.encode(wave);
+        let pixels = common::read_all(&open(file, 1 << 20).unwrap(), Interleave::Pixel).unwrap();
+        assert!(pixels == expected, "{factors:?}");
     }
 }

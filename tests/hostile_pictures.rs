@@ -57,10 +57,16 @@ fn broken_jpegs_do_no_harm() {
 }
 
 #[test]
-fn broken_jpegs_of_12_bits_and_with_levels_do_no_harm() {
+fn broken_jpegs_of_12_bits_of_unusual_factors_and_with_levels_do_no_harm() {
     let deep = |name: &str, picture: &DeepJpeg| {
         let bytes = picture.encode(|component, x, y| (900 + 20 * x + 10 * y + 400 * component) as u16);
         Good { name: format!("jpeg of 12 bits, {name}"), bytes, mend: |_| {} }
+    };
+    let eight = |name: &str, factors: &[(u8, u8)]| {
+        let picture =
+            DeepJpeg { bits: 8, factors: factors.to_vec(), restart: 2, ..DeepJpeg::new(50, 40, factors.len()) };
+        let bytes = picture.encode(|component, x, y| (60 + 2 * x + y + 10 * component) as u16);
+        Good { name: format!("jpeg of 8 bits, {name}"), bytes, mend: |_| {} }
     };
     let shared = vec![(2, 2), (1, 1), (1, 1)];
     let pixels: Vec<u8> = (0..300 * 270).map(|at| (60 + at % 300 / 3 + at / 300 / 4) as u8).collect();
@@ -73,6 +79,8 @@ fn broken_jpegs_of_12_bits_and_with_levels_do_no_harm() {
         deep("colour", &DeepJpeg { factors: shared.clone(), ..DeepJpeg::new(50, 40, 3) }),
         deep("apart", &DeepJpeg { factors: shared, apart: true, ..DeepJpeg::new(50, 40, 3) }),
         deep("inks", &DeepJpeg::new(20, 20, 4)),
+        eight("more blue than luma", &[(1, 1), (2, 2), (1, 2)]),
+        eight("three pixels a sample", &[(1, 1), (3, 1), (1, 1)]),
         Good { name: "jpeg, with levels".to_owned(), bytes: with_levels, mend: |_| {} },
     ];
     torture_format(&all);

@@ -42,6 +42,21 @@ impl JpegInfo {
         let factors = &self.sampling[..usize::from(self.components)];
         factors.iter().fold((1, 1), |most, factors| (most.0.max(factors.0), most.1.max(factors.1)))
     }
+
+    /// Whether every sample of every component is that of a whole number of pixels, across and down.
+    pub(super) fn is_of_whole_pixels(&self) -> bool {
+        let (across, down) = self.most_sampled();
+        let mut factors = self.sampling[..usize::from(self.components)].iter();
+        factors.all(|(h, v)| across.is_multiple_of(*h) && down.is_multiple_of(*v))
+    }
+
+    /// That nothing here decodes these sampling factors in this process.
+    pub(super) fn factors_not_read(&self) -> Error {
+        let factors = self.sampling[..usize::from(self.components)].iter();
+        let factors: Vec<_> = factors.map(|(h, v)| format!("{h}x{v}")).collect();
+        let process = if self.progressive { "progressive jpeg" } else { "jpeg" };
+        Error::unsupported(format!("{process} with sampling factors {}", factors.join(", ")))
+    }
 }
 
 /// One marker segment: its code, and its bytes without marker and length.

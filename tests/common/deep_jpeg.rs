@@ -1,12 +1,15 @@
-//! JPEG streams of 12 bits, which no encoder at hand writes.
+//! JPEG streams of 12 bits, and of any sampling factors, which no encoder at hand writes.
 #![allow(unreachable_pub, reason = "a module of tests")]
 
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
 /// A picture to be encoded: sequential Huffman coding (SOF1).
+#[derive(Clone)]
 pub struct DeepJpeg {
     pub width: u16,
     pub height: u16,
+    /// Bits of a sample: 8 or 12.
+    pub bits: u8,
     /// Sampling factors of each component.
     pub factors: Vec<(u8, u8)>,
     /// What every coefficient is divided by.
@@ -20,8 +23,8 @@ pub struct DeepJpeg {
 }
 
 /// Symbols of AC codes: the number of each is its code of eight bits.
-fn ac_symbols() -> Vec<u8> {
-    let runs = (0..16).flat_map(|run| (1..=14).map(move |size| run << 4 | size));
+fn ac_symbols(bits: u8) -> Vec<u8> {
+    let runs = (0..16).flat_map(|run| (1..=bits + 2).map(move |size| run << 4 | size));
     runs.chain([0x00, 0xF0]).collect()
 }
 
@@ -63,13 +66,14 @@ impl DeepJpeg {
     /// Components of 4:4:4, all in one scan.
     pub fn new(width: u16, height: u16, n_components: usize) -> Self {
         let factors = vec![(1, 1); n_components];
-        Self { width, height, factors, quantisation: 3, restart: 0, apart: false, first: Vec::new() }
+        Self { width, height, bits: 12, factors, quantisation: 3, restart: 0, apart: false, first: Vec::new() }
     }
 
-    /// The stream of the picture that has this sample of 12 bits of a component at a pixel.
+    /// The stream of the picture that has this sample of a component at a pixel.
     pub fn encode(&self, sample: impl Fn(usize, usize, usize) -> u16) -> Vec<u8> {
         let n = self.factors.len() as u8;
         let mut out = [&[0xFF, 0xD8][..], &self.first].concat();
+        let n_categories = if self.bits > 8 { 16 } else { 12 };
         let mut segment = |marker: u8, body: &[u8]| {
             out.extend([0xFF, marker]);
             out.extend((body.len() as u16 + 2).to_be_bytes());
@@ -78,10 +82,11 @@ impl DeepJpeg {
         segment(0xDB, &[&[0][..], &[self.quantisation; 64]].concat());
         let size = [self.height, self.width].map(u16::to_be_bytes).concat();
         let components: Vec<u8> = (1..).zip(&self.factors).flat_map(|(id, (h, v))| [id, h << 4 | v, 0]).collect();
-        segment(0xC1, &[&[12][..], &size, &[n], &components].concat());
+        segment(0xC1, &[&[self.bits][..], &size, &[n], &components].concat());
         let counts = |len: usize, n: u8| (1..=16).map(move |at| if at == len { n } else { 0 });
-        segment(0xC4, &[0].into_iter().chain(counts(5, 16)).chain(0..16).collect::<Vec<u8>>());
-        segment(0xC4, &[0x10].into_iter().chain(counts(8, 226)).chain(ac_symbols()).collect::<Vec<u8>>());
+        segment(0xC4, &[0].into_iter().chain(counts(5, n_categories)).chain(0..n_categories).collect::<Vec<u8>>());
+        let symbols = ac_symbols(self.bits);
+        segment(0xC4, &[0x10].into_iter().chain(counts(8, symbols.len() as u8)).chain(symbols).collect::<Vec<u8>>());
         if self.restart > 0 {
             segment(0xDD, &self.restart.to_be_bytes());
         }
@@ -113,7 +118,7 @@ impl DeepJpeg {
             }
             false => (8 * usize::from(most.0), 8 * usize::from(most.1)),
         };
-        let (mut bits, mut before, symbols) = (Bits::default(), [0; 4], ac_symbols());
+        let (mut bits, mut before, symbols) = (Bits::default(), [0; 4], ac_symbols(self.bits));
         let mut n_mcus = 0_u32;
         for row in 0..height.div_ceil(down) {
             for col in 0..width.div_ceil(across) {
@@ -137,7 +142,7 @@ impl DeepJpeg {
                                     u32::from(sample(*component, x.min(width - 1), y.min(height - 1)))
                                 })
                                 .sum();
-                            f64::from(sum) / (shared.0 * shared.1) as f64 - 2048.0
+                            f64::from(sum) / (shared.0 * shared.1) as f64 - f64::from(1_u16 << (self.bits - 1))
                         };
                         let block: [[f64; 8]; 8] = std::array::from_fn(|y| std::array::from_fn(|x| mean(x, y)));
                         self.block(&block, &mut before[*component], &symbols, &mut bits);

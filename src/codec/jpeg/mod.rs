@@ -1,6 +1,6 @@
 //! JPEG (ITU-T T.81): baseline, extended and progressive Huffman coding, to pixel-interleaved samples of 8 and 12 bits.
 //!
-//! What the decoder below does not know, 12 bits, components in scans of their own and some samplings of chroma,
+//! What the decoder below does not know, 12 bits, components in scans of their own and many sampling factors,
 //! [`jpeg_planes`] decodes.
 //!
 //! What the colours mean is decided here, by the caller's word or by libjpeg's rules, and not by the decoder
@@ -82,6 +82,7 @@ pub(crate) fn decode(
     if n_stored != n_components && !to_rgb {
         return Err(Error::corrupt(format!("jpeg frame with {n_stored} components, expected {n_components}")));
     }
+    check_frame(&info)?;
     if is_by_planes(&info) {
         return jpeg_planes::decode(&info, tables, stream, colour, n_components, &mut contexts.samples, out);
     }
@@ -110,6 +111,17 @@ fn is_by_planes(info: &JpegInfo) -> bool {
     // The decoder below mixes up the rows of components whose scans are apart.
     let is_apart = info.scan_components != info.components;
     info.bits > 8 || !info.progressive && (is_apart || !is_sampling_read(info))
+}
+
+/// Whether the sampling factors of a stream are some that [`decode`] decodes.
+///
+/// # Errors
+///
+/// Unsupported when they are not: when a sample is that of no whole number of pixels, and in a progressive stream when the
+/// decoder below does not know them.
+pub(crate) fn check_frame(info: &JpegInfo) -> Result<()> {
+    let is_read = if is_by_planes(info) { info.is_of_whole_pixels() } else { is_sampling_read(info) };
+    if is_read { Ok(()) } else { Err(info.factors_not_read()) }
 }
 
 /// Bytes of `samples` in [`Contexts`] that [`decode`] takes beside the pixels.
@@ -158,7 +170,15 @@ fn merge(info: &JpegInfo, tables: Option<&[u8]>, stream: &[u8], merged: &mut Vec
             return merge_scans(info, stream, range, merged);
         }
         if !matches!(marker, 0xe0..=0xef | 0xfe) {
+            let start = merged.len();
             merged.extend_from_slice(&stream[range]);
+            // Those of a single component mean nothing, but the decoder below does not take all of them.
+            if info.components == 1
+                && matches!(marker, 0xc0..=0xc2)
+                && let Some(factors) = merged.get_mut(start + 11)
+            {
+                *factors = 0x11;
+            }
         }
     }
     Err(Error::corrupt(format!("jpeg stream of {} bytes has no scan", stream.len())))
@@ -235,25 +255,18 @@ pub(super) fn entropy_len(scan: &[u8]) -> usize {
     if scan.last() == Some(&0xff) && at < scan.len() { at } else { scan.len() }
 }
 
-/// Whether the decoder below puts chroma in its place: it does where luma has at most four samples for one of chroma,
-/// and at most two of them down. Beyond that it gives wrong pixels without an error.
+/// Whether the decoder below puts every component in its place. It takes the first one for that with the most samples, and
+/// gives wrong pixels without an error where another has more of them, and for some mixtures where that has 4 x 2. Most
+/// other factors of 3 and 4 it takes for damage.
 pub(super) fn is_sampling_read(info: &JpegInfo) -> bool {
-    let factors = &info.sampling[..usize::from(info.components)];
-    let most = |of: fn(&(u8, u8)) -> u8| factors.iter().map(of).max().unwrap_or(1);
-    let (across, down) = (most(|f| f.0), most(|f| f.1));
-    factors.iter().all(|(h, v)| {
-        let is_whole = *h > 0 && *v > 0 && across.is_multiple_of(*h) && down.is_multiple_of(*v);
-        is_whole && (across / h) * (down / v) <= 4 && down / v <= 2
-    })
+    let (across, down) = info.sampling[0];
+    let mut others = info.sampling[1..].iter().take(usize::from(info.components) - 1);
+    matches!((across, down), (1 | 2, 1 | 2) | (4, 1))
+        && others.all(|(h, v)| across.is_multiple_of(*h) && down.is_multiple_of(*v))
 }
 
 /// Decodes to the components as stored, but for YCbCr to RGB, which the decoder below does fastest.
 fn decode_merged(merged: &[u8], info: &JpegInfo, stored: Stored, out: &mut [u8]) -> Result<()> {
-    if !is_sampling_read(info) {
-        let factors: Vec<_> =
-            info.sampling[..usize::from(info.components)].iter().map(|(h, v)| format!("{h}x{v}")).collect();
-        return Err(Error::unsupported(format!("jpeg with sampling factors {}", factors.join(", "))));
-    }
     let options = DecoderOptions::default()
         .set_max_width(info.width as usize)
         .set_max_height(info.height as usize)

@@ -66,11 +66,15 @@ impl Frame {
 
     /// That without its tables.
     fn new(info: &JpegInfo, colour: Colour) -> Option<Self> {
-        let (across, down) = info.most_sampled();
-        let mut factors = info.sampling[..usize::from(info.components)].iter();
-        let is_whole = factors.all(|(h, v)| across.is_multiple_of(*h) && down.is_multiple_of(*v));
         let stored = stored_as(info, colour);
-        is_whole.then(|| Self { info: info.clone(), stored, quantisation: Quantisation::default() })
+        info.is_of_whole_pixels().then(|| Self { info: info.clone(), stored, quantisation: Quantisation::default() })
+    }
+
+    /// Whether reduced pictures have a sample for each pixel of every component: where one is of three pixels they do not.
+    pub(crate) fn is_reducible(&self) -> bool {
+        let (across, down) = self.info.most_sampled();
+        let mut factors = self.info.sampling[..usize::from(self.info.components)].iter();
+        factors.all(|(h, v)| (across / h).is_power_of_two() && (down / v).is_power_of_two())
     }
 
     /// Bytes held beside itself.

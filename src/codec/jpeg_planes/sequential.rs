@@ -27,7 +27,7 @@ pub(crate) fn decode(
     samples: &mut Vec<u16>,
     out: &mut [u8],
 ) -> Result<()> {
-    let frame = Frame::new(info, colour).filter(|_| !info.progressive).ok_or_else(|| not_read(info))?;
+    let frame = Frame::new(info, colour).filter(|_| !info.progressive).ok_or_else(|| info.factors_not_read())?;
     let (cols, rows) = mcus(info);
     // Before any memory is taken: a code for the mean and one for the end of the rest are two bits.
     let n_blocks = n_blocks(info);
@@ -64,14 +64,6 @@ fn n_blocks(info: &JpegInfo) -> u64 {
     let blocks = |pixels: u32, most: u8, own: u8| u64::from((pixels * u32::from(own)).div_ceil(8 * u32::from(most)));
     let components = info.sampling[..usize::from(info.components)].iter();
     components.map(|(h, v)| blocks(info.width, most.0, *h) * blocks(info.height, most.1, *v)).sum()
-}
-
-/// That the sampling or the process is none of those that are decoded.
-fn not_read(info: &JpegInfo) -> Error {
-    let factors: Vec<_> =
-        info.sampling[..usize::from(info.components)].iter().map(|(h, v)| format!("{h}x{v}")).collect();
-    let process = if info.progressive { "progressive jpeg" } else { "jpeg" };
-    Error::unsupported(format!("{process} with sampling factors {}", factors.join(", ")))
 }
 
 /// A scan and all that it needs.

@@ -33,7 +33,8 @@ const BLOCK: u64 = 256;
 
 /// A JPEG file: grey or RGB, into which YCbCr and CMYK are converted.
 ///
-/// Where blocks can be decoded alone there are up to three more levels, which the decoder makes ([`reduced`]).
+/// Where blocks can be decoded alone there are up to three more levels, which the decoder makes ([`reduced`]), unless three
+/// pixels share a sample.
 ///
 /// A picture with no more pixels than the source may keep is decoded as a whole for whichever block is asked for, and the
 /// other blocks are offered to the reader at once. Of a larger one each block is decoded alone ([`Pieces`]), if it is coded
@@ -72,6 +73,7 @@ impl JpegSource {
     /// The picture without a look at its thumbnail, and the start of the file.
     fn open_alone(reader: Arc<dyn ReadAt>, limits: Limits) -> Result<(Self, Vec<u8>)> {
         let (header, head) = read_header(&*reader, limits)?;
+        jpeg::check_frame(&header)?;
         let pieces = Pieces::new(&head, &header, limits.max_index_bytes);
         // Four inks are presented as red, green and blue, as GDAL does.
         let n_bands = u32::from(if header.components == 4 { 3 } else { header.components });
@@ -83,7 +85,7 @@ impl JpegSource {
         }
         let level = Level::new(width, height, BLOCK.min(width) as u32, BLOCK.min(height) as u32)?;
         let mut levels = vec![level];
-        if pieces.as_ref().is_some_and(Pieces::has_samples) {
+        if pieces.as_ref().is_some_and(Pieces::is_reducible) {
             reduced::add_levels(&mut levels);
         }
         let is_deep = header.bits > 8;

@@ -94,9 +94,9 @@ impl Pieces {
         self.index.lock().set_max(max_index_bytes);
     }
 
-    /// Whether there are samples of [`planes`](Self::planes).
-    pub(super) fn has_samples(&self) -> bool {
-        self.frame.is_some()
+    /// Whether [`planes`](Self::planes) makes samples of reduced pictures.
+    pub(super) fn is_reducible(&self) -> bool {
+        self.frame.as_ref().is_some_and(Frame::is_reducible)
     }
 
     /// What must be decoded for `window`.
