@@ -425,3 +425,52 @@ fn the_sampling_factors_of_a_single_component_mean_nothing() {
         assert!(pixels == expected, "{factors:?}");
     }
 }
+
+#[test]
+fn two_components_are_two_bands_in_tiffs_and_in_files() {
+    for (restart, apart) in [(0, false), (5, false), (0, true)] {
+        let picture = DeepJpeg { bits: 8, quantisation: 2, restart, apart, ..DeepJpeg::new(64, 48, 2) };
+        let stream = picture.encode(wave);
+        let (tables, rest) = split(&stream);
+        let tiffs = [
+            tiff(&image(2, 1, 8, None), &stream),
+            tiff(&image(2, 1, 8, Some(tables)), &rest),
+            tiff(&Image { blocks: Blocks::Strips(48), ..image(2, 1, 8, None) }, &stream),
+        ];
+        for file in tiffs.into_iter().chain([stream]) {
+            let dataset = open(file, 1 << 20).unwrap();
+            assert_eq!((dataset.info().n_bands, &dataset.info().compression[..]), (2, "jpeg"));
+            let pixels = common::read_all(&dataset, Interleave::Pixel).unwrap();
+            check_places(&format!("restart {restart}, apart {apart}"), 64, &[(1, 1); 2], &pixels, wave);
+        }
+    }
+    let mut file = Vec::new();
+    let mut encoder = jpeg_encoder::Encoder::new(&mut file, 90);
+    encoder.set_progressive(true);
+    encoder.encode(&[100; 40 * 40], 40, 40, jpeg_encoder::ColorType::Luma).unwrap();
+    let frame = file.windows(2).position(|marker| marker == [0xFF, 0xC2]).unwrap();
+    // One more component in the frame.
+    (file[frame + 3], file[frame + 9]) = (file[frame + 3] + 3, 2);
+    file.splice(frame + 13..frame + 13, [9, 0x11, 0]);
+    let error = open(file, 1 << 20).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.message().contains("progressive jpeg with 2 components"), "{error}");
+}
+
+#[test]
+fn a_large_picture_of_two_components_has_the_same_pixels_in_pieces_and_levels_of_its_own() {
+    let (width, height) = (605, 300);
+    let file = DeepJpeg { bits: 8, quantisation: 2, ..DeepJpeg::new(width, height, 2) }.encode(wave);
+    let dataset = open(file.clone(), 64 << 20).unwrap();
+    let whole = common::read_all(&dataset, Interleave::Pixel).unwrap();
+    check_places("two", width, &[(1, 1); 2], &whole, wave);
+    let pieces = open(file, 256 << 10).unwrap();
+    assert!(common::read_all(&pieces, Interleave::Pixel).unwrap() == whole);
+    assert_eq!((pieces.levels()[1].width, pieces.levels()[1].height), (303, 150));
+    let block = pieces.block((1, 0, 0)).unwrap();
+    for (at, value) in block.bytes().iter().enumerate() {
+        let (band, x, y) = (at % 2, at / 2 % 256 * 2, at / 512 * 2);
+        let sum: u32 = [(0, 0), (1, 0), (0, 1), (1, 1)].iter().map(|(a, b)| u32::from(wave(band, x + a, y + b))).sum();
+        assert!((sum / 4).abs_diff(u32::from(*value)) <= 5, "band {band}, {x}, {y}: {value} for {}", sum / 4);
+    }
+}

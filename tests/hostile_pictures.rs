@@ -80,6 +80,7 @@ fn broken_jpegs_of_12_bits_of_unusual_factors_and_with_levels_do_no_harm() {
         deep("apart", &DeepJpeg { factors: shared, apart: true, ..DeepJpeg::new(50, 40, 3) }),
         deep("inks", &DeepJpeg::new(20, 20, 4)),
         eight("more blue than luma", &[(1, 1), (2, 2), (1, 2)]),
+        eight("two components", &[(1, 1), (1, 1)]),
         eight("three pixels a sample", &[(1, 1), (3, 1), (1, 1)]),
         Good { name: "jpeg, with levels".to_owned(), bytes: with_levels, mend: |_| {} },
     ];

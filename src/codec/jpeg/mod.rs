@@ -1,7 +1,7 @@
 //! JPEG (ITU-T T.81): baseline, extended and progressive Huffman coding, to pixel-interleaved samples of 8 and 12 bits.
 //!
-//! What the decoder below does not know, 12 bits, components in scans of their own and many sampling factors,
-//! [`jpeg_planes`] decodes.
+//! What the decoder below does not know, 12 bits, two components, components in scans of their own and many sampling
+//! factors, [`jpeg_planes`] decodes.
 //!
 //! What the colours mean is decided here, by the caller's word or by libjpeg's rules, and not by the decoder
 //! below: it gets a copy of the stream whose header has no application markers left. The copy also brings
@@ -110,16 +110,19 @@ pub(crate) fn decode(
 fn is_by_planes(info: &JpegInfo) -> bool {
     // The decoder below mixes up the rows of components whose scans are apart.
     let is_apart = info.scan_components != info.components;
-    info.bits > 8 || !info.progressive && (is_apart || !is_sampling_read(info))
+    info.bits > 8 || !info.progressive && (is_apart || info.components == 2 || !is_sampling_read(info))
 }
 
-/// Whether the sampling factors of a stream are some that [`decode`] decodes.
+/// Whether the components of a stream are some that [`decode`] decodes.
 ///
 /// # Errors
 ///
-/// Unsupported when they are not: when a sample is that of no whole number of pixels, and in a progressive stream when the
-/// decoder below does not know them.
+/// Unsupported when they are not: when a sample is that of no whole number of pixels, and when the decoder below does not
+/// know the number of components or the sampling factors of a progressive stream.
 pub(crate) fn check_frame(info: &JpegInfo) -> Result<()> {
+    if info.progressive && info.components == 2 {
+        return Err(Error::unsupported("progressive jpeg with 2 components"));
+    }
     let is_read = if is_by_planes(info) { info.is_of_whole_pixels() } else { is_sampling_read(info) };
     if is_read { Ok(()) } else { Err(info.factors_not_read()) }
 }
