@@ -474,3 +474,32 @@ fn a_large_picture_of_two_components_has_the_same_pixels_in_pieces_and_levels_of
         assert!((sum / 4).abs_diff(u32::from(*value)) <= 5, "band {band}, {x}, {y}: {value} for {}", sum / 4);
     }
 }
+
+#[test]
+fn coefficients_of_a_progressive_strip_count_as_memory_of_it() {
+    let (width, height) = (2000_u16, 1200_u16);
+    let mut stream = Vec::new();
+    let mut encoder = jpeg_encoder::Encoder::new(&mut stream, 90);
+    encoder.set_progressive(true);
+    let places = (0..usize::from(height)).flat_map(|y| (0..usize::from(width)).map(move |x| (x, y)));
+    let pixels: Vec<u8> = places.map(|(x, y)| wave(0, x, y) as u8).collect();
+    encoder.encode(&pixels, width, height, jpeg_encoder::ColorType::Luma).unwrap();
+    let image = Image { compression: Compression::AsGiven(7), ..Image::new(width.into(), height.into()) };
+    let mut writer = TiffWriter::new(Cursor::new(Vec::new()), Format::default()).unwrap();
+    writer.image(&image, |_, _, _| Some(stream.clone())).unwrap();
+    let file = writer.finish().unwrap().into_inner();
+    let block = |max| {
+        let mut limits = Limits::default();
+        limits.max_image_bytes = max;
+        let source = open_reader(Arc::new(file.clone()), limits)?;
+        Dataset::from_source(source, &OpenOptions::default().cache_max_bytes(64 << 20))?.block((0, 1, 1)).map(drop)
+    };
+    // Two bytes for each sample.
+    let all = 3 * 2000 * 1200;
+    block(all).unwrap();
+    let error = block(all - 1).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{error}");
+    for part in [format!("{} bytes of pixels", all / 3), format!("{} bytes that decoding takes", all / 3 * 2)] {
+        assert!(error.message().contains(&part), "{error}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Read buffers and decoder state of a source, reused from block to block.
 
 use crate::codec::Scratch;
+use crate::codec::jpeg::DecodeBytes;
 use crate::memory::{Charge, Class, Ledger};
 use crate::sync::{Arc, Mutex};
 
@@ -65,10 +66,12 @@ impl Counted {
         bytes
     }
 
-    /// Puts what the scratch holds now on the ledger, and what its samples are about to grow by to have this many bytes.
-    pub(super) fn count_samples(&mut self, bytes: u64) {
+    /// Puts what the scratch holds now on the ledger, and what decoding a JPEG is about to take more: what its samples grow
+    /// by, and what nobody keeps.
+    pub(super) fn count_decoding(&mut self, bytes: DecodeBytes) {
         let have = (self.scratch.contexts.samples.capacity() * size_of::<u16>()) as u64;
-        self.charge.resize((self.scratch.memory_bytes() as u64).saturating_add(bytes.saturating_sub(have)));
+        let more = bytes.samples.saturating_sub(have).saturating_add(bytes.others);
+        self.charge.resize((self.scratch.memory_bytes() as u64).saturating_add(more));
     }
 }
 
@@ -107,10 +110,13 @@ mod tests {
             pool.with(|second| {
                 second.scratch.decoded = Vec::with_capacity(KEEP_BYTES + 1);
                 second.scratch.contexts.samples = Vec::with_capacity(20);
-                second.count_samples(50);
+                let decode = |samples, others| DecodeBytes { samples, others };
+                second.count_decoding(decode(50, 0));
                 assert_eq!(counted_bytes(), 1000 + KEEP_BYTES + 1 + 50, "it is about to grow");
-                second.count_samples(30);
+                second.count_decoding(decode(30, 0));
                 assert_eq!(counted_bytes(), 1000 + KEEP_BYTES + 1 + 40, "there are more already");
+                second.count_decoding(decode(30, 7));
+                assert_eq!(counted_bytes(), 1000 + KEEP_BYTES + 1 + 40 + 7, "and what is not of the scratch");
                 second.count();
                 assert_eq!(counted_bytes(), 1000 + KEEP_BYTES + 1 + 40);
             });

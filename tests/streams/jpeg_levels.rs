@@ -172,23 +172,40 @@ fn a_jpeg_that_is_too_large_to_be_decoded_at_once_says_what_is_wrong_with_its_pi
 }
 
 #[test]
-fn samples_that_are_decoded_beside_the_pixels_count_as_memory_of_the_picture() {
-    let mut limits = Limits::default();
-    limits.max_image_bytes = 2_000_000;
-    let open = |apart| {
-        let file = jpeg(801, 603, |encoder| {
-            encoder.set_sampling_factor(jpeg_encoder::SamplingFactor::R_4_2_0);
+fn what_decoding_takes_beside_the_pixels_counts_as_memory_of_the_picture() {
+    use jpeg_encoder::{ColorType, SamplingFactor};
+    let colour = |progressive, apart| {
+        jpeg(801, 603, |encoder| {
+            encoder.set_sampling_factor(SamplingFactor::R_4_2_0);
             encoder.set_optimized_huffman_tables(apart);
-        });
-        open_reader(Arc::new(file), limits)
+            encoder.set_progressive(progressive);
+        })
     };
-    open(false).unwrap();
-    let error = open(true).err().unwrap();
-    assert_eq!(error.kind(), tilekeep::ErrorKind::LimitExceeded);
-    // 51 x 38 MCUs of six blocks.
-    let (pixels, samples) = (801 * 603 * 3, 51 * 38 * 6 * 64 * 2);
-    for part in [format!("{pixels} bytes"), format!("{samples} bytes"), "2000000 bytes".to_owned()] {
-        assert!(error.message().contains(&part), "{error}");
+    let mut inks = Vec::new();
+    let mut encoder = jpeg_encoder::Encoder::new(&mut inks, 90);
+    encoder.set_sampling_factor(SamplingFactor::R_4_4_4);
+    encoder.set_progressive(true);
+    encoder.encode(&texture(801 * 4, 603), 801, 603, ColorType::Cmyk).unwrap();
+    let open = |file: &Vec<u8>, max| {
+        let mut limits = Limits::default();
+        limits.max_image_bytes = max;
+        let source = open_reader(Arc::new(file.clone()), limits)?;
+        Dataset::from_source(source, &OpenOptions::default())
+    };
+    let pixels = 801 * 603 * 3;
+    open(&colour(false, false), pixels).unwrap();
+    // Samples, or coefficients, of 51 x 38 MCUs of six blocks; coefficients of 101 x 76 blocks of four inks, and the inks.
+    let (chroma_shared, of_inks) = (51 * 38 * 6 * 64 * 2, 101 * 76 * 4 * 64 * 2 + 801 * 603 * 4);
+    let cases = [(colour(false, true), chroma_shared), (colour(true, false), chroma_shared), (inks, of_inks)];
+    for (file, more) in cases {
+        let max = pixels + more;
+        let dataset = open(&file, max).unwrap();
+        common::read_all(&dataset, tilekeep::Interleave::Pixel).unwrap();
+        let error = open(&file, max - 1).unwrap_err();
+        assert_eq!(error.kind(), tilekeep::ErrorKind::LimitExceeded);
+        for part in [format!("{pixels} bytes"), format!("{more} bytes"), format!("{} bytes", max - 1)] {
+            assert!(error.message().contains(&part), "{error}");
+        }
     }
 }
 

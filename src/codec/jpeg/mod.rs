@@ -16,6 +16,7 @@ use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
 use crate::error::{Error, Result};
+use crate::memory::zeroed;
 
 use super::Contexts;
 use super::jpeg_planes;
@@ -78,7 +79,7 @@ pub(crate) fn decode(
     }
     let stored = stored_as(&info, colour);
     let n_stored = usize::from(info.components);
-    let to_rgb = n_stored == 4 && n_components == 3 && colour == Colour::Auto;
+    let to_rgb = is_inks_to_rgb(&info, colour, n_components);
     if n_stored != n_components && !to_rgb {
         return Err(Error::corrupt(format!("jpeg frame with {n_stored} components, expected {n_components}")));
     }
@@ -89,7 +90,7 @@ pub(crate) fn decode(
     let merged = &mut contexts.jpeg;
     merge(&info, tables, stream, merged)?;
     if to_rgb {
-        let mut pixels = vec![0; n_pixels * 4];
+        let mut pixels = zeroed(n_pixels * 4)?;
         decode_merged(merged, &info, stored, &mut pixels)?;
         if stored == Stored::Ycck {
             ycck_to_cmyk(&mut pixels);
@@ -127,9 +128,36 @@ pub(crate) fn check_frame(info: &JpegInfo) -> Result<()> {
     if is_read { Ok(()) } else { Err(info.factors_not_read()) }
 }
 
-/// Bytes of `samples` in [`Contexts`] that [`decode`] takes beside the pixels.
-pub(crate) fn plane_bytes(info: &JpegInfo) -> u64 {
-    if is_by_planes(info) { jpeg_planes::sample_bytes(info) } else { 0 }
+/// Bytes that [`decode`] takes beside the pixels, where they grow with these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DecodeBytes {
+    /// Of `samples` in [`Contexts`].
+    pub(crate) samples: u64,
+    /// Of what it has only while it runs.
+    pub(crate) others: u64,
+}
+
+impl DecodeBytes {
+    pub(crate) fn sum(self) -> u64 {
+        self.samples.saturating_add(self.others)
+    }
+}
+
+/// Those of a stream that becomes pixels of `n_components` samples.
+pub(crate) fn decode_bytes(info: &JpegInfo, colour: Colour, n_components: usize) -> DecodeBytes {
+    if is_by_planes(info) {
+        return DecodeBytes { samples: jpeg_planes::sample_bytes(info), others: 0 };
+    }
+    // The decoder below keeps all coefficients of a progressive stream, which are as large as samples by planes.
+    let coefficients = if info.progressive { jpeg_planes::sample_bytes(info) } else { 0 };
+    let inks =
+        if is_inks_to_rgb(info, colour, n_components) { 4 * u64::from(info.width) * u64::from(info.height) } else { 0 };
+    DecodeBytes { samples: 0, others: coefficients + inks }
+}
+
+/// Whether four inks are decoded on the way to red, green and blue.
+fn is_inks_to_rgb(info: &JpegInfo, colour: Colour, n_components: usize) -> bool {
+    info.components == 4 && n_components == 3 && colour == Colour::Auto
 }
 
 /// libjpeg's rules (`default_decompress_parms`).

@@ -149,6 +149,31 @@ fn processes_that_are_not_read_are_named() {
 }
 
 #[test]
+fn what_decoding_takes_beside_the_pixels_is_known_before() {
+    // 45 x 37 pixels are 6 x 5 blocks, and four bytes of inks each.
+    let (blocks, inks) = (6 * 5 * 64 * 2, 45 * 37 * 4);
+    for (kind, n_stored) in [(ColorType::Luma, 1), (ColorType::Rgb, 3), (ColorType::Cmyk, 4)] {
+        for progressive in [false, true] {
+            let info = info(&encode(kind, progressive, 0)).unwrap();
+            let coefficients = if progressive { n_stored * blocks } else { 0 };
+            let bytes = |colour, n| decode_bytes(&info, colour, n);
+            let expected = |others| DecodeBytes { samples: 0, others };
+            assert_eq!(bytes(Colour::AsStored, n_stored as usize), expected(coefficients));
+            let to_rgb = coefficients + if n_stored == 4 { inks } else { 0 };
+            assert_eq!(bytes(Colour::Auto, n_stored.min(3) as usize), expected(to_rgb));
+        }
+    }
+    let mut apart = vec![];
+    let mut encoder = Encoder::new(&mut apart, 95);
+    encoder.set_sampling_factor(SamplingFactor::R_4_2_0);
+    encoder.set_optimized_huffman_tables(true);
+    encoder.encode(&pixels(3), WIDTH, HEIGHT, ColorType::Rgb).unwrap();
+    let bytes = decode_bytes(&info(&apart).unwrap(), Colour::Auto, 3);
+    // 3 x 3 MCUs of six blocks.
+    assert_eq!(bytes, DecodeBytes { samples: 3 * 3 * 6 * 64 * 2, others: 0 });
+}
+
+#[test]
 fn random_changes_never_get_out_of_hand() {
     for progressive in [false, true] {
         let stream = encode(ColorType::Rgb, progressive, 0);

@@ -6,7 +6,7 @@ pub(in crate::source) mod pieces;
 mod reduced;
 
 use crate::codec::Scratch;
-use crate::codec::jpeg::{self, Colour, JpegInfo};
+use crate::codec::jpeg::{self, Colour, DecodeBytes, JpegInfo};
 use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{BlockId, Level, Window};
 use crate::memory::LentBytes;
@@ -134,13 +134,19 @@ impl JpegSource {
         self.info.n_bands as usize * self.info.sample.bytes()
     }
 
+    /// Bytes that the whole picture takes beside its pixels while it is decoded.
+    fn decode_bytes(&self) -> DecodeBytes {
+        jpeg::decode_bytes(&self.header, Colour::Auto, self.info.n_bands as usize)
+    }
+
     /// Whether the picture may be decoded as a whole.
     fn check_whole(&self) -> Result<()> {
-        let (bytes, planes, max) = (self.whole_bytes(), jpeg::plane_bytes(&self.header), self.limits.max_image_bytes);
-        if bytes.saturating_add(planes) <= max as u64 {
+        let (bytes, more, max) = (self.whole_bytes(), self.decode_bytes().sum(), self.limits.max_image_bytes);
+        if bytes.saturating_add(more) <= max as u64 {
             return Ok(());
         }
-        let beside = if planes > 0 { format!(" and {planes} bytes of samples beside them") } else { String::new() };
+        let beside =
+            if more > 0 { format!(" and {more} bytes that decoding takes beside them") } else { String::new() };
         Err(Error::limit(format!("a JPEG of {bytes} bytes of pixels{beside}, the limit is {max} bytes")))
     }
 
@@ -197,7 +203,7 @@ impl JpegSource {
             }
             context.check()?;
             // Whole pictures are seldom small enough to be kept, so this is where they count.
-            counted.count_samples(jpeg::plane_bytes(&self.header));
+            counted.count_decoding(self.decode_bytes());
             let Scratch { bytes, decoded, contexts, .. } = &mut counted.scratch;
             let bytes = lent.as_deref().unwrap_or(bytes);
             if in_one_block {
@@ -257,8 +263,14 @@ impl TileSource for JpegSource {
         }
         self.check_whole().ok()?;
         self.scratch.with(|counted| {
+            let lent = self.lend_or_read(&mut counted.scratch.bytes).ok()?;
+            let mut more = self.decode_bytes();
+            if more.sum() > 0 {
+                // What is not one baseline scan is decoded, to see whether it can be.
+                more.others = more.others.saturating_add(self.whole_bytes());
+            }
+            counted.count_decoding(more);
             let Scratch { bytes, contexts, .. } = &mut counted.scratch;
-            let lent = self.lend_or_read(bytes).ok()?;
             let picture = jpeg::whole(contexts, None, lent.as_deref().unwrap_or(bytes), Colour::Auto)?;
             let of_header = (self.header.width, self.header.height, self.header.components);
             let is_same = (picture.width, picture.height, picture.n_components) == of_header;

@@ -169,11 +169,12 @@ impl TiffSource {
         let grid = level.image.level;
         let n_bytes = grid.width.saturating_mul(grid.height).saturating_mul(n_components as u64);
         let max = self.limits.max_image_bytes as u64;
-        let check = |planes: u64| {
-            if n_bytes.saturating_add(planes) <= max {
+        let check = |more: u64| {
+            if n_bytes.saturating_add(more) <= max {
                 return Ok(());
             }
-            let beside = if planes > 0 { format!(" and {planes} bytes of samples beside them") } else { String::new() };
+            let beside =
+                if more > 0 { format!(" and {more} bytes that decoding takes beside them") } else { String::new() };
             Err(Error::limit(format!(
                 "a JPEG strip of {n_bytes} bytes of pixels{beside}, which must be decoded as a whole; the limit is {max} bytes"
             )))
@@ -188,12 +189,12 @@ impl TiffSource {
             }
             let info = jpeg::info(lent.as_deref().unwrap_or(bytes))?;
             check_bits(&level.image, &info)?;
-            let planes = jpeg::plane_bytes(&info);
-            check(planes)?;
+            let more = jpeg::decode_bytes(&info, colour(level), n_components);
+            check(more.sum())?;
             decoded.clear();
             decoded.resize(n_bytes as usize, 0);
             context.check()?;
-            counted.count_samples(planes);
+            counted.count_decoding(more);
             let Scratch { bytes, decoded, contexts, .. } = &mut counted.scratch;
             let stored = lent.as_deref().unwrap_or(bytes);
             let tables = level.image.storage.jpeg_tables.as_deref();
