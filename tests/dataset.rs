@@ -1,13 +1,12 @@
 //! What a dataset promises beyond single formats: places, sizes, failures beside successes.
 
 mod common;
-#[path = "common/counting.rs"]
-mod counting;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use common::counting::Counting;
 use tilekeep::{
     Advice, CacheBudget, CachePolicy, CacheUse, Dataset, ErrorKind, Level, MemorySource, OpenOptions, Resampling,
     SampleType, SourceInfo, TileSource, Window, WindowRequest, conformance, open_path, open_reader,
@@ -317,8 +316,8 @@ fn bands_that_are_read_in_passing_are_decoded_once_and_take_the_place_of_each_ot
 fn a_picture_that_is_read_in_passing_is_read_from_its_file_about_once() {
     let file = png(4096, 1024, 0);
     let len = file.len() as u64;
-    let reader = counting::Counting::of(file);
-    let source = open_reader(Arc::<counting::Counting>::clone(&reader), tilekeep::Limits::default()).unwrap();
+    let reader = Counting::of(file);
+    let source = open_reader(Arc::<Counting>::clone(&reader), tilekeep::Limits::default()).unwrap();
     let block = 65_536 + Dataset::BLOCK_OVERHEAD;
     let dataset = Dataset::from_source(source, &OpenOptions::default().cache_max_bytes(32 * block)).unwrap();
     let level = dataset.levels()[0];
