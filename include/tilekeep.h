@@ -378,7 +378,8 @@ typedef struct tilekeep_open_options {
     uint64_t cache_max_bytes;
     // Decoded bytes that one block may have; 0: 256 MiB.
     uint64_t max_block_bytes;
-    // Decoded bytes of an image whose format can only be decoded as a whole; 0: 1 GiB.
+    // Decoded bytes of an image whose format can only be decoded as a whole, and what decoding it takes beside them; 0:
+    // 1 GiB.
     uint64_t max_image_bytes;
     // Bytes of directories and tags that are read; 0: 64 MiB.
     uint64_t max_metadata_bytes;

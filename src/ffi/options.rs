@@ -46,7 +46,8 @@ pub struct tilekeep_open_options {
     pub cache_max_bytes: u64,
     /// Decoded bytes that one block may have; 0: 256 MiB.
     pub max_block_bytes: u64,
-    /// Decoded bytes of an image whose format can only be decoded as a whole; 0: 1 GiB.
+    /// Decoded bytes of an image whose format can only be decoded as a whole, and what decoding it takes beside them; 0:
+    /// 1 GiB.
     pub max_image_bytes: u64,
     /// Bytes of directories and tags that are read; 0: 64 MiB.
     pub max_metadata_bytes: u64,

@@ -6,7 +6,8 @@
 pub struct Limits {
     /// Decoded bytes of one block; 256 MiB by default.
     pub max_block_bytes: usize,
-    /// Decoded bytes of an image that can only be decoded as a whole (progressive JPEG, in a TIFF too); 1 GiB by default.
+    /// Decoded bytes of an image that can only be decoded as a whole (progressive JPEG, in a TIFF too), and what decoding it
+    /// takes beside them; 1 GiB by default.
     pub max_image_bytes: usize,
     /// Bytes of directories, tags, text chunks and the like; 64 MiB by default.
     pub max_metadata_bytes: usize,
