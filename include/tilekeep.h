@@ -106,7 +106,8 @@
 // Everything is read once, in order: blocks are kept where they leave first, and those that are there gain nothing.
 #define TILEKEEP_USE_SEQUENTIAL 1
 
-// The reader only passes through: absent blocks are not kept, and nothing is remembered.
+// The reader only passes through: absent blocks are not kept, and nothing is remembered. What had to be decoded beside
+// them is kept for the next steps where room is free, or in an eighth of the budget.
 #define TILEKEEP_USE_NO_CACHE 2
 
 // The least recently used block goes first, exactly.

@@ -15,7 +15,8 @@ pub enum CacheUse {
     /// Everything is read once, in order: blocks are kept where they leave first, and those that are there gain
     /// nothing.
     Sequential = 1,
-    /// The reader only passes through: absent blocks are not kept, and nothing is remembered.
+    /// The reader only passes through: absent blocks are not kept, and nothing is remembered. What a source had to decode
+    /// beside them is kept for the next steps where room is free, or in an eighth of the budget.
     NoCache = 2,
 }
 

@@ -22,7 +22,8 @@ pub const TILEKEEP_POLICY_ADAPTIVE: i32 = 0;
 pub const TILEKEEP_USE_NORMAL: i32 = 0;
 /// Everything is read once, in order: blocks are kept where they leave first, and those that are there gain nothing.
 pub const TILEKEEP_USE_SEQUENTIAL: i32 = 1;
-/// The reader only passes through: absent blocks are not kept, and nothing is remembered.
+/// The reader only passes through: absent blocks are not kept, and nothing is remembered. What had to be decoded beside
+/// them is kept for the next steps where room is free, or in an eighth of the budget.
 pub const TILEKEEP_USE_NO_CACHE: i32 = 2;
 
 /// The least recently used block goes first, exactly.

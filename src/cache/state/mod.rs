@@ -1,33 +1,37 @@
 //! What the cache's mutex guards: the policy, the budget, and the loads under way.
 
+#[cfg(test)]
+mod check;
+mod room;
+
 use std::collections::HashMap;
 use std::hash::Hash;
 
 use crate::sync::Arc;
 
-use super::beside::Beside;
-use super::curve::ReuseCurve;
-use super::flight::Flight;
-use super::index::Index;
-use super::kind::CachePolicy;
-use super::policy::{Hint, Policy, Uses, lengthen};
-use super::seen::Seen;
-use super::slots::{BESIDE, HIDDEN, SAMPLED, Slots, State as SlotState, WATCHED};
-use super::worth::Worth;
-use super::{Account, Counts, Mode};
+use crate::cache::beside::Beside;
+use crate::cache::curve::ReuseCurve;
+use crate::cache::flight::Flight;
+use crate::cache::index::Index;
+use crate::cache::kind::CachePolicy;
+use crate::cache::policy::{Hint, Policy, Uses, lengthen};
+use crate::cache::seen::Seen;
+use crate::cache::slots::{BESIDE, HIDDEN, SAMPLED, Slots, State as SlotState, WATCHED};
+use crate::cache::worth::Worth;
+use crate::cache::{Account, Counts, Mode};
 
 /// Values that were taken out, to be dropped when the mutex is free again.
-pub(super) type Evicted<V> = Vec<V>;
+pub(in crate::cache) type Evicted<V> = Vec<V>;
 
-pub(super) struct State<K, V> {
+pub(in crate::cache) struct State<K, V> {
     metas: Vec<Meta>,
     free: Vec<u32>,
-    pub(super) flights: HashMap<K, Arc<Flight<V>>>,
+    pub(in crate::cache) flights: HashMap<K, Arc<Flight<V>>>,
     /// The flush under way, for those who wait for their turn.
-    pub(super) flushing: Option<Arc<Flight<()>>>,
+    pub(in crate::cache) flushing: Option<Arc<Flight<()>>>,
     /// `None` keeps nothing that is not pinned.
     policy: Option<Box<dyn Policy>>,
-    pub(super) max_bytes: u64,
+    pub(in crate::cache) max_bytes: u64,
     /// Told of every byte that comes and goes.
     account: Arc<Account>,
     worth: Worth,
@@ -35,17 +39,17 @@ pub(super) struct State<K, V> {
     weighs_cost: bool,
     seen: Seen,
     /// Bytes of entries.
-    pub(super) bytes: u64,
+    pub(in crate::cache) bytes: u64,
     /// Of these, bytes of entries that no policy knows, because they are pinned or dirty.
     parked_bytes: u64,
     beside: Beside,
     /// Reserved for loads under way.
-    pub(super) loading_bytes: u64,
-    pub(super) entries: u64,
+    pub(in crate::cache) loading_bytes: u64,
+    pub(in crate::cache) entries: u64,
     /// How often everything was forgotten: a load that began before that is out of date.
-    pub(super) forgotten: u64,
-    pub(super) counts: Counts,
-    pub(super) curve: ReuseCurve,
+    pub(in crate::cache) forgotten: u64,
+    pub(in crate::cache) counts: Counts,
+    pub(in crate::cache) curve: ReuseCurve,
     /// The last stamp of a use, and of a use in passing: those count down, so that the last one is the first to go.
     clock: u64,
     passing_clock: u64,
@@ -59,7 +63,7 @@ struct Plain {
 }
 
 /// Where stamps start: above those of what was read in passing, in every cache.
-pub(super) const FIRST_STAMP: u64 = 1 << 40;
+pub(in crate::cache) const FIRST_STAMP: u64 = 1 << 40;
 
 /// What is known of a slot's entry beside its key and value.
 #[derive(Clone, Copy, Default)]
@@ -69,7 +73,7 @@ struct Meta {
 }
 
 impl<K: Copy + Eq + Hash, V> State<K, V> {
-    pub(super) fn new(account: Arc<Account>, kind: CachePolicy) -> Self {
+    pub(in crate::cache) fn new(account: Arc<Account>, kind: CachePolicy) -> Self {
         let max_bytes = account.room_bytes();
         Self {
             metas: Vec::new(),
@@ -114,15 +118,15 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
     }
 
     /// Whether nothing is kept that is not pinned.
-    pub(super) fn is_off(&self) -> bool {
+    pub(in crate::cache) fn is_off(&self) -> bool {
         self.policy.is_none()
     }
 
-    pub(super) fn n_slots(&self) -> u32 {
+    pub(in crate::cache) fn n_slots(&self) -> u32 {
         self.metas.len() as u32
     }
 
-    pub(super) fn set_max_bytes(&mut self, max_bytes: u64, slots: &Slots<K, V>) {
+    pub(in crate::cache) fn set_max_bytes(&mut self, max_bytes: u64, slots: &Slots<K, V>) {
         self.max_bytes = max_bytes;
         if let Some(policy) = &mut self.policy {
             policy.set_max_bytes(max_bytes, slots);
@@ -130,7 +134,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
     }
 
     /// Obeys what the account allows by now: the total may have changed.
-    pub(super) fn follow_budget(&mut self, slots: &Slots<K, V>) {
+    pub(in crate::cache) fn follow_budget(&mut self, slots: &Slots<K, V>) {
         let max_bytes = self.account.room_bytes();
         if max_bytes != self.max_bytes {
             self.set_max_bytes(max_bytes, slots);
@@ -140,7 +144,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
     /// Notes of hits reached the mutex: slots, and whether they were found in passing.
     ///
     /// Most of them only stamp the slot, whose line is still near, and are counted.
-    pub(super) fn note_hits(&mut self, notes: impl Iterator<Item = (u32, bool)>, slots: &Slots<K, V>) {
+    pub(in crate::cache) fn note_hits(&mut self, notes: impl Iterator<Item = (u32, bool)>, slots: &Slots<K, V>) {
         let follows = self.policy.as_ref().is_some_and(|policy| policy.follows_hits());
         let flags = WATCHED | BESIDE | if follows { SAMPLED } else { 0 };
         self.catch_up();
@@ -194,7 +198,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
     }
 
     /// Somebody says that an entry will be wanted.
-    pub(super) fn renew(&mut self, slot: u32, slots: &Slots<K, V>) {
+    pub(in crate::cache) fn renew(&mut self, slot: u32, slots: &Slots<K, V>) {
         self.catch_up();
         self.note_wanted(slot, slots);
         slots.note_use(slot, self.tick());
@@ -209,7 +213,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
     }
 
     /// An entry was asked for and not found.
-    pub(super) fn note_miss(&mut self, hash: u64, bytes: u64, mode: Mode) {
+    pub(in crate::cache) fn note_miss(&mut self, hash: u64, bytes: u64, mode: Mode) {
         self.catch_up();
         if !matches!(mode, Mode::Passing | Mode::Beside) {
             self.curve.prepare();
@@ -217,82 +221,14 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         }
     }
 
-    /// Evicts until `weight` bytes more fit in the budget; `false` when pins and loads leave no room for them, or nothing that
-    /// may go for what is wanted in this way.
-    pub(super) fn make_room(
-        &mut self,
-        weight: u64,
-        mode: Mode,
-        slots: &Slots<K, V>,
-        index: &Index,
-    ) -> (bool, Evicted<V>) {
-        let mut evicted = Vec::new();
-        // When what cannot go is too much already, nothing else needs to.
-        let fixed = self.parked_bytes.saturating_add(self.loading_bytes);
-        if weight > 0 && fixed.saturating_add(weight) > self.max_bytes {
-            return (false, evicted);
-        }
-        if self.loading_bytes.checked_add(weight).is_none() {
-            return (false, evicted);
-        }
-        while self.bytes.saturating_add(self.loading_bytes).saturating_add(weight) > self.max_bytes {
-            let is_beside = mode == Mode::Beside;
-            if self.is_full_beside(if is_beside { weight } else { 0 }) {
-                if let Some(value) = self.evict_beside(slots, index) {
-                    evicted.push(value);
-                    continue;
-                }
-                if is_beside {
-                    return (false, evicted);
-                }
-            }
-            let Some(slot) = self.policy.as_mut().and_then(|policy| policy.victim(slots)) else {
-                return (false, evicted);
-            };
-            evicted.extend(self.evict(slot, slots, index));
-        }
-        (true, evicted)
-    }
-
-    /// Whether what came by in passing has its share, or would have more with `more` bytes.
-    pub(super) fn is_full_beside(&self, more: u64) -> bool {
-        self.beside.is_full(more, self.max_bytes)
-    }
-
-    /// What may come by at once and be kept: in free room and in the place of what came in the same way, or its share of the
-    /// rest.
-    pub(super) fn room_beside(&self) -> u64 {
-        let others = self.bytes.saturating_sub(self.beside.bytes).saturating_add(self.loading_bytes);
-        Beside::share(self.max_bytes).max(self.max_bytes.saturating_sub(others))
-    }
-
-    /// Evicts what came by in passing until `bytes` bytes have gone, as far as it can go.
-    pub(super) fn give_up_beside(&mut self, bytes: u64, slots: &Slots<K, V>, index: &Index) -> Evicted<V> {
-        let enough = self.bytes.saturating_sub(bytes);
-        let mut evicted = Vec::new();
-        while self.bytes > enough {
-            let Some(value) = self.evict_beside(slots, index) else { break };
-            evicted.push(value);
-        }
-        evicted
-    }
-
-    /// Evicts what came by in passing first of all that is still there; `None` when there is nothing, or it is in use.
-    fn evict_beside(&mut self, slots: &Slots<K, V>, index: &Index) -> Option<V> {
-        let slot = self.beside.oldest(|slot, stamp| came_so(slots, slot, stamp))?;
-        let value = self.remove(slot, slots, index)?;
-        self.counts.evictions += 1;
-        Some(value)
-    }
-
     /// Whether a value is worth keeping that is said to cost no more to load than to copy: to fill new memory costs more
     /// than several such loads.
-    pub(super) fn keeps_copy(&self, hash: u64) -> bool {
+    pub(in crate::cache) fn keeps_copy(&self, hash: u64) -> bool {
         !self.weighs_cost || !self.worth.is_copy() || self.seen.contains(hash)
     }
 
     /// A load is over that took so long.
-    pub(super) fn note_load(&mut self, hash: u64, bytes: u64, nanos: u64) {
+    pub(in crate::cache) fn note_load(&mut self, hash: u64, bytes: u64, nanos: u64) {
         self.counts.load_nanos += nanos;
         self.counts.redundant_loads += self.seen.load(hash);
         if let Some(worth) = self.worth.note_load(bytes, nanos) {
@@ -300,53 +236,8 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         }
     }
 
-    /// Evicts for another cache until `bytes` bytes have gone, or what is held would fall below `floor`, or the next
-    /// entry is not urgent.
-    pub(super) fn give_up(
-        &mut self,
-        (bytes, floor): (u64, u64),
-        is_urgent: impl Fn(u64) -> bool,
-        slots: &Slots<K, V>,
-        index: &Index,
-    ) -> Evicted<V> {
-        let mut evicted = Vec::new();
-        let enough = self.bytes.saturating_sub(bytes);
-        loop {
-            let Some((slot, last_use)) = self.oldest(slots) else {
-                self.account.set_oldest(u64::MAX);
-                return evicted;
-            };
-            let bytes = self.metas[slot as usize].bytes;
-            self.account.set_oldest(last_use);
-            // Not what is set aside here: a load that waits for its bytes has none yet.
-            let after = self.account.used().saturating_sub(bytes);
-            if self.bytes <= enough || after < floor || !is_urgent(last_use) {
-                return evicted;
-            }
-            // Now room is needed.
-            let slot = self.policy.as_mut().and_then(|policy| policy.victim(slots)).unwrap_or(slot);
-            evicted.extend(self.evict(slot, slots, index));
-        }
-    }
-
-    /// Evicts what the policy named, or parks it when it is in use.
-    fn evict(&mut self, slot: u32, slots: &Slots<K, V>, index: &Index) -> Option<V> {
-        let was_beside = slots.word(slot).has(BESIDE);
-        let Ok(value) = slots.take(slot) else {
-            // If the pin goes at this moment the entry is looked at once more.
-            self.park(slot, slots);
-            return None;
-        };
-        if let Some(policy) = &mut self.policy {
-            policy.evict(slot);
-        }
-        self.forget(slot, was_beside, index);
-        self.counts.evictions += 1;
-        Some(value)
-    }
-
     /// Takes a pinned or dirty entry out of the policy.
-    pub(super) fn park(&mut self, slot: u32, slots: &Slots<K, V>) {
+    pub(in crate::cache) fn park(&mut self, slot: u32, slots: &Slots<K, V>) {
         if !slots.word(slot).is_parked() && slots.park(slot) {
             if let Some(policy) = &mut self.policy {
                 policy.remove(slot);
@@ -356,7 +247,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
     }
 
     /// The last pin on a parked entry went: the policy gets it back, unless somebody pinned it again.
-    pub(super) fn settle(&mut self, slot: u32, slots: &Slots<K, V>, index: &Index) -> Evicted<V> {
+    pub(in crate::cache) fn settle(&mut self, slot: u32, slots: &Slots<K, V>, index: &Index) -> Evicted<V> {
         if self.policy.is_none() || slots.word(slot).has(HIDDEN) {
             return self.remove(slot, slots, index).into_iter().collect();
         }
@@ -377,7 +268,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
     }
 
     /// Makes an entry of a loaded value, for which room was made.
-    pub(super) fn publish(
+    pub(in crate::cache) fn publish(
         &mut self,
         (key, hash): (K, u64),
         value: V,
@@ -436,13 +327,13 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
     }
 
     /// The entry that the policy would let go next, and its stamp. Nothing is concluded from being asked.
-    pub(super) fn oldest(&mut self, slots: &Slots<K, V>) -> Option<(u32, u64)> {
+    pub(in crate::cache) fn oldest(&mut self, slots: &Slots<K, V>) -> Option<(u32, u64)> {
         let slot = self.policy.as_mut()?.peek(slots)?;
         Some((slot, slots.last_use(slot)))
     }
 
     /// Takes an entry out because somebody wants it gone; `None` when it is pinned or dirty.
-    pub(super) fn remove(&mut self, slot: u32, slots: &Slots<K, V>, index: &Index) -> Option<V> {
+    pub(in crate::cache) fn remove(&mut self, slot: u32, slots: &Slots<K, V>, index: &Index) -> Option<V> {
         let word = slots.word(slot);
         let value = slots.take(slot).ok()?;
         if word.is_parked() {
@@ -456,7 +347,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
 
     /// Takes an entry out, or, when it is pinned, lets nobody find it any more: it goes with its last pin. What is dirty
     /// stays.
-    pub(super) fn hide(&mut self, slot: u32, slots: &Slots<K, V>, index: &Index) -> Option<V> {
+    pub(in crate::cache) fn hide(&mut self, slot: u32, slots: &Slots<K, V>, index: &Index) -> Option<V> {
         // Pins come and go meanwhile: it can be taken, or be parked, or it is asked again.
         loop {
             if let Some(value) = self.remove(slot, slots, index) {
@@ -491,7 +382,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
     }
 
     /// Puts another policy in. Without one, what nobody holds goes.
-    pub(super) fn set_policy(&mut self, kind: CachePolicy, slots: &Slots<K, V>, index: &Index) -> Evicted<V> {
+    pub(in crate::cache) fn set_policy(&mut self, kind: CachePolicy, slots: &Slots<K, V>, index: &Index) -> Evicted<V> {
         let mut order = Vec::new();
         if let Some(old) = &self.policy {
             old.for_each(slots, &mut |slot| order.push(slot));
@@ -521,7 +412,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
     }
 
     /// A load is over for which `loading` bytes were set aside. Of these, `unused` are not for an entry now.
-    pub(super) fn finish(&mut self, key: &K, loading: u64, unused: u64) {
+    pub(in crate::cache) fn finish(&mut self, key: &K, loading: u64, unused: u64) {
         self.flights.remove(key);
         self.loading_bytes -= loading;
         if unused > 0 {
@@ -530,7 +421,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
     }
 
     /// Bytes of slots, of what is known of them, and of the policy.
-    pub(super) fn structure_bytes(&self) -> usize {
+    pub(in crate::cache) fn structure_bytes(&self) -> usize {
         let policy = self.policy.as_ref().map_or(0, |policy| policy.memory_bytes());
         self.metas.len() * Slots::<K, V>::bytes()
             + self.metas.capacity() * size_of::<Meta>()
@@ -542,7 +433,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
     }
 
     /// Bytes of pinned entries, and of those that must be written back.
-    pub(super) fn held_bytes(&self, slots: &Slots<K, V>) -> (u64, u64) {
+    pub(in crate::cache) fn held_bytes(&self, slots: &Slots<K, V>) -> (u64, u64) {
         self.metas.iter().zip(0..).fold((0, 0), |(pinned, dirty), (meta, slot)| {
             let word = slots.word(slot);
             match word.state() {
@@ -553,45 +444,6 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
                 ),
             }
         })
-    }
-
-    #[cfg(test)]
-    pub(super) fn check_invariants(&self, slots: &Slots<K, V>, is_found: impl Fn(&K, u32) -> bool) {
-        let (mut bytes, mut parked, mut entries) = (0, 0, 0);
-        let (mut n_beside, mut beside_bytes) = (0, 0);
-        for slot in 0..self.n_slots() {
-            let word = slots.word(slot);
-            if word.state() == SlotState::Absent {
-                assert!(self.free.contains(&slot));
-                continue;
-            }
-            let meta = self.metas[slot as usize];
-            // Another one under the same key may be watched now; what is hidden is found by nobody.
-            assert!(word.has(WATCHED | HIDDEN) || !self.curve.watches(meta.hash));
-            let is_sampled = self.policy.as_ref().is_some_and(|policy| policy.samples(meta.hash));
-            assert!(!is_sampled || word.has(SAMPLED));
-            assert!(slots.key(slot).is_some_and(|key| is_found(&key, slot) != word.has(HIDDEN)));
-            assert!(word.is_parked() || word.state() == SlotState::Clean, "a dirty entry is in no policy");
-            assert!(!word.is_parked() || word.pins() > 0 || word.state() != SlotState::Clean);
-            entries += 1;
-            bytes += meta.bytes;
-            if word.has(BESIDE) {
-                n_beside += 1;
-                beside_bytes += meta.bytes;
-            }
-            parked += if word.is_parked() { meta.bytes } else { 0 };
-        }
-        assert_eq!((bytes, parked, entries), (self.bytes, self.parked_bytes, self.entries));
-        self.beside.check_invariants(n_beside, beside_bytes, |slot, stamp| came_so(slots, slot, stamp));
-        // A load that is about to start has its bytes set aside here before it has them of the total.
-        assert!(self.account.used() <= self.bytes + self.loading_bytes);
-        assert!(self.loading_bytes > 0 || self.account.used() == self.bytes);
-        assert_eq!(self.free.len() as u64 + entries, self.metas.len() as u64);
-        let (held, dirty) = self.held_bytes(slots);
-        assert!(self.bytes <= self.max_bytes.max(held + dirty), "{} of {}", self.bytes, self.max_bytes);
-        if let Some(policy) = &self.policy {
-            policy.check_invariants(slots);
-        }
     }
 }
 
