@@ -82,9 +82,16 @@ fn turn() -> MutexGuard<'static, ()> {
 
 /// A file of 2 x 2 tiles, all bytes `value`.
 fn write(path: &Path, value: u8) {
+    write_pages(path, &[value]);
+}
+
+/// A file of such pictures.
+fn write_pages(path: &Path, values: &[u8]) {
     let image = Image { blocks: Blocks::Tiles(64, 64), ..Image::new(128, 128) };
     let mut writer = TiffWriter::new(File::create(path).unwrap(), Format::default()).unwrap();
-    writer.image(&image, |_, _, _| Some(vec![value; 64 * 64])).unwrap();
+    for value in values {
+        writer.image(&image, |_, _, _| Some(vec![*value; 64 * 64])).unwrap();
+    }
     writer.finish().unwrap();
 }
 
@@ -257,6 +264,23 @@ fn a_closed_file_is_known_without_a_block_and_without_a_descriptor() {
         assert!(Dataset::open(&broken).is_err());
     }
     assert_eq!((catalog_stats().entries, catalog_stats().misses), (0, before.misses + 4));
+}
+
+#[test]
+fn what_was_parsed_of_each_page_is_known_when_all_are_closed() {
+    let _turn = turn();
+    let (_dir, path) = folder();
+    write_pages(&path, &[5, 6, 7]);
+    age(&path);
+    // By their numbers, for alike pictures are the frames of one dataset where no number is given.
+    let open = |page| Dataset::open_with(&path, &OpenOptions::default().page(page)).unwrap();
+    let before = catalog_stats();
+    drop([0, 1, 2].map(open));
+    let parsed = catalog_stats();
+    assert_eq!((parsed.hits - before.hits, parsed.misses - before.misses, parsed.closed), (0, 3, 3));
+    assert_eq!([2, 1, 0].map(|page| value(&open(page))), [7, 6, 5]);
+    let again = catalog_stats();
+    assert_eq!((again.hits - parsed.hits, again.misses - parsed.misses), (3, 0));
 }
 
 #[expect(unsafe_code, reason = "mapping a file takes a promise")]
