@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::cache::Mode;
 use crate::error::Result;
 use crate::grid::{BlockId, Window};
-use crate::sync::{AtomicUsize, Mutex, Ordering};
+use crate::sync::{AtomicUsize, Ordering, RwLock};
 
 use super::{Dataset, blocks};
 
@@ -44,7 +44,7 @@ impl Advice {
 /// The windows that are read in order.
 #[derive(Default)]
 pub(super) struct Advised {
-    windows: Mutex<Vec<Blocks>>,
+    windows: RwLock<Vec<Blocks>>,
     /// How many there are, for readers that have none to ask about.
     n: AtomicUsize,
 }
@@ -73,7 +73,7 @@ impl Blocks {
 
 impl Advised {
     /// How a block is read that is wanted in this way, in memory or not. It costs one look at a number where nothing was
-    /// said.
+    /// said; readers do not wait for each other.
     #[inline]
     pub(super) fn mode(&self, at: BlockId, mode: Mode) -> Mode {
         let may_be_in_order = mode == Mode::Use && self.n.load(Ordering::Relaxed) > 0;
@@ -82,11 +82,11 @@ impl Advised {
 
     #[cold]
     fn is_in_order(&self, at: BlockId) -> bool {
-        self.windows.lock().iter().any(|window| window.contains(at))
+        self.windows.read().iter().any(|window| window.contains(at))
     }
 
     fn set(&self, window: Blocks, in_order: bool) {
-        let mut windows = self.windows.lock();
+        let mut windows = self.windows.write();
         windows.retain(|before| !before.touches(&window) || (in_order && *before != window));
         if in_order {
             if windows.len() == MOST_WINDOWS {

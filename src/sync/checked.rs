@@ -13,6 +13,9 @@ pub(crate) type MutexGuard<'a, T> = sync::MutexGuard<'a, T>;
 #[derive(Debug, Default)]
 pub(crate) struct Condvar(sync::Condvar);
 
+#[derive(Debug, Default)]
+pub(crate) struct RwLock<T>(sync::RwLock<T>);
+
 impl<T> Mutex<T> {
     pub(crate) fn new(value: T) -> Self {
         Self(sync::Mutex::new(value))
@@ -28,6 +31,16 @@ impl<T> Mutex<T> {
             Err(TryLockError::WouldBlock) => None,
             Err(TryLockError::Poisoned(_)) => panic!("no thread panics with a lock held"),
         }
+    }
+}
+
+impl<T> RwLock<T> {
+    pub(crate) fn read(&self) -> sync::RwLockReadGuard<'_, T> {
+        self.0.read().expect("no thread panics with a lock held")
+    }
+
+    pub(crate) fn write(&self) -> sync::RwLockWriteGuard<'_, T> {
+        self.0.write().expect("no thread panics with a lock held")
     }
 }
 

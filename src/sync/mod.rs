@@ -5,14 +5,14 @@ pub(crate) use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(not(shuttle))]
-pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
+pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 #[cfg(not(shuttle))]
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 #[cfg(shuttle)]
 mod checked;
 #[cfg(shuttle)]
-pub(crate) use checked::{Condvar, Mutex, MutexGuard, wait, wait_for};
+pub(crate) use checked::{Condvar, Mutex, MutexGuard, RwLock, wait, wait_for};
 #[cfg(shuttle)]
 pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 #[cfg(shuttle)]
