@@ -182,6 +182,7 @@ fn sums_over_all_datasets_count_those_that_are_closed() {
     let closed = process_stats();
     assert_eq!(closed.n_datasets - before.n_datasets, 1, "a lent block holds its cache");
     assert_eq!(closed.used_bytes - before.used_bytes, BLOCK, "and no other block");
+    assert_eq!(closed.datasets.evictions, during.datasets.evictions, "to close is not to evict");
     // Nothing is promised to it any more.
     let other = Counted::new(256, pooled(0), CachePolicy::Lru);
     (0..200).for_each(|i| assert!(!other.reads(traces::numbered(i % 100)) || i >= 100));

@@ -120,8 +120,11 @@ impl Drop for Core {
         if let Some(number) = self.catalog_number {
             catalog().closed(number);
         }
-        if self.first_plane == 0 {
+        // The mask has the cache, too.
+        drop(self.mask.take());
+        if self.first_plane == 0 && Arc::strong_count(&self.cache) > 1 {
             // A block that is still lent holds the cache, and must not hold the blocks that nobody can ask for any more.
+            self.cache.remove_if(|_| true);
             self.cache.set_budget(CacheBudget::Own(0));
             self.cache.hold_beside(0);
         }
