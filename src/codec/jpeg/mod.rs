@@ -129,7 +129,7 @@ pub(crate) fn check_frame(info: &JpegInfo) -> Result<()> {
 }
 
 /// Bytes that [`decode`] takes beside the pixels, where they grow with these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DecodeBytes {
     /// Of `samples` in [`Contexts`].
     pub(crate) samples: u64,

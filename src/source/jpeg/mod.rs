@@ -141,13 +141,7 @@ impl JpegSource {
 
     /// Whether the picture may be decoded as a whole.
     fn check_whole(&self) -> Result<()> {
-        let (bytes, more, max) = (self.whole_bytes(), self.decode_bytes().sum(), self.limits.max_image_bytes);
-        if bytes.saturating_add(more) <= max as u64 {
-            return Ok(());
-        }
-        let beside =
-            if more > 0 { format!(" and {more} bytes that decoding takes beside them") } else { String::new() };
-        Err(Error::limit(format!("a JPEG of {bytes} bytes of pixels{beside}, the limit is {max} bytes")))
+        check_whole("JPEG", self.whole_bytes(), self.decode_bytes(), self.limits)
     }
 
     /// Bytes of the file that can be the picture: its pixels, stored as badly as can be, and as much metadata as is
@@ -311,6 +305,16 @@ impl TileSource for JpegSource {
     fn read_blob(&self, name: &str) -> Result<Vec<u8>> {
         self.marks.blob(&*self.reader, name)?.ok_or_else(|| no_such("block of bytes", name))
     }
+}
+
+/// Whether `what`, of so many bytes of pixels, may be decoded as a whole.
+pub(super) fn check_whole(what: &str, bytes: u64, beside: DecodeBytes, limits: Limits) -> Result<()> {
+    let (more, max) = (beside.sum(), limits.max_image_bytes as u64);
+    if bytes.saturating_add(more) <= max {
+        return Ok(());
+    }
+    let more = if more > 0 { format!(" and {more} bytes that decoding takes beside them") } else { String::new() };
+    Err(Error::limit(format!("a {what} of {bytes} bytes of pixels{more}, the limit is {max} bytes")))
 }
 
 fn read_header(reader: &dyn ReadAt, limits: Limits) -> Result<(JpegInfo, Vec<u8>)> {

@@ -4,10 +4,11 @@ use std::sync::OnceLock;
 
 use crate::block::Interleave;
 use crate::codec::Scratch;
-use crate::codec::jpeg::{self, Colour};
+use crate::codec::jpeg::{self, Colour, DecodeBytes};
 use crate::codec::jpeg_entropy::Place;
 use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{BlockId, Level};
+use crate::source::jpeg::check_whole;
 use crate::source::jpeg::pieces::Pieces;
 use crate::source::rows::Decoded;
 use crate::source::{Limits, ReadAt, ReadContext};
@@ -168,18 +169,8 @@ impl TiffSource {
     ) -> Result<()> {
         let grid = level.image.level;
         let n_bytes = grid.width.saturating_mul(grid.height).saturating_mul(n_components as u64);
-        let max = self.limits.max_image_bytes as u64;
-        let check = |more: u64| {
-            if n_bytes.saturating_add(more) <= max {
-                return Ok(());
-            }
-            let beside =
-                if more > 0 { format!(" and {more} bytes that decoding takes beside them") } else { String::new() };
-            Err(Error::limit(format!(
-                "a JPEG strip of {n_bytes} bytes of pixels{beside}, which must be decoded as a whole; the limit is {max} bytes"
-            )))
-        };
-        check(0)?;
+        let check = |beside| check_whole("JPEG strip", n_bytes, beside, self.limits);
+        check(DecodeBytes::default())?;
         self.scratch.with(|counted| {
             let lent = level.reader.lend(offset, len);
             let Scratch { bytes, decoded, .. } = &mut counted.scratch;
@@ -190,7 +181,7 @@ impl TiffSource {
             let info = jpeg::info(lent.as_deref().unwrap_or(bytes))?;
             check_bits(&level.image, &info)?;
             let more = jpeg::decode_bytes(&info, colour(level), n_components);
-            check(more.sum())?;
+            check(more)?;
             decoded.clear();
             decoded.resize(n_bytes as usize, 0);
             context.check()?;
