@@ -93,6 +93,11 @@ fn the_page_shows_the_pixels_that_the_library_makes_and_its_controls_act() {
     browser.wait(SETTLED);
     browser.keep_picture("first");
     assert_fits(browser);
+    // Whatever a size is, it takes no more than three digits before the point, for which there is room.
+    let widest = "(async () => { const { bytes } = await import('/web/cache.js'); \
+                  return [0, 999, 1000, 102400, 1006 * 2 ** 20, 999.4 * 2 ** 30].map(bytes) })()";
+    let texts = ["0 B", "999 B", "1.0 KiB", "100 KiB", "1.0 GiB", "999 GiB"];
+    assert_eq!(browser.value(widest), json!(texts));
     browser.resize(1280, 1500, false);
     browser.wait(SETTLED);
     assert_fits(browser);

@@ -4,9 +4,10 @@ import { fitted } from "./canvas.js";
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 
+/** In the unit that takes no more than three digits before the point. */
 export function bytes(n) {
   let unit = 0;
-  while (n >= 1024 && unit < UNITS.length - 1) [n, unit] = [n / 1024, unit + 1];
+  while (n >= 999.5 && unit < UNITS.length - 1) [n, unit] = [n / 1024, unit + 1];
   return `${unit === 0 || n >= 100 ? Math.round(n) : n.toFixed(1)} ${UNITS[unit]}`;
 }
 
