@@ -90,10 +90,10 @@ fn check_by_socket(mut server: Server, uri: &str) {
     server.restart();
     assert_eq!(store.get(key(1)).unwrap(), None);
     let began = Instant::now();
-    server.signal("STOP");
+    server.pause();
     assert_eq!(store.get(key(1)).unwrap_err().kind(), ErrorKind::Store);
     assert!(began.elapsed() < TIMEOUT + SLACK);
-    server.signal("CONT");
+    server.resume();
 }
 
 #[cfg(all(any(target_os = "linux", target_os = "android"), feature = "memcached"))]
@@ -188,9 +188,9 @@ fn no_call_takes_longer_than_its_timeout_whatever_the_server_does() {
         proxy.set(Way::Open);
         bounded("it comes back", load(&*through, soon()), false);
 
-        server.signal("STOP");
+        server.pause();
         bounded("it was stopped", load(&*direct, soon()), true);
-        server.signal("CONT");
+        server.resume();
         bounded("it goes on", load(&*direct, soon()), false);
 
         // Killed and started again in the middle.

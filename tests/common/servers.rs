@@ -114,8 +114,26 @@ impl Server {
         panic!("{} does not start again", self.program);
     }
 
-    /// Stops and continues the process: connections stay, answers do not come.
-    pub fn signal(&self, name: &str) {
+    /// Stops the process: connections stay, answers do not come.
+    pub fn pause(&self) {
+        self.signal("STOP");
+        // A thread that runs at this moment may answer once more.
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let is_stopped = |task: std::fs::DirEntry| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+        };
+        while std::fs::read_dir(&tasks).is_ok_and(|mut tasks| !tasks.all(|task| task.is_ok_and(is_stopped))) {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
         let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
     }

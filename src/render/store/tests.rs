@@ -491,10 +491,10 @@ fn a_server_may_die_hang_and_come_back_and_costs_misses_alone() {
         server.restart();
         comes_back("killed");
 
-        server.signal("STOP");
+        server.pause();
         let before = tier.stats().errors;
         assert!(load(&tier, |stats| stats.errors > before + 2) < bound);
-        server.signal("CONT");
+        server.resume();
         comes_back("stopped");
 
         let (before, is_back) = (tier.stats().hits, AtomicBool::new(false));
@@ -510,11 +510,11 @@ fn a_server_may_die_hang_and_come_back_and_costs_misses_alone() {
         comes_back("restarted in the middle");
 
         // Closing does not wait for a server that hangs longer than for one answer.
-        server.signal("STOP");
+        server.pause();
         tier.put(key(1), sealed(1));
         let began = Instant::now();
         drop(tier);
         assert!(began.elapsed() < bound);
-        server.signal("CONT");
+        server.resume();
     }
 }
