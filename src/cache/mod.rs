@@ -163,9 +163,21 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         None
     }
 
-    /// Whether there is a value under `key`; asking is not a use of it.
+    /// Whether there is a value under `key`; asking is not a use of it. No lock; what just comes may not be seen.
     pub(crate) fn contains(&self, key: &K) -> bool {
-        self.index.probe(hash_of(key)).any(|slot| self.slots.key(slot).as_ref() == Some(key))
+        // With a pin, for else another key may be written there while this one is compared.
+        self.index.probe(hash_of(key)).any(|slot| match self.slots.pin(slot, key) {
+            Ok(place) => {
+                drop(Pinned::new(self, Held::Slot(place)));
+                true
+            }
+            Err(is_last) => {
+                if is_last {
+                    self.settle(slot);
+                }
+                false
+            }
+        })
     }
 
     /// Changes the budget. What exceeds it and is not pinned goes at once.
