@@ -602,10 +602,11 @@ typedef struct tilekeep_cache_stats {
     uint64_t pixel_bytes;
     // The budget.
     uint64_t max_bytes;
-    // What the cache's own structures take. The budget counts a share of them with every block.
+    // What the cache's own structures take. The budget counts a share of them with every block; what they take for blocks
+    // that are gone counts against the total, until it is given back.
     uint64_t structure_bytes;
     // Loads of a block that had been loaded before: what a larger budget might have saved. Counted in a sample when
-    // more than a million blocks were loaded.
+    // more than a million blocks were loaded, or most of those that were kept went to others.
     uint64_t redundant_loads;
     // Nanoseconds spent in loads that succeeded, all threads together.
     uint64_t load_ns;
@@ -653,8 +654,8 @@ typedef struct tilekeep_memory_stats {
     uint32_t reserved;
     // The total that was asked for.
     uint64_t total_max_bytes;
-    // Bytes that count against the total: blocks and rendered tiles kept, what is under way, and what sources keep to find
-    // their way in compressed streams.
+    // Bytes that count against the total: blocks and rendered tiles kept, what is under way, what sources keep to find
+    // their way in compressed streams, and what caches needed for blocks that are gone.
     uint64_t used_bytes;
     // Datasets that are open, or of which a block is still lent.
     uint64_t n_datasets;

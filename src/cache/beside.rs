@@ -59,6 +59,14 @@ impl Beside {
         None
     }
 
+    /// Entries are in other slots from now on, `to[slot]` each.
+    pub(super) fn renumber(&mut self, to: &[u32], is_one: impl Fn(u32, u64) -> bool) {
+        let is_there = |(slot, stamp): &(u32, u64)| is_one(*slot, *stamp);
+        let renumbered =
+            self.queue.iter().map(|(slot, stamp)| (to.get(*slot as usize).copied().unwrap_or(*slot), *stamp));
+        self.queue = renumbered.filter(is_there).collect();
+    }
+
     pub(super) fn memory_bytes(&self) -> usize {
         self.queue.capacity() * size_of::<(u32, u64)>()
     }

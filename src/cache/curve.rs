@@ -170,6 +170,12 @@ impl ReuseCurve {
             + self.ages.capacity() * size_of::<u32>()
     }
 
+    /// Gives back the room that is not needed before the next miss.
+    pub(crate) fn give_back(&mut self) {
+        self.watched.shrink_to(LEAST_ROOM);
+        self.ages = Vec::new();
+    }
+
     fn note_reuse(&mut self, before: Watched, now: u64) {
         self.watched_bytes -= before.bytes;
         let time = now - before.at;
@@ -354,6 +360,20 @@ mod tests {
     fn a_tile_server_is_predicted_to_two_points() {
         let Some(trace) = replay::tile_server() else { return };
         check(&trace, &[1024, 2048, 4096, 8192, 16_384, 32_768, 65_536]);
+    }
+
+    #[test]
+    fn what_gave_memory_back_predicts_the_same() {
+        let trace = replay::rows(64, 60, 4, 8);
+        let (kept, mut gave_back) = (curve_of(&trace), ReuseCurve::default());
+        for (access, n) in trace.iter().zip(1..) {
+            note(&mut gave_back, access.hash, access.bytes);
+            if n % 10_000 == 0 {
+                gave_back.give_back();
+            }
+        }
+        let budgets: Vec<u64> = (1..4000).map(|blocks| blocks * BLOCK).collect();
+        assert_eq!(kept.predict(&budgets), gave_back.predict(&budgets));
     }
 
     #[test]

@@ -4,47 +4,75 @@
 //! there; whoever misses asks again under the mutex. They are never sent to a wrong entry, for they compare the key in
 //! the slot.
 
+#![expect(unsafe_code, reason = "says what may be all zeros")]
+
 use std::sync::OnceLock;
 
+use crate::memory::{Sparse, Zero};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 
 /// Places in the first table, as a power of two; each following one has twice as many.
 const FIRST_BITS: u32 = 8;
 const TABLES: usize = 25;
 
-/// An open-addressed table of (tag, slot). When it gets half full the next one takes over; the old ones stay, for readers
-/// may still look at them, which costs as much again as the last one. Tables that grew by four would cost a third, but
-/// be an eighth full at first: more lines for the CPU's caches to hold.
+/// An open-addressed table of (tag, slot). When it gets half full the next one takes over, and one before it when few entries
+/// are [left](Self::shrink). The others stay, for readers may still look at them, but are empty, and large ones without memory.
 ///
 /// The tag is the upper half of the hash, and the home of an entry, where it is looked for first, is told by the tag's
 /// first bits: entries move within a table and to the next one without a look at their slots, and in order.
 pub(super) struct Index {
-    tables: [OnceLock<Box<[AtomicU64]>>; TABLES],
+    tables: [OnceLock<Sparse<Place>>; TABLES],
     current: AtomicUsize,
+    /// A bit for each table that has memory. Changed under the mutex.
+    with_memory: AtomicUsize,
+}
+
+/// An entry of the table, or 0.
+struct Place(AtomicU64);
+
+// SAFETY: an atomic number.
+unsafe impl Zero for Place {
+    #[cfg(shuttle)]
+    fn zero() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    #[cfg(shuttle)]
+    fn clear(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
 }
 
 /// The slots that a probe comes by.
 pub(super) struct Probe<'a> {
-    table: &'a [AtomicU64],
+    table: &'a [Place],
     at: usize,
     tag: u64,
 }
 
 impl Index {
     pub(super) fn new() -> Self {
-        Self { tables: std::array::from_fn(|_| OnceLock::new()), current: AtomicUsize::new(0) }
+        Self {
+            tables: std::array::from_fn(|_| OnceLock::new()),
+            current: AtomicUsize::new(0),
+            with_memory: AtomicUsize::new(0),
+        }
     }
 
-    /// Bytes of all tables.
+    /// Bytes of all tables that have memory. Under the mutex.
     pub(super) fn bytes(&self) -> usize {
-        self.tables.iter().filter_map(|table| table.get()).map(|table| table.len() * 8).sum()
+        let with_memory = self.with_memory.load(Ordering::Relaxed);
+        (0..TABLES)
+            .filter(|number| with_memory >> number & 1 != 0)
+            .map(|number| size_of::<Place>() << bits(number))
+            .sum()
     }
 
     /// The slots that may hold a key of this hash.
     #[inline]
     pub(super) fn probe(&self, hash: u64) -> Probe<'_> {
         let current = self.current.load(Ordering::Acquire);
-        let table: &[AtomicU64] = match self.tables[current].get() {
+        let table: &[Place] = match self.tables[current].get() {
             Some(table) => table,
             None => &[],
         };
@@ -54,16 +82,34 @@ impl Index {
     /// Adds an entry. `len` is how many there are already. Under the mutex.
     pub(super) fn insert(&self, hash: u64, slot: u32, len: usize) {
         let mut current = self.current.load(Ordering::Relaxed);
-        let mut table = self.table(current);
-        if (len + 1) * 2 > table.len() && current + 1 < TABLES {
+        if (len + 1) * 2 > 1 << bits(current) && current + 1 < TABLES {
             current += 1;
-            let larger = self.table(current);
-            let entries = table.iter().map(|place| place.load(Ordering::Relaxed)).filter(|entry| *entry != 0);
-            entries.for_each(|entry| put(larger, home(entry, current), entry));
-            self.current.store(current, Ordering::Release);
-            table = larger;
+            self.move_to(current);
         }
-        put(table, home(hash, current), entry(hash, slot));
+        put(self.table(current), home(hash, current), entry(hash, slot));
+    }
+
+    /// Gives memory back when there are few entries; `len` is how many. Under the mutex.
+    pub(super) fn shrink(&self, len: usize) {
+        // A quarter full, so that it does not grow again at once.
+        let fits = (0..TABLES).find(|number| len * 4 <= 1 << bits(*number));
+        if let Some(number) = fits.filter(|number| *number < self.current.load(Ordering::Relaxed)) {
+            self.move_to(number);
+        }
+    }
+
+    /// Lets another table, which is empty, take over.
+    fn move_to(&self, number: usize) {
+        let before = self.current.load(Ordering::Relaxed);
+        let (from, to) = (self.table(before), self.table(number));
+        let entries = from.iter().map(Place::load).filter(|entry| *entry != 0);
+        entries.for_each(|entry| put(to, home(entry, number), entry));
+        self.current.store(number, Ordering::Release);
+        if from.discard(0..from.len()) < from.len() {
+            from.iter().for_each(|place| place.0.store(0, Ordering::Relaxed));
+        } else {
+            self.with_memory.fetch_and(!(1 << before), Ordering::Relaxed);
+        }
     }
 
     /// Takes an entry out. Under the mutex.
@@ -71,7 +117,7 @@ impl Index {
         let current = self.current.load(Ordering::Relaxed);
         let table = self.table(current);
         let mask = table.len() - 1;
-        let at = |place: usize| table[place].load(Ordering::Relaxed);
+        let at = |place: usize| table[place].load();
         let (mut hole, entry) = (home(hash, current), entry(hash, slot));
         while at(hole) != entry {
             if at(hole) == 0 {
@@ -85,16 +131,25 @@ impl Index {
         while at(next) != 0 {
             let moved = at(next);
             if (next.wrapping_sub(home(moved, current)) & mask) >= (next.wrapping_sub(hole) & mask) {
-                table[hole].store(moved, Ordering::Release);
+                table[hole].0.store(moved, Ordering::Release);
                 hole = next;
             }
             next = (next + 1) & mask;
         }
-        table[hole].store(0, Ordering::Release);
+        table[hole].0.store(0, Ordering::Release);
     }
 
-    fn table(&self, number: usize) -> &[AtomicU64] {
-        self.tables[number].get_or_init(|| (0..1_usize << bits(number)).map(|_| AtomicU64::new(0)).collect())
+    /// A table that is about to be written to. Under the mutex.
+    fn table(&self, number: usize) -> &Sparse<Place> {
+        self.with_memory.fetch_or(1 << number, Ordering::Relaxed);
+        self.tables[number].get_or_init(|| Sparse::new(1 << bits(number)))
+    }
+}
+
+impl Place {
+    /// Under the mutex.
+    fn load(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -105,7 +160,7 @@ impl Iterator for Probe<'_> {
     fn next(&mut self) -> Option<u32> {
         // There is always an empty place to stop at.
         loop {
-            let entry = self.table.get(self.at & self.table.len().wrapping_sub(1))?.load(Ordering::Acquire);
+            let entry = self.table.get(self.at & self.table.len().wrapping_sub(1))?.0.load(Ordering::Acquire);
             self.at = self.at.wrapping_add(1);
             if entry == 0 || entry & !LOW == self.tag {
                 return slot_of(entry);
@@ -142,13 +197,13 @@ fn home(hash: u64, table: usize) -> usize {
     (hash >> (u64::BITS - bits(table))) as usize
 }
 
-fn put(table: &[AtomicU64], home: usize, entry: u64) {
+fn put(table: &[Place], home: usize, entry: u64) {
     let mask = table.len() - 1;
     let mut at = home;
-    while table[at].load(Ordering::Relaxed) != 0 {
+    while table[at].load() != 0 {
         at = (at + 1) & mask;
     }
-    table[at].store(entry, Ordering::Release);
+    table[at].0.store(entry, Ordering::Release);
 }
 
 #[cfg(test)]
@@ -164,14 +219,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_finds_what_was_put_in_and_nothing_that_was_taken_out(steps in prop::collection::vec((any::<bool>(), 0..600u32), 1..900)) {
+        fn it_finds_what_was_put_in_and_nothing_that_was_taken_out(steps in prop::collection::vec((0..9, 0..600u32), 1..900)) {
             let (index, mut model) = (Index::new(), HashMap::new());
-            for (insert, slot) in steps {
-                if insert && !model.contains_key(&slot) {
+            for (step, slot) in steps {
+                if step < 5 && !model.contains_key(&slot) {
                     index.insert(hash(slot), slot, model.len());
                     model.insert(slot, ());
-                } else if !insert && model.remove(&slot).is_some() {
+                } else if step < 8 && model.remove(&slot).is_some() {
                     index.remove(hash(slot), slot);
+                } else if step == 8 && slot % 8 == 0 {
+                    // Most of them, and the memory for them.
+                    for slot in (0..600).filter(|slot| slot % 5 != 0 && model.remove(slot).is_some()) {
+                        index.remove(hash(slot), slot);
+                    }
+                    index.shrink(model.len());
                 }
                 prop_assert_eq!(index.probe(hash(slot)).any(|found| found == slot), model.contains_key(&slot));
             }
@@ -179,5 +240,22 @@ mod tests {
                 prop_assert_eq!(index.probe(hash(slot)).any(|found| found == slot), model.contains_key(&slot));
             }
         }
+    }
+
+    #[test]
+    fn its_memory_follows_the_entries_up_and_down() {
+        let index = Index::new();
+        let hash = |slot: u32| super::super::policy::replay::hash(u64::from(slot));
+        let is_there = |slot: u32| index.probe(hash(slot)).any(|found| found == slot);
+        (0..100_000).for_each(|slot| index.insert(hash(slot), slot, slot as usize));
+        let bytes = index.bytes();
+        // As many places as are needed, and the tables before that are too small to be given back.
+        assert!((100_000 * 16..100_000 * 32 + (16 << 10)).contains(&bytes) || !cfg!(target_os = "linux"), "{bytes}");
+        (1000..100_000).for_each(|slot| index.remove(hash(slot), slot));
+        index.shrink(1000);
+        assert!(index.bytes() <= 64 << 10 || !cfg!(target_os = "linux"), "{}", index.bytes());
+        assert!((0..1000).all(is_there) && !(1000..100_000).any(is_there));
+        (1000..100_000).for_each(|slot| index.insert(hash(slot), slot, slot as usize));
+        assert!((0..100_000).all(is_there) && index.bytes() == bytes);
     }
 }

@@ -24,7 +24,7 @@
 //! | `beside` | what comes by while somebody reads in passing |
 //! | `curve` | how often a cache of another size would have hit |
 //! | `flight` | a load, and those who wait for it |
-//! | `state` | what the mutex guards: policy, budget, loads under way |
+//! | `state` | what the mutex guards: policy, budget, loads under way; what all of it takes, and how that shrinks |
 //! | `total` | what several caches may hold together, and which of them gives something up |
 //! | `worth` | what an entry is worth beside those of another cache |
 //! | `seen` | what was loaded before |
@@ -190,6 +190,7 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         let mut state = self.state.lock();
         state.set_max_bytes(self.account.room_bytes(), &self.slots);
         let evicted = self.shrink(&mut state);
+        state.follow_entries(&self.slots, &self.index);
         drop(state);
         drop(evicted);
     }
@@ -250,9 +251,8 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         let mut state = self.state.lock();
         self.drain(&mut state);
         let evicted = state.set_policy(kind, &self.slots, &self.index);
-        self.count_out(&evicted);
-        drop(state);
-        drop(evicted);
+        state.follow_entries(&self.slots, &self.index);
+        self.let_go(state, evicted);
     }
 
     /// Makes the value under `key` as young as if it had been asked for, which does not count as a hit; whether it is
@@ -270,10 +270,12 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
     /// Forgets every value that is not pinned or dirty and for which `which` holds. They do not count as evictions.
     pub(crate) fn remove_if(&self, mut which: impl FnMut(&K) -> bool) {
         let mut state = self.state.lock();
+        self.drain(&mut state);
         let removed = (0..state.n_slots())
             .filter(|slot| self.slots.key(*slot).is_some_and(|key| which(&key)))
             .filter_map(|slot| state.remove(slot, &self.slots, &self.index))
             .collect();
+        state.follow_entries(&self.slots, &self.index);
         self.let_go(state, removed);
     }
 
@@ -281,9 +283,11 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
     /// one that is being loaded is got by those who wait for it already, and not kept.
     pub(crate) fn forget(&self) {
         let mut state = self.state.lock();
+        self.drain(&mut state);
         state.forgotten += 1;
         let entries = (0..state.n_slots()).filter(|slot| self.slots.key(*slot).is_some());
         let removed = entries.filter_map(|slot| state.hide(slot, &self.slots, &self.index)).collect();
+        state.follow_entries(&self.slots, &self.index);
         self.let_go(state, removed);
     }
 
@@ -302,7 +306,7 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
             hits: self.touches.hits() + self.passing_hits.load(Ordering::Relaxed),
             bytes: state.bytes,
             entries: state.entries,
-            structure_bytes: (Touches::bytes() + self.index.bytes() + state.structure_bytes()) as u64,
+            structure_bytes: (Touches::bytes() + state.structure_bytes(&self.index)) as u64,
             locked_bytes,
             dirty_bytes,
             loading_bytes: state.loading_bytes,
@@ -364,6 +368,9 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         let gone = state.settle(slot, &self.slots, &self.index);
         self.count_out(&gone);
         let evicted = self.shrink(&mut state);
+        if !evicted.is_empty() {
+            state.follow_entries(&self.slots, &self.index);
+        }
         drop(state);
         drop((gone, evicted));
         self.account.total().shrink(false);
@@ -387,6 +394,7 @@ impl<K: Copy + Eq + Hash + Send + Sync, V: Send + Sync> Holder for Cache<K, V> {
         let before = state.bytes;
         let evicted = state.give_up((bytes, floor), is_urgent, &self.slots, &self.index);
         let gone = before - state.bytes;
+        state.follow_entries(&self.slots, &self.index);
         self.count_out(&evicted);
         drop(state);
         drop(evicted);
@@ -395,6 +403,12 @@ impl<K: Copy + Eq + Hash + Send + Sync, V: Send + Sync> Holder for Cache<K, V> {
 
     fn total_changed(&self) {
         self.apply_budget();
+    }
+
+    fn give_back(&self) {
+        let mut state = self.state.lock();
+        self.drain(&mut state);
+        state.give_back(&self.slots, &self.index);
     }
 
     fn counts(&self) -> Counts {

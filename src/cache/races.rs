@@ -404,3 +404,61 @@ fn caches_that_take_memory_from_each_other() {
         assert_eq!(total.used_bytes(), 0);
     });
 }
+
+#[test]
+fn memory_is_given_back_under_readers_who_are_late() {
+    check(|| {
+        let run = Run::new(3);
+        // One of them is held, so that there are free slots before and behind it.
+        (0..3).for_each(|key| run.read(key, Mode::Use));
+        let held = spawn(&run, |run| {
+            let Ok(lock) = run.get(1, Mode::Lock) else { return };
+            thread::yield_now();
+            lock.check(1);
+        });
+        let readers =
+            [0, 2].map(|first| spawn(&run, move |run| (0..3).for_each(|i| run.read((first + i) % 4, Mode::Use))));
+        let gives_back = spawn(&run, |run| {
+            run.cache.remove_if(|key| *key != 1);
+            run.cache.give_back();
+            thread::yield_now();
+            run.cache.give_back();
+        });
+        join(readers.into_iter().chain([held, gives_back]));
+        run.check_end();
+    });
+}
+
+#[expect(unsafe_code, reason = "takes pins back")]
+#[test]
+fn a_pin_by_mistake_takes_none_from_whoever_has_the_slot_next() {
+    check(|| {
+        let slots = Arc::new(Slots::<u32, u32>::new());
+        slots.grow_to(0);
+        slots.publish(0, (1, 10), 0, 0, 0);
+        let late = [(); 2].map(|()| {
+            let slots = Arc::clone(&slots);
+            thread::spawn(move || {
+                if let Ok(place) = slots.pin(0, &1) {
+                    // SAFETY: the place is of these slots.
+                    let _is_last = unsafe { slots.unpin(place) };
+                }
+            })
+        });
+        // The only one with the mutex.
+        let owner = {
+            let slots = Arc::clone(&slots);
+            thread::spawn(move || {
+                let mut key = 1;
+                while key < 4 && slots.take(0).is_ok() {
+                    slots.discard(0..1);
+                    key += 1;
+                    slots.publish(0, (key, 10), 0, 0, 0);
+                }
+                slots.pin_again(0);
+            })
+        };
+        join(late.into_iter().chain([owner]));
+        assert_eq!(slots.word(0).pins(), 1);
+    });
+}

@@ -2,6 +2,8 @@
 
 /// Keys that are remembered before only every second one is.
 const MOST: usize = 1 << 20;
+/// And are always, also when memory is given back.
+const FEW: usize = 1 << 10;
 
 /// A set of 32-bit fingerprints, 4 bytes a place and at most half full: 8 MiB at most. Of more than a million keys it
 /// remembers a sample, and every one counts for those that it stands for.
@@ -41,6 +43,14 @@ impl Seen {
         print == 0 || !self.samples(print) || (!self.places.is_empty() && self.find(print).is_ok())
     }
 
+    /// Remembers a sample from now on if it knows more keys than this, and more than a few.
+    pub(super) fn give_back(&mut self, most: usize) {
+        while self.len > most.max(FEW) {
+            self.shift += 1;
+            self.move_to(self.places.len() / 2);
+        }
+    }
+
     pub(super) fn memory_bytes(&self) -> usize {
         self.places.capacity() * size_of::<u32>()
     }
@@ -69,6 +79,10 @@ impl Seen {
             self.shift += 1;
             n_places = self.places.len();
         }
+        self.move_to(n_places);
+    }
+
+    fn move_to(&mut self, n_places: usize) {
         self.len = 0;
         for print in std::mem::replace(&mut self.places, vec![0; n_places]) {
             if print != 0
@@ -94,6 +108,20 @@ mod tests {
         assert_eq!(loads(&mut seen, 0..20_000), 0);
         assert_eq!(loads(&mut seen, 10_000..25_000), 10_000);
         assert!(seen.memory_bytes() <= 25_000 * 16, "{}", seen.memory_bytes());
+    }
+
+    #[test]
+    fn what_gave_memory_back_still_counts_about_right() {
+        let mut seen = Seen::default();
+        let loads = |seen: &mut Seen, keys: std::ops::Range<u64>| keys.map(|key| seen.load(hash(key))).sum::<u64>();
+        loads(&mut seen, 0..1000);
+        seen.give_back(0);
+        assert_eq!(loads(&mut seen, 0..1000), 1000);
+        loads(&mut seen, 0..100_000);
+        seen.give_back(0);
+        assert!(seen.memory_bytes() <= 32 << 10, "{}", seen.memory_bytes());
+        let again = loads(&mut seen, 0..100_000) as f64 / 1e5;
+        assert!((0.9..=1.1).contains(&again), "{again}");
     }
 
     #[test]

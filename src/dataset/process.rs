@@ -57,8 +57,9 @@ pub fn trim(level: TrimLevel) {
     trim_beside(level);
 }
 
-/// As [`trim`] for what the total does not bound.
+/// As [`trim`] for what blocks and tiles do not make room for.
 pub(crate) fn trim_beside(level: TrimLevel) {
+    Total::process().give_back();
     match level {
         TrimLevel::Free => {}
         TrimLevel::Half => catalog().give_up(1, 2),
@@ -78,8 +79,8 @@ pub struct ProcessStats {
     pub total_now_bytes: u64,
     /// Datasets that are open, or of which a block is still lent.
     pub n_datasets: u64,
-    /// Bytes that count against the total: blocks and rendered tiles kept, what is under way, and what sources keep to find
-    /// their way in compressed streams.
+    /// Bytes that count against the total: blocks and rendered tiles kept, what is under way, what sources keep to find
+    /// their way in compressed streams, and what caches needed for blocks that are gone.
     pub used_bytes: u64,
     /// Read buffers and decoder state.
     pub scratch_bytes: u64,

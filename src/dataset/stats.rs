@@ -20,7 +20,7 @@ pub struct Stats {
     /// Loads that ended in an error.
     pub failed_loads: u64,
     /// Loads of a block that had been loaded before: what a larger budget might have saved. Counted in a sample when more
-    /// than a million blocks were loaded.
+    /// than a million blocks were loaded, or most of those that were kept went to others.
     pub redundant_loads: u64,
     /// Time spent in loads that succeeded, all threads together.
     pub load_time: Duration,
@@ -37,7 +37,8 @@ pub struct Stats {
     pub entries: u64,
     /// Bytes that count against the budget: pixels and overhead of the blocks kept.
     pub bytes: u64,
-    /// What the cache's own structures take. The budget counts a share of them with every block.
+    /// What the cache's own structures take. The budget counts a share of them with every block; what they take for blocks that
+    /// are gone counts against the total, until it is given back.
     pub structure_bytes: u64,
     /// Of `bytes`, what is counted for every block beside its pixels.
     pub overhead_bytes: u64,

@@ -183,10 +183,11 @@ pub struct tilekeep_cache_stats {
     pub pixel_bytes: u64,
     /// The budget.
     pub max_bytes: u64,
-    /// What the cache's own structures take. The budget counts a share of them with every block.
+    /// What the cache's own structures take. The budget counts a share of them with every block; what they take for blocks
+    /// that are gone counts against the total, until it is given back.
     pub structure_bytes: u64,
     /// Loads of a block that had been loaded before: what a larger budget might have saved. Counted in a sample when
-    /// more than a million blocks were loaded.
+    /// more than a million blocks were loaded, or most of those that were kept went to others.
     pub redundant_loads: u64,
     /// Nanoseconds spent in loads that succeeded, all threads together.
     pub load_ns: u64,

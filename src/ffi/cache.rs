@@ -114,8 +114,8 @@ pub struct tilekeep_memory_stats {
     pub reserved: u32,
     /// The total that was asked for.
     pub total_max_bytes: u64,
-    /// Bytes that count against the total: blocks and rendered tiles kept, what is under way, and what sources keep to find
-    /// their way in compressed streams.
+    /// Bytes that count against the total: blocks and rendered tiles kept, what is under way, what sources keep to find
+    /// their way in compressed streams, and what caches needed for blocks that are gone.
     pub used_bytes: u64,
     /// Datasets that are open, or of which a block is still lent.
     pub n_datasets: u64,

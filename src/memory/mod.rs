@@ -1,10 +1,11 @@
 //! Memory that the caches hold: counted in a [`Ledger`], blocks allocated from a [`Pool`] or lent by their source; copies of
-//! it; and what the [`System`] says that the process may hold.
+//! it; arrays that get memory where it is used; and what the [`System`] says that the process may hold.
 
 mod copy;
 mod ledger;
 mod lent;
 mod pool;
+mod sparse;
 mod system;
 
 use crate::error::{Error, Result};
@@ -14,6 +15,7 @@ pub(crate) use ledger::{Charge, Class, Ledger};
 pub(crate) use lent::KeptBytes;
 pub use lent::LentBytes;
 pub(crate) use pool::{Buffer, Pool};
+pub(crate) use sparse::{Sparse, Zero};
 #[cfg(test)]
 pub(crate) use system::Stalled;
 pub(crate) use system::{Bound, Reading, System, default_budget};

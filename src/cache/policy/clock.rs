@@ -1,7 +1,7 @@
 //! Second chance.
 
 use super::list::List;
-use super::{Hint, Policy, Uses, lengthen};
+use super::{Hint, Policy, Uses, lengthen, renumber};
 
 /// First in, first out, where an entry that was used since it was last looked at comes in once more.
 #[derive(Default)]
@@ -49,6 +49,15 @@ impl Policy for Clock {
         let was_used = |slot: u32| self.seen[slot as usize] != uses.last_use(slot);
         self.order.iter_from_back().filter(|slot| !was_used(*slot)).for_each(&mut *visit);
         self.order.iter_from_back().filter(|slot| was_used(*slot)).for_each(visit);
+    }
+
+    fn renumber(&mut self, to: &[u32], n_slots: usize) {
+        self.order.renumber(to);
+        renumber(&mut self.seen, 0, to, n_slots);
+    }
+
+    fn start_anew(&mut self, _uses: &dyn Uses) {
+        *self = Self::default();
     }
 
     fn memory_bytes(&self) -> usize {

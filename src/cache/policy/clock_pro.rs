@@ -11,7 +11,7 @@
 
 use super::hashed::{self, Hashed};
 use super::list::List;
-use super::{Hint, Policy, Uses, lengthen};
+use super::{Hint, Policy, Uses, lengthen, renumber};
 
 const NONE: u32 = u32::MAX;
 /// No entry's stamp: what was seen last of an entry that counts as used since.
@@ -139,6 +139,24 @@ impl ClockPro {
         self.ghost_of.remove(&hash);
         self.ghost_bytes -= bytes;
         self.forget(id);
+    }
+
+    /// Gives back what free nodes take: those that are left close ranks.
+    fn compact(&mut self) {
+        let mut to: Vec<u32> = vec![0; self.nodes.len()];
+        self.free.iter().for_each(|id| to[*id as usize] = NONE);
+        let mut n_nodes = 0;
+        for to in to.iter_mut().filter(|to| **to != NONE) {
+            (*to, n_nodes) = (n_nodes, n_nodes + 1);
+        }
+        let mut of_node = to.iter();
+        self.nodes.retain(|_| of_node.next().is_some_and(|to| *to != NONE));
+        self.nodes.shrink_to_fit();
+        self.free = Vec::new();
+        [&mut self.clock, &mut self.cold, &mut self.ghosts].into_iter().for_each(|list| list.renumber(&to));
+        self.node_of.iter_mut().filter(|id| **id != NONE).for_each(|id| *id = to[*id as usize]);
+        self.ghost_of.values_mut().for_each(|id| *id = to[*id as usize]);
+        self.ghost_of.shrink_to_fit();
     }
 
     /// Changes the capacity and leaves cold entries their share of it.
@@ -314,6 +332,18 @@ impl Policy for ClockPro {
         let slot = |id: u32| self.nodes[id as usize].slot;
         self.cold.iter_from_back().map(slot).for_each(&mut *visit);
         self.clock.iter_from_back().filter(|id| self.nodes[*id as usize].hot).map(slot).for_each(visit);
+    }
+
+    fn renumber(&mut self, to: &[u32], n_slots: usize) {
+        self.compact();
+        self.nodes.iter_mut().filter(|node| node.slot != NONE).for_each(|node| node.slot = to[node.slot as usize]);
+        renumber(&mut self.node_of, NONE, to, n_slots);
+    }
+
+    fn start_anew(&mut self, uses: &dyn Uses) {
+        let max_bytes = self.max_bytes;
+        *self = Self::default();
+        self.set_max_bytes(max_bytes, uses);
     }
 
     fn memory_bytes(&self) -> usize {

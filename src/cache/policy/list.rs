@@ -86,6 +86,12 @@ impl List {
         })
     }
 
+    /// The same order of other numbers.
+    pub(super) fn renumber(&mut self, to: &[u32]) {
+        let before = std::mem::take(self);
+        before.iter_from_back().for_each(|slot| self.push_front(to[slot as usize]));
+    }
+
     pub(super) fn memory_bytes(&self) -> usize {
         self.links.capacity() * size_of::<Link>()
     }

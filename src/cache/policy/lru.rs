@@ -1,6 +1,6 @@
 //! Least recently used first, exactly.
 
-use super::{Hint, Policy, Uses, lengthen};
+use super::{Hint, Policy, Uses, lengthen, shorten};
 
 /// An order of no more entries is noted as a whole; of a larger one, up to as many are asked what the oldest are like.
 const SAMPLE: usize = 512;
@@ -122,6 +122,21 @@ impl Policy for Lru {
         order.into_iter().for_each(|noted| visit(noted.slot));
     }
 
+    fn renumber(&mut self, to: &[u32], n_slots: usize) {
+        let entries = std::mem::take(&mut self.entries);
+        entries.iter().for_each(|slot| self.entries.insert(to[slot as usize]));
+        shorten(&mut self.entries.bits, n_slots.div_ceil(64));
+        // What is noted of one that left would be taken for another one.
+        self.oldest.retain(|noted| entries.contains(noted.slot));
+        self.oldest.iter_mut().for_each(|noted| noted.slot = to[noted.slot as usize]);
+        self.oldest.shrink_to_fit();
+        self.prepare();
+    }
+
+    fn start_anew(&mut self, _uses: &dyn Uses) {
+        *self = Self::default();
+    }
+
     fn memory_bytes(&self) -> usize {
         self.entries.bits.capacity() * size_of::<u64>() + self.oldest.capacity() * size_of::<Noted>()
     }
@@ -240,6 +255,20 @@ mod tests {
             }
         }
 
+        /// Every entry into one of the first slots that is free, the last ones first, but for one that stays.
+        fn renumber(&mut self, stays: u32) {
+            let mut to: Vec<u32> = (0..self.used.len() as u32).collect();
+            for from in (0..self.used.len() as u32).rev().filter(|slot| *slot != stays) {
+                let Some(at) = self.order.iter().position(|slot| *slot == from) else { continue };
+                let Some(first) = (0..from).find(|slot| !self.order.contains(slot)) else { break };
+                (to[from as usize], self.order[at]) = (first, first);
+                self.used[first as usize] = self.used[from as usize];
+            }
+            let n_slots = self.order.iter().max().map_or(0, |last| last + 1);
+            self.lru.renumber(&to, n_slots as usize);
+            self.out = (0..self.used.len() as u32).filter(|slot| !self.order.contains(slot)).collect();
+        }
+
         fn check(&self) {
             self.lru.check_invariants(&self.used);
             let mut order = Vec::new();
@@ -300,6 +329,10 @@ mod tests {
                     }
                 }
                 if step % 1000 == 0 {
+                    lru.check();
+                }
+                if step % 1500 == 0 && slots < 1000 {
+                    lru.renumber(slots / 2);
                     lru.check();
                 }
             }

@@ -70,6 +70,13 @@ pub(crate) trait Policy: Send {
     /// Every entry in the order, the one that would go first first.
     fn for_each(&self, uses: &dyn Uses, visit: &mut dyn FnMut(u32));
 
+    /// The entry of each slot is in slot `to[slot]` from now on, and none in one of `n_slots` or more: what was held for more of
+    /// them is given back. The order is as it was.
+    fn renumber(&mut self, to: &[u32], n_slots: usize);
+
+    /// Forgets what was learned of entries that are gone. There is no entry.
+    fn start_anew(&mut self, uses: &dyn Uses);
+
     /// Whether hits of keys with this hash are to be told one by one, as far as `follows_hits`.
     fn samples(&self, _hash: u64) -> bool {
         false
@@ -91,8 +98,13 @@ pub(crate) trait Policy: Send {
     /// An entry in the order was found, perhaps one of the sample. In access order with `note_hits`.
     fn note_sampled_hit(&mut self, _slot: u32) {}
 
-    /// Bytes of memory that the policy itself holds.
+    /// Bytes of memory that the policy itself holds for its entries, and those it remembers.
     fn memory_bytes(&self) -> usize;
+
+    /// Bytes of memory that it holds beside, however many entries there are.
+    fn learned_bytes(&self) -> usize {
+        0
+    }
 
     #[cfg(test)]
     fn check_invariants(&self, uses: &dyn Uses);
@@ -106,6 +118,21 @@ pub(crate) fn lengthen<T: Clone>(values: &mut Vec<T>, len: usize, value: T) {
     if len > values.len() {
         values.resize(len, value);
     }
+}
+
+/// Makes `values`, one for each slot, those of the slots as they are numbered [from now on](Policy::renumber); `none` for a slot
+/// whose entry went.
+pub(crate) fn renumber<T: Copy>(values: &mut Vec<T>, none: T, to: &[u32], n_slots: usize) {
+    for (from, to) in to.iter().enumerate().take(values.len()).filter(|(from, to)| **to != *from as u32) {
+        values[*to as usize] = std::mem::replace(&mut values[from], none);
+    }
+    shorten(values, n_slots);
+}
+
+/// Makes `values` at most `len` long, with little to spare.
+pub(crate) fn shorten<T>(values: &mut Vec<T>, len: usize) {
+    values.truncate(len);
+    values.shrink_to(values.len() + values.len() / 8);
 }
 
 /// How an entry is used.

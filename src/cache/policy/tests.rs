@@ -13,6 +13,8 @@ enum Step {
     Unlock(u64),
     Drop(u64),
     Budget(u64),
+    /// Entries that are not locked move to the first slots.
+    MoveTogether,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -23,6 +25,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (0..48u64).prop_map(Step::Unlock),
         1 => (0..48u64).prop_map(Step::Drop),
         1 => (0..100u64).prop_map(Step::Budget),
+        1 => Just(Step::MoveTogether),
     ];
     prop::collection::vec(step, 1..400)
 }
@@ -119,8 +122,40 @@ impl<P: Policy> Owner<P> {
                 self.policy.set_max_bytes(max, &self.used);
                 self.make_room(0);
             }
+            Step::MoveTogether => {
+                let before = self.order();
+                self.move_together();
+                assert_eq!(self.order(), before);
+            }
         }
         self.check();
+    }
+
+    fn move_together(&mut self) {
+        let mut to: Vec<u32> = (0..self.keys.len() as u32).collect();
+        let mut residents: Vec<&mut Resident> = self.residents.values_mut().collect();
+        residents.sort_unstable_by_key(|resident| std::cmp::Reverse(resident.slot));
+        self.free.sort_unstable_by(|a, b| b.cmp(a));
+        for resident in residents.iter_mut().filter(|resident| !resident.locked && !resident.out) {
+            let Some(first) = self.free.pop_if(|first| *first < resident.slot) else { break };
+            let from = std::mem::replace(&mut resident.slot, first) as usize;
+            to[from] = first;
+            self.keys[first as usize] = self.keys[from];
+            self.used[first as usize] = self.used[from];
+        }
+        let n_slots = residents.iter().map(|resident| resident.slot + 1).max().unwrap_or(0);
+        self.policy.renumber(&to, n_slots as usize);
+        self.keys.truncate(n_slots as usize);
+        self.used.truncate(n_slots as usize);
+        self.free =
+            (0..n_slots).filter(|slot| !self.residents.values().any(|resident| resident.slot == *slot)).collect();
+    }
+
+    /// The keys, the one that would go first first.
+    fn order(&self) -> Vec<u64> {
+        let mut order = Vec::new();
+        self.policy.for_each(&self.used, &mut |slot| order.push(self.keys[slot as usize]));
+        order
     }
 
     fn load(&mut self, key: u64, hint: Hint) {

@@ -7,8 +7,11 @@
 
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::ptr::{self, NonNull};
+use std::sync::OnceLock;
 
+use crate::memory::{Sparse, Zero};
 use crate::sync::{AtomicPtr, AtomicU64, Ordering};
 
 use super::policy::Uses;
@@ -35,6 +38,11 @@ pub(super) const SAMPLED: u64 = 1 << 37;
 pub(super) const HIDDEN: u64 = 1 << 38;
 /// The entry came by while somebody read in passing, and nobody else had it.
 pub(super) const BESIDE: u64 = 1 << 39;
+
+/// The upper bits: how often memory had been [given back](Slots::discard) when the slot was first filled; 0 when it was not
+/// filled since it has its memory. What a reader pinned by mistake before is void, and counted no more.
+const BIRTH: u64 = !0 << BIRTH_SHIFT;
+const BIRTH_SHIFT: u32 = 40;
 
 /// Slots in the first segment; each following one has twice as many.
 const FIRST: usize = 64;
@@ -83,9 +91,13 @@ impl Word {
     }
 }
 
-/// The slots of a cache. They are made as they are needed and stay until the cache goes.
+/// The slots of a cache. They are made as they are needed, and where they are they stay until the cache goes.
 pub(super) struct Slots<K, V> {
     segments: [AtomicPtr<Slot<K, V>>; SEGMENTS],
+    /// What the pointers lead to.
+    memory: [OnceLock<Sparse<Slot<K, V>>>; SEGMENTS],
+    /// The birth of slots that are filled for the first time now. Changed under the mutex.
+    births: AtomicU64,
 }
 
 /// The word, the stamp, the key and the start of the value share a line of the CPU's cache, all that a hit looks at;
@@ -132,7 +144,11 @@ impl<K: Copy + Eq, V> Slots<K, V> {
     pub(super) const MAX: u32 = (FIRST * ((1 << SEGMENTS) - 1)) as u32;
 
     pub(super) fn new() -> Self {
-        Self { segments: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())) }
+        Self {
+            segments: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
+            memory: std::array::from_fn(|_| OnceLock::new()),
+            births: AtomicU64::new(1),
+        }
     }
 
     /// Bytes of one slot.
@@ -144,9 +160,33 @@ impl<K: Copy + Eq, V> Slots<K, V> {
     pub(super) fn grow_to(&self, slot: u32) {
         let (segment, _) = place(slot);
         if self.segments[segment].load(Ordering::Relaxed).is_null() {
-            let fresh = absent_slots::<K, V>(FIRST << segment);
-            self.segments[segment].store(Box::into_raw(fresh).cast(), Ordering::Release);
+            let slots = self.memory[segment].get_or_init(|| Sparse::new(FIRST << segment));
+            self.segments[segment].store(slots.as_ptr().cast_mut(), Ordering::Release);
         }
+    }
+
+    /// Gives back the memory of free slots; of how many of them. Under the mutex.
+    ///
+    /// A reader that is late may pin one of them by mistake, before or after, or just now: then its pin may be lost with the
+    /// memory, and it must not be taken back from whoever has the slot next. So a slot has a [`BIRTH`], by which the reader
+    /// knows.
+    pub(super) fn discard(&self, slots: Range<u32>) -> usize {
+        let births = self.births.load(Ordering::Relaxed) + 1;
+        if births > BIRTH >> BIRTH_SHIFT {
+            return 0;
+        }
+        self.births.store(births, Ordering::Relaxed);
+        let (mut from, mut discarded) = (slots.start, 0);
+        while from < slots.end {
+            let (segment, offset) = place(from);
+            let n = ((FIRST << segment) - offset).min((slots.end - from) as usize);
+            if let Some(memory) = self.memory[segment].get() {
+                debug_assert!(memory[offset..offset + n].iter().all(|slot| !slot.is_visible()));
+                discarded += memory.discard(offset..offset + n);
+            }
+            from += n as u32;
+        }
+        discarded
     }
 
     /// Pins the entry of `slot` if it is the one of `key`. Without a lock.
@@ -158,13 +198,14 @@ impl<K: Copy + Eq, V> Slots<K, V> {
         let this = self.slot(slot);
         // Acquire: what was written before the entry became visible is seen from here on.
         let before = this.word.fetch_add(1, Ordering::Acquire);
-        if before & VISIBLE != 0 {
-            // SAFETY: the entry was visible when it was pinned, so its key was written before and is not written
-            // again until the pin is taken back.
-            let found = unsafe { &*this.key.get().cast::<K>() };
-            if found == key {
-                return Ok(Place { slot, at: NonNull::from(this) });
-            }
+        if before & VISIBLE == 0 {
+            return Err(take_back(this, before));
+        }
+        // SAFETY: the entry was visible when it was pinned, so its key was written before and is not written again until
+        // the pin is taken back.
+        let found = unsafe { &*this.key.get().cast::<K>() };
+        if found == key {
+            return Ok(Place { slot, at: NonNull::from(this) });
         }
         Err(unpin(this))
     }
@@ -250,8 +291,9 @@ impl<K: Copy + Eq, V> Slots<K, V> {
         Some(unsafe { this.key.get().cast::<K>().read() })
     }
 
-    /// Fills a free slot and makes it visible with these pins and flags, used as the stamp says. Under the mutex.
-    pub(super) fn publish(&self, slot: u32, (key, value): (K, V), pins: u32, flags: u64, stamp: u64) {
+    /// Fills a free slot and makes it visible with these pins and flags, used as the stamp says; whether that was its first
+    /// filling since it has its memory. Under the mutex.
+    pub(super) fn publish(&self, slot: u32, (key, value): (K, V), pins: u32, flags: u64, stamp: u64) -> bool {
         debug_assert_eq!(flags & !FLAGS, 0);
         let this = self.slot(slot);
         debug_assert_eq!(Word(this.word.load(Ordering::Relaxed)).state(), State::Absent);
@@ -260,19 +302,36 @@ impl<K: Copy + Eq, V> Slots<K, V> {
         // SAFETY: as above.
         unsafe { this.value.get().cast::<V>().write(value) };
         this.used.store(stamp, Ordering::Relaxed);
-        // An addition, not a store: readers that pin by mistake and take it back may be under way.
-        this.word.fetch_add((VISIBLE | flags) + u64::from(pins), Ordering::Release);
+        let entry = (VISIBLE | flags) + u64::from(pins);
+        let is_first = this.word.load(Ordering::Relaxed) & BIRTH == 0;
+        if is_first {
+            // Readers that pinned by mistake leave that alone now.
+            this.word.swap(entry | self.births.load(Ordering::Relaxed) << BIRTH_SHIFT, Ordering::Release);
+        } else {
+            // An addition, not a store: readers that pin by mistake and take it back may be under way.
+            this.word.fetch_add(entry, Ordering::Release);
+        }
+        is_first
+    }
+
+    /// Moves a clean entry that nobody pins, and that is in an eviction structure, to a free slot, as it is; whether that was
+    /// the slot's first filling. Under the mutex.
+    pub(super) fn relocate(&self, from: u32, to: u32) -> Result<bool, InUse> {
+        let (word, stamp) = (self.slot(from).word.load(Ordering::Relaxed), self.last_use(from));
+        let key = self.key(from).filter(|_| word & PARKED == 0).ok_or(InUse)?;
+        let value = self.take(from)?;
+        Ok(self.publish(to, (key, value), 0, word & FLAGS, stamp))
     }
 
     /// Takes a clean entry that nobody pins out of its slot, which is free afterwards. Under the mutex.
     pub(super) fn take(&self, slot: u32) -> Result<V, InUse> {
         let this = self.slot(slot);
         let word = this.word.load(Ordering::Relaxed);
-        if word & !(PARKED | FLAGS) != VISIBLE {
+        if word & !(PARKED | FLAGS | BIRTH) != VISIBLE {
             return Err(InUse);
         }
         // Acquire: readers are done with the value.
-        this.word.compare_exchange(word, 0, Ordering::Acquire, Ordering::Relaxed).map_err(|_| InUse)?;
+        this.word.compare_exchange(word, word & BIRTH, Ordering::Acquire, Ordering::Relaxed).map_err(|_| InUse)?;
         // SAFETY: the value was visible, hence written; from now on it is invisible, so nobody reads it, and it is
         // not read again before the next `publish`.
         Ok(unsafe { this.value.get().cast::<V>().read() })
@@ -287,7 +346,7 @@ impl<K: Copy + Eq, V> Slots<K, V> {
     /// Takes the mark away from an entry that is clean and not pinned. `false` when it is either, or was not marked.
     /// Under the mutex.
     pub(super) fn unpark(&self, slot: u32) -> bool {
-        self.change(slot, |word| (word & !FLAGS == VISIBLE | PARKED).then_some(word & !PARKED))
+        self.change(slot, |word| (word & !(FLAGS | BIRTH) == VISIBLE | PARKED).then_some(word & !PARKED))
     }
 
     /// Clean or writing becomes dirty. Under the mutex, with a pin held.
@@ -334,28 +393,55 @@ impl<K: Copy + Eq, V> Slots<K, V> {
 #[inline]
 fn unpin<K, V>(slot: &Slot<K, V>) -> bool {
     // Release: what this reader did with the value is over before somebody else may take it out.
-    let before = slot.word.fetch_sub(1, Ordering::Release);
-    before & PINS == 1 && before & (PARKED | VISIBLE) == PARKED | VISIBLE
+    is_last_of_parked(slot.word.fetch_sub(1, Ordering::Release))
 }
 
-/// Slots without an entry, zeroed by the system as they are used, for there may be many more of them than that.
-#[cfg(not(shuttle))]
-fn absent_slots<K, V>(n: usize) -> Box<[Slot<K, V>]> {
-    let slots = Box::<[Slot<K, V>]>::new_zeroed_slice(n);
-    // SAFETY: a word of 0 is that of an absent entry, of which nothing else is looked at.
-    unsafe { slots.assume_init() }
+/// Takes back a pin on what was no entry; as `unpin` says. Without a lock.
+///
+/// One may be there by now. If the slot's memory was given back meanwhile the pin went with it, or with what was put there
+/// next. Pins on a slot of no birth are of such readers alone, and one of them may take back that of another: the other one
+/// finds none left.
+#[cold]
+fn take_back<K, V>(slot: &Slot<K, V>, before: u64) -> bool {
+    let mut now = slot.word.load(Ordering::Relaxed);
+    while now & BIRTH == before & BIRTH && now & PINS != 0 {
+        match slot.word.compare_exchange_weak(now, now - 1, Ordering::Release, Ordering::Relaxed) {
+            Ok(_) => return is_last_of_parked(now),
+            Err(other) => now = other,
+        }
+    }
+    false
 }
 
-/// The checker's atomics are not numbers.
-#[cfg(shuttle)]
-fn absent_slots<K, V>(n: usize) -> Box<[Slot<K, V>]> {
-    let slot = |_| Slot {
-        word: AtomicU64::new(0),
-        used: AtomicU64::new(0),
-        key: UnsafeCell::new(MaybeUninit::uninit()),
-        value: UnsafeCell::new(MaybeUninit::uninit()),
-    };
-    (0..n).map(slot).collect()
+/// Whether a word says that of the pins on a parked entry one is left.
+#[inline]
+fn is_last_of_parked(word: u64) -> bool {
+    word & PINS == 1 && word & (PARKED | VISIBLE) == PARKED | VISIBLE
+}
+
+impl<K, V> Slot<K, V> {
+    fn is_visible(&self) -> bool {
+        self.word.load(Ordering::Relaxed) & VISIBLE != 0
+    }
+}
+
+// SAFETY: a word of 0 is that of an absent entry, of which nothing else is looked at. `discard` makes it 0 under free slots
+// only, whose key and value nobody looks at either. What is in a slot is dropped by those who take it out.
+unsafe impl<K, V> Zero for Slot<K, V> {
+    #[cfg(shuttle)]
+    fn zero() -> Self {
+        Slot {
+            word: AtomicU64::new(0),
+            used: AtomicU64::new(0),
+            key: UnsafeCell::new(MaybeUninit::uninit()),
+            value: UnsafeCell::new(MaybeUninit::uninit()),
+        }
+    }
+
+    #[cfg(shuttle)]
+    fn clear(&self) {
+        self.word.store(0, Ordering::Relaxed);
+    }
 }
 
 /// Segment of a slot, and its place in there.
@@ -374,17 +460,12 @@ impl<K: Copy + Eq, V> Uses for Slots<K, V> {
 
 impl<K, V> Drop for Slots<K, V> {
     fn drop(&mut self) {
-        for (segment, start) in self.segments.iter_mut().enumerate() {
-            let start = std::mem::replace(start.get_mut(), ptr::null_mut());
-            if start.is_null() {
-                continue;
-            }
-            let all = ptr::slice_from_raw_parts_mut(start, FIRST << segment);
-            // SAFETY: `grow_to` leaked exactly this slice, and nothing refers to it any more.
-            let mut all = unsafe { Box::from_raw(all) };
-            for slot in all.iter_mut().filter_map(|slot| (*slot.word.get_mut() & VISIBLE != 0).then_some(slot)) {
+        for slot in self.memory.iter().filter_map(|memory| memory.get()).flat_map(|memory| memory.iter()) {
+            if slot.is_visible() {
+                // SAFETY: nobody else is left.
+                let value = unsafe { &mut *slot.value.get() };
                 // SAFETY: visible, hence written, and dropped only here.
-                unsafe { slot.value.get_mut().assume_init_drop() };
+                unsafe { value.assume_init_drop() };
             }
         }
     }

@@ -112,3 +112,53 @@ fn values_that_are_left_are_dropped_with_the_slots() {
     drop(slots);
     assert_eq!(Arc::strong_count(&value), 1);
 }
+
+#[test]
+fn a_pin_by_mistake_is_taken_back_once_whatever_becomes_of_the_slot() {
+    // Large enough to be mapped, and its neighbours.
+    let n = 4096;
+    let slots = Slots::new();
+    (0..n).for_each(|slot| slots.grow_to(slot));
+    assert!((0..n).all(|slot| slots.publish(slot, (slot, Arc::new(slot)), 0, 0, 0)));
+    let late = slots.slot(n - 1);
+    let pins = || slots.word(n - 1).pins();
+    // What a reader does who was sent to an entry that is gone by now, up to the moment when he sees that.
+    let pin = || late.word.fetch_add(1, Ordering::Acquire);
+    assert!((1000..n).all(|slot| slots.take(slot).is_ok()));
+    let before = pin();
+    assert!(!take_back(late, before) && pins() == 0);
+    // The memory goes, and an entry comes, before he takes it back.
+    let before = pin();
+    let discarded = slots.discard(1000..n);
+    assert_eq!(discarded > 2000, cfg!(all(target_os = "linux", not(miri))));
+    assert!(!take_back(late, before) && pins() == 0);
+    if discarded > 0 {
+        let [first, second] = [pin(), pin()];
+        assert!(!take_back(late, first) && !take_back(late, second) && pins() == 0);
+    }
+    let before = pin();
+    assert_eq!(slots.publish(n - 1, (7, Arc::new(70)), 1, 0, 0), discarded > 0);
+    assert!(slots.park(n - 1));
+    assert!(!take_back(late, before));
+    assert_eq!((pins(), slots.take(n - 1)), (1, Err(InUse)));
+    assert!(unpin(&slots, n - 1) && slots.unpark(n - 1));
+    assert_eq!(slots.take(n - 1).as_deref(), Ok(&70));
+    assert!((0..1000).all(|slot| slots.take(slot).as_deref() == Ok(&slot)));
+}
+
+#[test]
+fn an_entry_moves_as_it_is_unless_it_is_in_use() {
+    let slots = Slots::new();
+    slots.grow_to(2);
+    let value = Arc::new(70);
+    slots.publish(2, (7, Arc::clone(&value)), 1, SAMPLED | BESIDE, 5);
+    assert_eq!(slots.relocate(2, 0), Err(InUse));
+    assert!(slots.park(2) && unpin(&slots, 2));
+    assert_eq!(slots.relocate(2, 0), Err(InUse), "it is in no eviction structure");
+    assert!(slots.unpark(2));
+    assert_eq!(slots.relocate(2, 0), Ok(true));
+    assert_eq!((slots.word(2).state(), slots.key(0), slots.last_use(0)), (State::Absent, Some(7), 5));
+    assert!(slots.word(0).has(SAMPLED) && slots.word(0).has(BESIDE) && !slots.word(0).has(WATCHED));
+    assert_eq!(slots.take(0).as_deref(), Ok(&70));
+    assert_eq!(Arc::strong_count(&value), 1);
+}

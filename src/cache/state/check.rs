@@ -38,6 +38,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         assert!(self.account.used() <= self.bytes + self.loading_bytes);
         assert!(self.loading_bytes > 0 || self.account.used() == self.bytes);
         assert_eq!(self.free.len() as u64 + entries, self.metas.len() as u64);
+        assert!(self.entries <= self.most_entries);
         let (held, dirty) = self.held_bytes(slots);
         assert!(self.bytes <= self.max_bytes.max(held + dirty), "{} of {}", self.bytes, self.max_bytes);
         if let Some(policy) = &self.policy {

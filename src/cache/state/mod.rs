@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod check;
+mod memory;
 mod room;
 
 use std::collections::HashMap;
@@ -25,7 +26,12 @@ pub(in crate::cache) type Evicted<V> = Vec<V>;
 
 pub(in crate::cache) struct State<K, V> {
     metas: Vec<Meta>,
+    /// The one that is filled next is the last one.
     free: Vec<u32>,
+    /// Free slots that have no memory.
+    hollow: usize,
+    /// The most entries since memory was last given back.
+    most_entries: u64,
     pub(in crate::cache) flights: HashMap<K, Arc<Flight<V>>>,
     /// The flush under way, for those who wait for their turn.
     pub(in crate::cache) flushing: Option<Arc<Flight<()>>>,
@@ -62,6 +68,9 @@ struct Plain {
     in_order: u64,
 }
 
+/// The memory of structures changes slowly: it is looked at once in so many loads.
+const LOADS_BETWEEN_LOOKS: u64 = 64;
+
 /// Where stamps start: above those of what was read in passing, in every cache.
 pub(in crate::cache) const FIRST_STAMP: u64 = 1 << 40;
 
@@ -78,6 +87,8 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         Self {
             metas: Vec::new(),
             free: Vec::new(),
+            hollow: 0,
+            most_entries: 0,
             flights: HashMap::new(),
             flushing: None,
             policy: kind.build(max_bytes),
@@ -228,7 +239,17 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
     }
 
     /// A load is over that took so long.
-    pub(in crate::cache) fn note_load(&mut self, hash: u64, bytes: u64, nanos: u64) {
+    pub(in crate::cache) fn note_load(
+        &mut self,
+        hash: u64,
+        bytes: u64,
+        nanos: u64,
+        slots: &Slots<K, V>,
+        index: &Index,
+    ) {
+        if self.counts.loads.is_multiple_of(LOADS_BETWEEN_LOOKS) {
+            self.follow_entries(slots, index);
+        }
         self.counts.load_nanos += nanos;
         self.counts.redundant_loads += self.seen.load(hash);
         if let Some(worth) = self.worth.note_load(bytes, nanos) {
@@ -295,12 +316,16 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         let is_sampled = self.policy.as_ref().is_some_and(|policy| policy.samples(hash));
         let is_beside = mode == Mode::Beside;
         let flags = WATCHED | if is_sampled { SAMPLED } else { 0 } | if is_beside { BESIDE } else { 0 };
-        slots.publish(slot, (key, value), pins, flags, stamp);
+        if slots.publish(slot, (key, value), pins, flags, stamp) {
+            // It may be one that never had memory.
+            self.hollow = self.hollow.saturating_sub(1);
+        }
         if is_beside {
             self.beside.push(slot, stamp, bytes, |slot, stamp| came_so(slots, slot, stamp));
         }
         index.insert(hash, slot, self.entries as usize);
         self.entries += 1;
+        self.most_entries = self.most_entries.max(self.entries);
         self.bytes += bytes;
         if let Some(policy) = &mut self.policy {
             policy.insert(slot, hash, bytes, hint, slots);
@@ -418,18 +443,6 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         if unused > 0 {
             self.account.give(unused);
         }
-    }
-
-    /// Bytes of slots, of what is known of them, and of the policy.
-    pub(in crate::cache) fn structure_bytes(&self) -> usize {
-        let policy = self.policy.as_ref().map_or(0, |policy| policy.memory_bytes());
-        self.metas.len() * Slots::<K, V>::bytes()
-            + self.metas.capacity() * size_of::<Meta>()
-            + self.free.capacity() * 4
-            + policy
-            + self.curve.memory_bytes()
-            + self.seen.memory_bytes()
-            + self.beside.memory_bytes()
     }
 
     /// Bytes of pinned entries, and of those that must be written back.

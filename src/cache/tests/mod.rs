@@ -2,6 +2,7 @@
 
 mod beside;
 mod flushing;
+mod memory;
 mod model;
 mod stopping;
 

@@ -42,6 +42,7 @@ enum Step {
     MakeDirty(usize),
     Flush(u32),
     Forget,
+    GiveBack,
 }
 
 fn reads() -> impl Strategy<Value = Vec<Step>> {
@@ -49,6 +50,7 @@ fn reads() -> impl Strategy<Value = Vec<Step>> {
         12 => (0..12u32).prop_map(Step::Get),
         1 => (0..12u32).prop_map(Step::Remove),
         1 => (0..8u64).prop_map(Step::Max),
+        1 => Just(Step::GiveBack),
     ];
     prop::collection::vec(step, 1..300)
 }
@@ -69,6 +71,7 @@ fn everything() -> impl Strategy<Value = Vec<Step>> {
         1 => (0..100usize).prop_map(Step::MakeDirty),
         1 => (0..3u32).prop_map(Step::Flush),
         1 => Just(Step::Forget),
+        1 => Just(Step::GiveBack),
     ];
     prop::collection::vec(step, 1..300)
 }
@@ -96,6 +99,7 @@ proptest! {
                     model.max = entries as usize;
                     model.settle();
                 }
+                Step::GiveBack => cache.give_back(),
                 _ => unreachable!("reads only"),
             }
             cache.check_invariants();
@@ -179,6 +183,7 @@ proptest! {
                     kept.clone_from(&dirty);
                     cache.forget();
                 }
+                Step::GiveBack => cache.give_back(),
             }
             cache.check_invariants();
             prop_assert_eq!(cache.counts().dirty_bytes, dirty.len() as u64 * 1000);

@@ -29,6 +29,8 @@ pub(crate) struct Account {
     reserved: AtomicU64,
     /// Bytes of the total that are held beside the cache.
     beside: AtomicU64,
+    /// Bytes of the total that its structures hold beyond what is counted with each entry.
+    structures: AtomicU64,
     /// When the entry that would go next was last used, as far as anybody looked.
     pub(super) oldest: AtomicU64,
     /// How much an entry's age counts less than its neighbours': the bits of an `f32`.
@@ -57,6 +59,7 @@ impl Account {
             ceiling: AtomicU64::new(0),
             reserved: AtomicU64::new(0),
             beside: AtomicU64::new(0),
+            structures: AtomicU64::new(0),
             is_batch: AtomicBool::new(false),
             is_apart,
             oldest: AtomicU64::new(u64::MAX),
@@ -83,6 +86,7 @@ impl Account {
     pub(crate) fn close(&self, counts: &Counts) {
         self.give(self.used.load(Ordering::Relaxed));
         self.hold_beside(0);
+        self.hold_structures(0);
         let mut accounts = self.total.accounts.lock();
         *accounts.promised(self.asked.load(Ordering::Relaxed)) -= u128::from(self.floor.load(Ordering::Relaxed));
         self.total.follow(&accounts);
@@ -152,12 +156,13 @@ impl Account {
     /// Says how many bytes are held beside the cache now. They are taken from the total whether they fit or not: blocks can
     /// go, and these cannot.
     pub(crate) fn hold_beside(&self, bytes: u64) {
-        let before = self.beside.swap(bytes, Ordering::Relaxed);
-        if bytes >= before {
-            self.total.used.fetch_add(bytes - before, Ordering::Relaxed);
-        } else {
-            self.total.used.fetch_sub(before - bytes, Ordering::Relaxed);
-        }
+        self.total.replace(self.beside.swap(bytes, Ordering::Relaxed), bytes);
+    }
+
+    /// Says how many bytes the structures of the cache hold beyond what is counted with each entry. They are taken from the
+    /// total as those beside the cache are.
+    pub(crate) fn hold_structures(&self, bytes: u64) {
+        self.total.replace(self.structures.swap(bytes, Ordering::Relaxed), bytes);
     }
 
     /// The most that the cache may hold.

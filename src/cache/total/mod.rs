@@ -76,6 +76,9 @@ pub(crate) trait Holder: Send + Sync {
     /// The total has changed.
     fn total_changed(&self);
 
+    /// Gives back the memory of its structures that its entries do not need.
+    fn give_back(&self);
+
     fn counts(&self) -> Counts;
 }
 
@@ -188,6 +191,11 @@ impl Total {
         }
     }
 
+    /// Has every cache give back what its structures hold beyond its entries.
+    pub(crate) fn give_back(&self) {
+        self.holders().iter().for_each(|holder| holder.give_back());
+    }
+
     /// What all caches did and hold, those that are gone included.
     pub(crate) fn counts(&self) -> (Counts, u64) {
         let (mut counts, open) = {
@@ -202,6 +210,15 @@ impl Total {
     /// The time, in loads: later for whatever happens after more was loaded.
     pub(super) fn now(&self) -> u64 {
         self.clock.load(Ordering::Relaxed)
+    }
+
+    /// Counts `after` bytes where `before` were counted, whether they fit or not.
+    fn replace(&self, before: u64, after: u64) {
+        if after >= before {
+            self.used.fetch_add(after - before, Ordering::Relaxed);
+        } else {
+            self.used.fetch_sub(before - after, Ordering::Relaxed);
+        }
     }
 
     /// Takes `bytes` from what is left of the total.

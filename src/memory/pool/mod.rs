@@ -37,7 +37,8 @@ use crate::error::{Error, Result};
 use crate::memory::{Class, Ledger};
 use crate::sync::{Arc, AtomicUsize, Ordering};
 
-use pages::{Pages, page};
+use pages::Pages;
+pub(super) use pages::{Map, page};
 
 /// The size of the smallest buffer.
 const SMALLEST: usize = 64;
@@ -172,7 +173,7 @@ impl Pool {
 
 /// The first byte of memory that belongs to whoever has this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Start(NonNull<u8>);
+pub(super) struct Start(pub(super) NonNull<u8>);
 
 // SAFETY: an address; what may be done with the memory is said by who has it, whichever thread that is.
 unsafe impl Send for Start {}

@@ -6,8 +6,29 @@ use crate::memory::Charge;
 use crate::sync::{AtomicUsize, Ordering};
 
 /// What sizes are rounded to.
-pub(super) const fn page() -> usize {
+pub(in crate::memory) const fn page() -> usize {
     4096
+}
+
+/// There are no maps.
+#[derive(Debug)]
+pub(in crate::memory) enum Map {}
+
+impl Map {
+    pub(crate) fn sparse(_len: usize) -> Option<Self> {
+        None
+    }
+
+    pub(crate) fn start(&self) -> Start {
+        match *self {}
+    }
+
+    /// # Safety
+    ///
+    /// Nobody can call it.
+    pub(crate) unsafe fn discard(&self, _offset: usize, _len: usize) -> bool {
+        match *self {}
+    }
 }
 
 /// The buffers that are lent.

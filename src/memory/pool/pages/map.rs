@@ -20,14 +20,14 @@ pub(crate) fn page() -> usize {
 
 /// Mapped addresses, unmapped when dropped. They read as zeros until they are written to.
 #[derive(Debug)]
-pub(super) struct Map {
+pub(crate) struct Map {
     map: MmapRaw,
     start: Start,
 }
 
 impl Map {
     /// Addresses that get memory in part, page by page.
-    pub(super) fn sparse(len: usize) -> Option<Self> {
+    pub(crate) fn sparse(len: usize) -> Option<Self> {
         let map = Self::new(MmapOptions::new().len(len).no_reserve_swap())?;
         // With huge pages a block would take the memory of its neighbours too, and what is given back in parts would
         // stay with the process in truth. They make a cache fill at a fifth of the faults; but where a hypervisor takes
@@ -53,8 +53,20 @@ impl Map {
         self.map.len()
     }
 
-    pub(super) fn start(&self) -> Start {
+    pub(crate) fn start(&self) -> Start {
         self.start
+    }
+
+    /// Gives the memory of a part back to the system, which reads as zeros afterwards; `false` when it does not: the process
+    /// locked its memory.
+    ///
+    /// # Safety
+    ///
+    /// The part consists of whole pages of the map, and nobody has a reference to a byte of it that does not allow for its
+    /// becoming 0.
+    pub(crate) unsafe fn discard(&self, offset: usize, len: usize) -> bool {
+        // SAFETY: no byte outside of the part changes; that nobody relies on these is the caller's promise.
+        unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, offset, len) }.is_ok()
     }
 }
 
@@ -86,9 +98,8 @@ impl Place {
     ///
     /// Nobody has a reference into the place.
     pub(super) unsafe fn discard(&self) {
-        // It fails for locked memory only, which was meant to stay.
-        // SAFETY: the place lies in the map and consists of whole pages, so no other byte changes; that nobody relies
-        // on these is the caller's promise.
-        let _ = unsafe { self.map.map.unchecked_advise_range(UncheckedAdvice::DontNeed, self.offset, self.len) };
+        // What is locked was meant to stay.
+        // SAFETY: the place lies in the map and consists of whole pages; the rest is the caller's promise.
+        let _ = unsafe { self.map.discard(self.offset, self.len) };
     }
 }

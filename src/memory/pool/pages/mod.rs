@@ -8,8 +8,7 @@ use super::{Counts, Sizes, Start};
 use crate::memory::Charge;
 use crate::sync::{Arc, AtomicUsize, Mutex, MutexGuard, Ordering};
 
-use map::Map;
-pub(super) use map::page;
+pub(in crate::memory) use map::{Map, page};
 use space::Space;
 use warm::{Span, Warm};
 

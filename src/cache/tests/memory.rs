@@ -1,0 +1,104 @@
+//! What the structures of a cache take, and that it follows the entries.
+
+use super::*;
+
+/// Where memory can be taken from under addresses.
+const GIVES_BACK: bool = cfg!(all(target_os = "linux", not(miri)));
+
+fn pooled(total: &Arc<Total>, kind: CachePolicy) -> Arc<Cache<u32, u32>> {
+    let cache = Arc::new(Cache::new(Account::open(total, CacheBudget::default()), kind, Arc::default()));
+    cache.share();
+    cache
+}
+
+#[test]
+fn a_cache_that_gave_its_entries_to_others_keeps_no_memory_for_them() {
+    for kind in [CachePolicy::Lru, CachePolicy::Adaptive, CachePolicy::Clock] {
+        let total = Total::new(4_000_000);
+        let (first, second) = (pooled(&total, kind), pooled(&total, kind));
+        let check = || {
+            [&first, &second].into_iter().for_each(|cache| cache.check_invariants());
+            assert!(total.used_bytes() <= total.max_bytes(), "{kind:?}");
+        };
+        for _ in 0..2 {
+            (0..4000).for_each(|key| assert_eq!(get(&first, key), key * 10));
+        }
+        check();
+        let full = first.counts();
+        assert_eq!((full.entries, total.used_bytes()), (4000, 4_000_000));
+        assert!(full.structure_bytes <= 4000 * ENTRY_OVERHEAD + (1 << 20), "{kind:?}: {}", full.structure_bytes);
+        for key in 0..4000 {
+            assert_eq!(get(&second, key), key * 10);
+            if key % 500 == 0 {
+                check();
+            }
+        }
+        check();
+        let left = first.counts();
+        // Some went for what it kept until then.
+        assert!(left.entries == 0 && second.counts().entries >= 3950, "{kind:?}: {:?}", second.counts());
+        // Of what was learned it keeps what it has: that is for all entries alike.
+        first.give_back();
+        let bytes = first.counts().structure_bytes;
+        assert!(bytes <= 128 << 10 || !GIVES_BACK, "{kind:?}: {bytes} of {}", full.structure_bytes);
+        // And it is as good as new.
+        (0..4000).for_each(|key| assert_eq!(get(&first, key), key * 10));
+        check();
+        assert!(first.counts().entries >= 3950, "{kind:?}: {:?}", first.counts());
+    }
+}
+
+#[test]
+fn what_structures_hold_for_entries_that_are_gone_is_taken_from_the_total() {
+    let total = Total::new(4_000_000);
+    let (first, second) = (pooled(&total, CachePolicy::Lru), pooled(&total, CachePolicy::Lru));
+    (0..4000).for_each(|key| assert_eq!(get(&first, key), key * 10));
+    // A little more than what makes it move them together.
+    first.remove_if(|key| *key >= 1001);
+    let apart = total.used_bytes() - first.account.used();
+    let (left, overhead) = (first.counts(), 1001 * ENTRY_OVERHEAD);
+    assert!(apart > 0 && apart <= left.structure_bytes - overhead, "{apart} of {}", left.structure_bytes);
+    (0..2990).for_each(|key| assert_eq!(get(&second, key), key * 10));
+    assert!(total.used_bytes() <= total.max_bytes());
+    assert!(first.counts().entries < 1001, "something went for it");
+    first.remove_if(|key| *key >= 10);
+    assert_eq!(total.used_bytes(), first.account.used() + second.account.used());
+    drop(first);
+    assert_eq!(total.used_bytes(), second.account.used());
+}
+
+#[test]
+fn giving_back_changes_neither_what_is_there_nor_the_order() {
+    for kind in CachePolicy::ALL.into_iter().filter(|kind| *kind != CachePolicy::None) {
+        let [cache, other] = [own(6_000_000, kind), own(6_000_000, kind)];
+        let all = [&cache, &other];
+        for cache in all {
+            (0..5000).for_each(|key| assert_eq!(get(cache, key), key * 10));
+            // The last slots, and one in the middle, are held.
+            (0..5000).filter(|key| key % 7 == 0).for_each(|key| assert_eq!(get(cache, key), key * 10));
+        }
+        let locks =
+            all.map(|cache| [4999, 2500, 4000].map(|key| cache.get_or_load(key, ONE, Mode::Lock, || Ok(1)).unwrap()));
+        let bytes = cache.counts().structure_bytes;
+        cache.remove_if(|key| key % 5 != 0);
+        cache.give_back();
+        other.remove_if(|key| key % 5 != 0);
+        cache.check_invariants();
+        let gone = bytes - cache.counts().structure_bytes;
+        assert!(gone > 3000 * 80 || !GIVES_BACK, "{kind:?}: {gone} of {bytes}");
+        for lock in &locks[0] {
+            assert!(**lock >= 25_000);
+            let found = cache.get(&(**lock / 10), Mode::Use).expect("a locked entry stays findable");
+            assert!(std::ptr::eq(&raw const *found, &raw const **lock), "and is where it was");
+        }
+        let there = |cache: &Cache<u32, u32>| (0..5000).filter(|key| cache.contains(key)).collect::<Vec<_>>();
+        assert_eq!(there(&cache).len(), 1001);
+        // They go in the same order, whether structures were given back or not.
+        drop(locks);
+        for budget in (0..1001).rev().step_by(17) {
+            all.iter().for_each(|cache| cache.set_budget(CacheBudget::Own(budget * 1000)));
+            cache.check_invariants();
+            assert_eq!(there(&cache), there(&other), "{kind:?}, {budget}");
+        }
+    }
+}
