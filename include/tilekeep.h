@@ -606,7 +606,8 @@ typedef struct tilekeep_cache_stats {
     // that are gone counts against the total, until it is given back.
     uint64_t structure_bytes;
     // Loads of a block that had been loaded before: what a larger budget might have saved. Counted in a sample when
-    // more than a million blocks were loaded, or most of those that were kept went to others.
+    // more than a million blocks were loaded; those that were loaded before nearly all went to others, or were trimmed,
+    // may be new again.
     uint64_t redundant_loads;
     // Nanoseconds spent in loads that succeeded, all threads together.
     uint64_t load_ns;

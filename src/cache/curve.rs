@@ -173,7 +173,9 @@ impl ReuseCurve {
     /// Gives back the room that is not needed before the next miss.
     pub(crate) fn give_back(&mut self) {
         self.watched.shrink_to(LEAST_ROOM);
-        self.ages = Vec::new();
+        // `thin` needs room for as many, and may come before the next miss.
+        self.ages.clear();
+        self.ages.shrink_to(self.watched.capacity().min(MOST_WATCHED));
     }
 
     fn note_reuse(&mut self, before: Watched, now: u64) {
@@ -374,6 +376,12 @@ mod tests {
         }
         let budgets: Vec<u64> = (1..4000).map(|blocks| blocks * BLOCK).collect();
         assert_eq!(kept.predict(&budgets), gave_back.predict(&budgets));
+        // Hits take no memory: it thins what it watches while there is no miss.
+        gave_back.give_back();
+        let (room, shift) = (gave_back.ages.capacity(), gave_back.shift);
+        trace.iter().cycle().take(200_000).for_each(|access| gave_back.record(access.hash, access.bytes));
+        assert!(gave_back.shift > shift);
+        assert_eq!(gave_back.ages.capacity(), room);
     }
 
     #[test]

@@ -249,7 +249,7 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         duty.done();
         let mut state = self.state.lock();
         self.drain(&mut state);
-        state.note_load(hash_of(&key), weight, nanos, &self.slots, &self.index);
+        state.note_load(hash_of(&key), weight, nanos);
         // The budget may have shrunk meanwhile.
         let more = weight.saturating_sub(reserved);
         let (fits, evicted) =

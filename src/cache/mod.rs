@@ -368,7 +368,7 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         let gone = state.settle(slot, &self.slots, &self.index);
         self.count_out(&gone);
         let evicted = self.shrink(&mut state);
-        if !evicted.is_empty() {
+        if !(gone.is_empty() && evicted.is_empty()) {
             state.follow_entries(&self.slots, &self.index);
         }
         drop(state);

@@ -451,7 +451,7 @@ fn a_pin_by_mistake_takes_none_from_whoever_has_the_slot_next() {
             thread::spawn(move || {
                 let mut key = 1;
                 while key < 4 && slots.take(0).is_ok() {
-                    slots.discard(0..1);
+                    slots.discard(std::iter::once(0..1));
                     key += 1;
                     slots.publish(0, (key, 10), 0, 0, 0);
                 }

@@ -30,11 +30,13 @@ pub fn total_max() -> u64 {
 #[non_exhaustive]
 #[repr(i32)]
 pub enum TrimLevel {
-    /// What is free already and kept for the next block. Costs nothing but taking it from the system again.
+    /// What is free already and kept for the next block, and what caches need for more blocks than they have, which they go
+    /// through for it. Costs nothing else but taking it from the system again.
     Free = 0,
     /// Also the half of every dataset's blocks that would go first, and of what is known of closed files.
     Half = 1,
-    /// Also every block that is not locked or in use, and all that is known of closed files.
+    /// Also every block that is not locked or in use, and all that is known of closed files. A cache without a block forgets
+    /// what its policy learned.
     All = 2,
 }
 

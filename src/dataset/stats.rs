@@ -20,7 +20,8 @@ pub struct Stats {
     /// Loads that ended in an error.
     pub failed_loads: u64,
     /// Loads of a block that had been loaded before: what a larger budget might have saved. Counted in a sample when more
-    /// than a million blocks were loaded, or most of those that were kept went to others.
+    /// than a million blocks were loaded; those that were loaded before nearly all went to others, or were trimmed, may be
+    /// new again.
     pub redundant_loads: u64,
     /// Time spent in loads that succeeded, all threads together.
     pub load_time: Duration,

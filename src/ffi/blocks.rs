@@ -187,7 +187,8 @@ pub struct tilekeep_cache_stats {
     /// that are gone counts against the total, until it is given back.
     pub structure_bytes: u64,
     /// Loads of a block that had been loaded before: what a larger budget might have saved. Counted in a sample when
-    /// more than a million blocks were loaded, or most of those that were kept went to others.
+    /// more than a million blocks were loaded; those that were loaded before nearly all went to others, or were trimmed,
+    /// may be new again.
     pub redundant_loads: u64,
     /// Nanoseconds spent in loads that succeeded, all threads together.
     pub load_ns: u64,

@@ -165,28 +165,50 @@ impl<K: Copy + Eq, V> Slots<K, V> {
         }
     }
 
-    /// Gives back the memory of free slots; of how many of them. Under the mutex.
+    /// Gives back the memory of free slots, in ranges; gives how many have none any more that had some. Under the mutex.
     ///
     /// A reader that is late may pin one of them by mistake, before or after, or just now: then its pin may be lost with the
     /// memory, and it must not be taken back from whoever has the slot next. So a slot has a [`BIRTH`], by which the reader
     /// knows.
-    pub(super) fn discard(&self, slots: Range<u32>) -> usize {
+    pub(super) fn discard(&self, ranges: impl Iterator<Item = Range<u32>>) -> usize {
         let births = self.births.load(Ordering::Relaxed) + 1;
         if births > BIRTH >> BIRTH_SHIFT {
             return 0;
         }
         self.births.store(births, Ordering::Relaxed);
+        ranges.map(|range| self.discard_range(range)).sum()
+    }
+
+    fn discard_range(&self, slots: Range<u32>) -> usize {
         let (mut from, mut discarded) = (slots.start, 0);
         while from < slots.end {
             let (segment, offset) = place(from);
             let n = ((FIRST << segment) - offset).min((slots.end - from) as usize);
             if let Some(memory) = self.memory[segment].get() {
-                debug_assert!(memory[offset..offset + n].iter().all(|slot| !slot.is_visible()));
-                discarded += memory.discard(offset..offset + n);
+                let slots = &memory[offset..offset + n];
+                debug_assert!(slots.iter().all(|slot| !slot.is_visible()));
+                let with_memory = || slots.iter().filter(|slot| slot.has_memory()).count();
+                let before = with_memory();
+                if before > 0 && memory.discard(offset..offset + n) > 0 {
+                    discarded += before - with_memory();
+                }
             }
             from += n as u32;
         }
         discarded
+    }
+
+    /// How often memory was given back, and one.
+    #[cfg(test)]
+    pub(super) fn births(&self) -> u64 {
+        self.births.load(Ordering::Relaxed)
+    }
+
+    /// How many slots were filled since they have their memory.
+    #[cfg(test)]
+    pub(super) fn with_memory(&self) -> usize {
+        let slots = self.memory.iter().filter_map(|memory| memory.get()).flat_map(|memory| memory.iter());
+        slots.filter(|slot| slot.has_memory()).count()
     }
 
     /// Pins the entry of `slot` if it is the one of `key`. Without a lock.
@@ -303,7 +325,7 @@ impl<K: Copy + Eq, V> Slots<K, V> {
         unsafe { this.value.get().cast::<V>().write(value) };
         this.used.store(stamp, Ordering::Relaxed);
         let entry = (VISIBLE | flags) + u64::from(pins);
-        let is_first = this.word.load(Ordering::Relaxed) & BIRTH == 0;
+        let is_first = !this.has_memory();
         if is_first {
             // Readers that pinned by mistake leave that alone now.
             this.word.swap(entry | self.births.load(Ordering::Relaxed) << BIRTH_SHIFT, Ordering::Release);
@@ -422,6 +444,11 @@ fn is_last_of_parked(word: u64) -> bool {
 impl<K, V> Slot<K, V> {
     fn is_visible(&self) -> bool {
         self.word.load(Ordering::Relaxed) & VISIBLE != 0
+    }
+
+    /// Whether it was filled since it has its memory.
+    fn has_memory(&self) -> bool {
+        self.word.load(Ordering::Relaxed) & BIRTH != 0
     }
 }
 

@@ -129,7 +129,7 @@ fn a_pin_by_mistake_is_taken_back_once_whatever_becomes_of_the_slot() {
     assert!(!take_back(late, before) && pins() == 0);
     // The memory goes, and an entry comes, before he takes it back.
     let before = pin();
-    let discarded = slots.discard(1000..n);
+    let discarded = slots.discard(std::iter::once(1000..n));
     assert_eq!(discarded > 2000, cfg!(all(target_os = "linux", not(miri))));
     assert!(!take_back(late, before) && pins() == 0);
     if discarded > 0 {

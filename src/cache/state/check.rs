@@ -1,5 +1,6 @@
 //! What holds between the parts of a state, for tests.
 
+use std::collections::HashSet;
 use std::hash::Hash;
 
 use crate::cache::slots::{BESIDE, HIDDEN, SAMPLED, Slots, State as SlotState, WATCHED};
@@ -39,6 +40,8 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         assert!(self.loading_bytes > 0 || self.account.used() == self.bytes);
         assert_eq!(self.free.len() as u64 + entries, self.metas.len() as u64);
         assert!(self.entries <= self.most_entries);
+        assert_eq!(self.free.iter().collect::<HashSet<_>>().len(), self.free.len());
+        assert_eq!(self.slots_with_memory, slots.with_memory());
         let (held, dirty) = self.held_bytes(slots);
         assert!(self.bytes <= self.max_bytes.max(held + dirty), "{} of {}", self.bytes, self.max_bytes);
         if let Some(policy) = &self.policy {

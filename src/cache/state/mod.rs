@@ -28,10 +28,13 @@ pub(in crate::cache) struct State<K, V> {
     metas: Vec<Meta>,
     /// The one that is filled next is the last one.
     free: Vec<u32>,
-    /// Free slots that have no memory.
-    hollow: usize,
-    /// The most entries since memory was last given back.
+    /// Slots that have memory.
+    slots_with_memory: usize,
+    /// The most entries since memory was last given back, and how many went.
     most_entries: u64,
+    gone_entries: u64,
+    /// Entries that came, for what is looked at every now and then.
+    came_entries: u64,
     pub(in crate::cache) flights: HashMap<K, Arc<Flight<V>>>,
     /// The flush under way, for those who wait for their turn.
     pub(in crate::cache) flushing: Option<Arc<Flight<()>>>,
@@ -68,8 +71,8 @@ struct Plain {
     in_order: u64,
 }
 
-/// The memory of structures changes slowly: it is looked at once in so many loads.
-const LOADS_BETWEEN_LOOKS: u64 = 64;
+/// The memory of structures changes slowly: it is looked at once for so many entries that come.
+const ENTRIES_BETWEEN_LOOKS: u64 = 64;
 
 /// Where stamps start: above those of what was read in passing, in every cache.
 pub(in crate::cache) const FIRST_STAMP: u64 = 1 << 40;
@@ -87,8 +90,10 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         Self {
             metas: Vec::new(),
             free: Vec::new(),
-            hollow: 0,
+            slots_with_memory: 0,
             most_entries: 0,
+            gone_entries: 0,
+            came_entries: 0,
             flights: HashMap::new(),
             flushing: None,
             policy: kind.build(max_bytes),
@@ -239,17 +244,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
     }
 
     /// A load is over that took so long.
-    pub(in crate::cache) fn note_load(
-        &mut self,
-        hash: u64,
-        bytes: u64,
-        nanos: u64,
-        slots: &Slots<K, V>,
-        index: &Index,
-    ) {
-        if self.counts.loads.is_multiple_of(LOADS_BETWEEN_LOOKS) {
-            self.follow_entries(slots, index);
-        }
+    pub(in crate::cache) fn note_load(&mut self, hash: u64, bytes: u64, nanos: u64) {
         self.counts.load_nanos += nanos;
         self.counts.redundant_loads += self.seen.load(hash);
         if let Some(worth) = self.worth.note_load(bytes, nanos) {
@@ -288,7 +283,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         Vec::new()
     }
 
-    /// Makes an entry of a loaded value, for which room was made.
+    /// Makes an entry of a loaded value, for which room was made. What was found was noted.
     pub(in crate::cache) fn publish(
         &mut self,
         (key, hash): (K, u64),
@@ -298,6 +293,10 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         slots: &Slots<K, V>,
         index: &Index,
     ) -> u32 {
+        self.came_entries += 1;
+        if self.came_entries.is_multiple_of(ENTRIES_BETWEEN_LOOKS) {
+            self.follow_entries(slots, index);
+        }
         let slot = self.free.pop().unwrap_or_else(|| {
             let slot = self.metas.len() as u32;
             assert!(slot < Slots::<K, V>::MAX, "more entries than slots");
@@ -316,10 +315,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         let is_sampled = self.policy.as_ref().is_some_and(|policy| policy.samples(hash));
         let is_beside = mode == Mode::Beside;
         let flags = WATCHED | if is_sampled { SAMPLED } else { 0 } | if is_beside { BESIDE } else { 0 };
-        if slots.publish(slot, (key, value), pins, flags, stamp) {
-            // It may be one that never had memory.
-            self.hollow = self.hollow.saturating_sub(1);
-        }
+        self.slots_with_memory += usize::from(slots.publish(slot, (key, value), pins, flags, stamp));
         if is_beside {
             self.beside.push(slot, stamp, bytes, |slot, stamp| came_so(slots, slot, stamp));
         }
@@ -403,6 +399,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         self.bytes -= bytes;
         self.account.give(bytes);
         self.entries -= 1;
+        self.gone_entries += 1;
         self.free.push(slot);
     }
 

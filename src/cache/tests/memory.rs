@@ -1,5 +1,7 @@
 //! What the structures of a cache take, and that it follows the entries.
 
+use std::sync::atomic::AtomicBool;
+
 use super::*;
 
 /// Where memory can be taken from under addresses.
@@ -104,4 +106,80 @@ fn giving_back_changes_neither_what_is_there_nor_the_order() {
             assert_eq!(there(&cache), there(&other), "{kind:?}, {budget}");
         }
     }
+}
+
+#[test]
+fn what_goes_with_its_last_pin_is_counted_and_given_back_too() {
+    let total = Total::new(u64::MAX);
+    let account = Account::open(&total, CacheBudget::Own(10_000_000));
+    let cache: Cache<u32, u32> = Cache::new(account, CachePolicy::Lru, Arc::default());
+    let pins: Vec<_> = (0..5000).map(|key| cache.get_or_load(key, ONE, Mode::Lock, || Ok(key)).unwrap()).collect();
+    let full = cache.counts().structure_bytes;
+    cache.forget();
+    cache.check_invariants();
+    for (pin, left) in pins.into_iter().zip((0..5000_u64).rev()) {
+        drop(pin);
+        assert!(left != 1300 || total.used_bytes() > cache.account.used(), "it is counted until it is given back");
+    }
+    cache.check_invariants();
+    let left = cache.counts();
+    assert_eq!((left.entries, total.used_bytes()), (0, 0));
+    assert!(left.structure_bytes < full / 4 || !GIVES_BACK, "{} of {full}", left.structure_bytes);
+}
+
+#[test]
+fn few_that_come_and_go_behind_one_that_is_held_do_not_have_all_slots_gone_through() {
+    let cache = own(30_000_000, CachePolicy::Lru);
+    (0..20_000).for_each(|key| assert_eq!(get(&cache, key), key * 10));
+    let last = cache.get_or_load(19_999, ONE, Mode::Lock, || Ok(1)).unwrap();
+    cache.remove_if(|_| true);
+    let births = cache.slots.births();
+    for _ in 0..10 {
+        (0..300).for_each(|key| assert_eq!(get(&cache, key), key * 10));
+        cache.remove_if(|_| true);
+    }
+    cache.check_invariants();
+    // 3,000 of 20,000 have gone.
+    assert_eq!((cache.slots.births(), *last), (births, 199_990));
+    (0..3000).for_each(|key| assert_eq!(get(&cache, key), key * 10));
+    cache.remove_if(|_| true);
+    assert_eq!(cache.slots.births(), births + 1);
+    cache.check_invariants();
+}
+
+#[test]
+fn readers_find_what_they_ask_for_while_memory_is_given_back() {
+    let cache = own(2_000_000, CachePolicy::Adaptive);
+    let (is_over, locks) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for thread in 0..3_u32 {
+            let (cache, is_over, locks) = (&cache, &is_over, &locks);
+            scope.spawn(move || {
+                let mut random = thread + 1;
+                while !is_over.load(Ordering::Relaxed) {
+                    random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    let key = (random >> 16) % 3000;
+                    let mode = if random & 0x100 == 0 { Mode::Lock } else { Mode::Use };
+                    let Ok(pin) = cache.get_or_load(key, ONE, mode, || Ok(key * 10)) else { continue };
+                    assert_eq!(*pin, key * 10);
+                    if mode == Mode::Lock {
+                        let load = || panic!("a locked entry stays findable");
+                        let again = cache.get_or_load(key, ONE, Mode::Use, load).unwrap();
+                        assert!(std::ptr::eq(&raw const *again, &raw const *pin));
+                        locks.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        for round in 0..200 {
+            while locks.load(Ordering::Relaxed) < round * 50 {
+                thread::yield_now();
+            }
+            cache.remove_if(|key| u64::from(*key) % 10 != round % 10);
+            cache.give_back();
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    cache.check_invariants();
+    assert_eq!(cache.counts().locked_bytes, 0);
 }
