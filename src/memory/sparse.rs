@@ -48,7 +48,7 @@ impl<T: Zero> Sparse<T> {
         let is_large = !cfg!(shuttle) && len >= LEAST_MAPPED.div_ceil(size_of::<T>().max(1));
         let bytes = len.checked_mul(size_of::<T>()).filter(|_| is_large && align_of::<T>() <= page());
         if let Some(map) = bytes.and_then(Map::sparse) {
-            return Self { start: map.start().0.cast(), len, map: Some(map) };
+            return Self { start: map.start().0.cast(), len, map: Some(map.with_pointers()) };
         }
         let start = NonNull::from(Box::leak(allocated::<T>(len))).cast();
         Self { start, len, map: None }

@@ -19,6 +19,10 @@ impl Map {
         None
     }
 
+    pub(crate) fn with_pointers(self) -> Self {
+        self
+    }
+
     pub(crate) fn start(&self) -> Start {
         match *self {}
     }

@@ -1,5 +1,6 @@
 //! Anonymous memory of the system: mapped, filled, emptied, unmapped.
 
+use std::ffi::CStr;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 
@@ -21,6 +22,8 @@ pub(crate) fn page() -> usize {
 /// Mapped addresses, unmapped when dropped. They read as zeros until they are written to.
 #[derive(Debug)]
 pub(crate) struct Map {
+    /// Gone before the addresses are.
+    root: Option<Root>,
     map: MmapRaw,
     start: Start,
 }
@@ -46,7 +49,13 @@ impl Map {
     fn new(options: &MmapOptions) -> Option<Self> {
         let map = MmapRaw::from(options.map_anon().ok()?);
         let start = Start(NonNull::new(map.as_mut_ptr())?);
-        Some(Self { map, start })
+        Some(Self { root: None, map, start })
+    }
+
+    /// The map, in which there will be pointers to memory of the allocator.
+    pub(crate) fn with_pointers(mut self) -> Self {
+        self.root = Root::new(self.start, self.len());
+        self
     }
 
     pub(super) fn len(&self) -> usize {
@@ -68,6 +77,45 @@ impl Map {
         // SAFETY: no byte outside of the part changes; that nobody relies on these is the caller's promise.
         unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, offset, len) }.is_ok()
     }
+}
+
+/// Memory that a leak sanitizer in this process looks for pointers in. It does not know of maps, and would take what is
+/// pointed to from there only for leaked.
+#[derive(Debug)]
+struct Root {
+    start: Start,
+    len: usize,
+    forget: Region,
+}
+
+/// A function of the sanitizer that is told of a range.
+type Region = unsafe extern "C" fn(*const libc::c_void, usize);
+
+impl Root {
+    /// `None` where there is no sanitizer.
+    fn new(start: Start, len: usize) -> Option<Self> {
+        static FOUND: OnceLock<Option<(Region, Region)>> = OnceLock::new();
+        let found = || Some((region(c"__lsan_register_root_region")?, region(c"__lsan_unregister_root_region")?));
+        let (note, forget) = (*FOUND.get_or_init(found))?;
+        // SAFETY: the range is mapped, and is so until it is forgotten.
+        unsafe { note(start.0.as_ptr().cast(), len) };
+        Some(Self { start, len, forget })
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        // SAFETY: exactly this range was noted.
+        unsafe { (self.forget)(self.start.0.as_ptr().cast(), self.len) };
+    }
+}
+
+/// The function of this name, which is a sanitizer's.
+fn region(name: &'static CStr) -> Option<Region> {
+    // SAFETY: it looks a name up.
+    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+    // SAFETY: the sanitizer's interface says that both functions are of this type; that of a null pointer is `None`.
+    unsafe { std::mem::transmute::<*mut libc::c_void, Option<Region>>(found) }
 }
 
 /// A part of a map: whole pages.
