@@ -146,6 +146,7 @@ fn block(number: u64) -> Access {
 fn recorded(name: &str) -> Option<Vec<Access>> {
     let path = format!("{}/../shared/data/traces/{name}", env!("CARGO_MANIFEST_DIR"));
     let Ok(gz) = std::fs::read(&path) else {
+        assert!(std::env::var_os("TILEKEEP_REQUIRE_DATA").is_none(), "{path} is not there");
         eprintln!("skipped: there is no {path}");
         return None;
     };

@@ -5,91 +5,24 @@
 
 #![expect(unsafe_code, reason = "entries are read while pinned, and written only while nobody can pin them")]
 
+mod memory;
+mod word;
+
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
-use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::sync::OnceLock;
 
-use crate::memory::{Sparse, Zero};
+use crate::memory::Sparse;
 use crate::sync::{AtomicPtr, AtomicU64, Ordering};
 
 use super::policy::Uses;
-
-/// Pins are counted in the low half of a word.
-const PINS: u64 = (1 << 32) - 1;
-/// Readers may pin the entry.
-const VISIBLE: u64 = 1 << 32;
-/// The value must be written back before it may go.
-const DIRTY: u64 = 1 << 33;
-/// The value is being written back.
-const WRITING: u64 = 1 << 34;
-/// The entry is in no eviction structure: it was found pinned, or it is dirty. Whoever takes the last pin back puts
-/// it in again.
-const PARKED: u64 = 1 << 35;
-
-/// The bits that say more of this entry to others. Nothing here depends on them.
-const FLAGS: u64 = WATCHED | SAMPLED | HIDDEN | BESIDE;
-/// The reuse curve may watch the entry.
-pub(super) const WATCHED: u64 = 1 << 36;
-/// The policy follows a sample of keys, and this is one of it.
-pub(super) const SAMPLED: u64 = 1 << 37;
-/// The index no longer leads to the entry, which goes with its last pin.
-pub(super) const HIDDEN: u64 = 1 << 38;
-/// The entry came by while somebody read in passing, and nobody else had it.
-pub(super) const BESIDE: u64 = 1 << 39;
-
-/// The upper bits: how often memory had been [given back](Slots::discard) when the slot was first filled; 0 when it was not
-/// filled since it has its memory. What a reader pinned by mistake before is void, and counted no more.
-const BIRTH: u64 = !0 << BIRTH_SHIFT;
-const BIRTH_SHIFT: u32 = 40;
+pub(super) use word::{BESIDE, HIDDEN, SAMPLED, State, WATCHED, Word};
+use word::{BIRTH, BIRTH_SHIFT, DIRTY, FLAGS, PARKED, PINS, VISIBLE, WRITING, is_last_of_parked};
 
 /// Slots in the first segment; each following one has twice as many.
 const FIRST: usize = 64;
 const SEGMENTS: usize = 26;
-
-/// What a slot holds, as a word says it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    /// Nothing that a reader may see: free, or being filled.
-    Absent,
-    /// A value that can be dropped.
-    Clean,
-    /// A value that must be written back first.
-    Dirty,
-    /// A value that is being written back.
-    Writing,
-}
-
-/// A snapshot of a slot's word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Word(u64);
-
-impl Word {
-    pub(super) fn state(self) -> State {
-        match self.0 {
-            w if w & VISIBLE == 0 => State::Absent,
-            w if w & WRITING != 0 => State::Writing,
-            w if w & DIRTY != 0 => State::Dirty,
-            _ => State::Clean,
-        }
-    }
-
-    pub(super) fn pins(self) -> u32 {
-        (self.0 & PINS) as u32
-    }
-
-    pub(super) fn is_parked(self) -> bool {
-        self.0 & PARKED != 0
-    }
-
-    /// Whether one of these flags is set.
-    #[inline]
-    pub(super) fn has(self, flags: u64) -> bool {
-        debug_assert_eq!(flags & !FLAGS, 0);
-        self.0 & flags != 0
-    }
-}
 
 /// The slots of a cache. They are made as they are needed, and where they are they stay until the cache goes.
 pub(super) struct Slots<K, V> {
@@ -163,52 +96,6 @@ impl<K: Copy + Eq, V> Slots<K, V> {
             let slots = self.memory[segment].get_or_init(|| Sparse::new(FIRST << segment));
             self.segments[segment].store(slots.as_ptr().cast_mut(), Ordering::Release);
         }
-    }
-
-    /// Gives back the memory of free slots, in ranges; gives how many have none any more that had some. Under the mutex.
-    ///
-    /// A reader that is late may pin one of them by mistake, before or after, or just now: then its pin may be lost with the
-    /// memory, and it must not be taken back from whoever has the slot next. So a slot has a [`BIRTH`], by which the reader
-    /// knows.
-    pub(super) fn discard(&self, ranges: impl Iterator<Item = Range<u32>>) -> usize {
-        let births = self.births.load(Ordering::Relaxed) + 1;
-        if births > BIRTH >> BIRTH_SHIFT {
-            return 0;
-        }
-        self.births.store(births, Ordering::Relaxed);
-        ranges.map(|range| self.discard_range(range)).sum()
-    }
-
-    fn discard_range(&self, slots: Range<u32>) -> usize {
-        let (mut from, mut discarded) = (slots.start, 0);
-        while from < slots.end {
-            let (segment, offset) = place(from);
-            let n = ((FIRST << segment) - offset).min((slots.end - from) as usize);
-            if let Some(memory) = self.memory[segment].get() {
-                let slots = &memory[offset..offset + n];
-                debug_assert!(slots.iter().all(|slot| !slot.is_visible()));
-                let with_memory = || slots.iter().filter(|slot| slot.has_memory()).count();
-                let before = with_memory();
-                if before > 0 && memory.discard(offset..offset + n) > 0 {
-                    discarded += before - with_memory();
-                }
-            }
-            from += n as u32;
-        }
-        discarded
-    }
-
-    /// How often memory was given back, and one.
-    #[cfg(test)]
-    pub(super) fn births(&self) -> u64 {
-        self.births.load(Ordering::Relaxed)
-    }
-
-    /// How many slots were filled since they have their memory.
-    #[cfg(test)]
-    pub(super) fn with_memory(&self) -> usize {
-        let slots = self.memory.iter().filter_map(|memory| memory.get()).flat_map(|memory| memory.iter());
-        slots.filter(|slot| slot.has_memory()).count()
     }
 
     /// Pins the entry of `slot` if it is the one of `key`. Without a lock.
@@ -336,15 +223,6 @@ impl<K: Copy + Eq, V> Slots<K, V> {
         is_first
     }
 
-    /// Moves a clean entry that nobody pins, and that is in an eviction structure, to a free slot, as it is; whether that was
-    /// the slot's first filling. Under the mutex.
-    pub(super) fn relocate(&self, from: u32, to: u32) -> Result<bool, InUse> {
-        let (word, stamp) = (self.slot(from).word.load(Ordering::Relaxed), self.last_use(from));
-        let key = self.key(from).filter(|_| word & PARKED == 0).ok_or(InUse)?;
-        let value = self.take(from)?;
-        Ok(self.publish(to, (key, value), 0, word & FLAGS, stamp))
-    }
-
     /// Takes a clean entry that nobody pins out of its slot, which is free afterwards. Under the mutex.
     pub(super) fn take(&self, slot: u32) -> Result<V, InUse> {
         let this = self.slot(slot);
@@ -433,42 +311,6 @@ fn take_back<K, V>(slot: &Slot<K, V>, before: u64) -> bool {
         }
     }
     false
-}
-
-/// Whether a word says that of the pins on a parked entry one is left.
-#[inline]
-fn is_last_of_parked(word: u64) -> bool {
-    word & PINS == 1 && word & (PARKED | VISIBLE) == PARKED | VISIBLE
-}
-
-impl<K, V> Slot<K, V> {
-    fn is_visible(&self) -> bool {
-        self.word.load(Ordering::Relaxed) & VISIBLE != 0
-    }
-
-    /// Whether it was filled since it has its memory.
-    fn has_memory(&self) -> bool {
-        self.word.load(Ordering::Relaxed) & BIRTH != 0
-    }
-}
-
-// SAFETY: a word of 0 is that of an absent entry, of which nothing else is looked at. `discard` makes it 0 under free slots
-// only, whose key and value nobody looks at either. What is in a slot is dropped by those who take it out.
-unsafe impl<K, V> Zero for Slot<K, V> {
-    #[cfg(shuttle)]
-    fn zero() -> Self {
-        Slot {
-            word: AtomicU64::new(0),
-            used: AtomicU64::new(0),
-            key: UnsafeCell::new(MaybeUninit::uninit()),
-            value: UnsafeCell::new(MaybeUninit::uninit()),
-        }
-    }
-
-    #[cfg(shuttle)]
-    fn clear(&self) {
-        self.word.store(0, Ordering::Relaxed);
-    }
 }
 
 /// Segment of a slot, and its place in there.
