@@ -102,6 +102,7 @@ impl Index {
     fn move_to(&self, number: usize) {
         let before = self.current.load(Ordering::Relaxed);
         let (from, to) = (self.table(before), self.table(number));
+        self.with_memory.fetch_or(1 << number, Ordering::Relaxed);
         let entries = from.iter().map(Place::load).filter(|entry| *entry != 0);
         entries.for_each(|entry| put(to, home(entry, number), entry));
         self.current.store(number, Ordering::Release);
@@ -139,10 +140,12 @@ impl Index {
         table[hole].0.store(0, Ordering::Release);
     }
 
-    /// A table that is about to be written to. Under the mutex.
+    /// Under the mutex.
     fn table(&self, number: usize) -> &Sparse<Place> {
-        self.with_memory.fetch_or(1 << number, Ordering::Relaxed);
-        self.tables[number].get_or_init(|| Sparse::new(1 << bits(number)))
+        self.tables[number].get_or_init(|| {
+            self.with_memory.fetch_or(1 << number, Ordering::Relaxed);
+            Sparse::new(1 << bits(number))
+        })
     }
 }
 
