@@ -117,11 +117,11 @@ impl Server {
     /// Stops the process: connections stay, answers do not come.
     pub fn pause(&self) {
         self.signal("STOP");
-        // A thread that runs at this moment may answer once more.
+        // A thread that runs at this moment may answer once more. One that is gone does not.
         let tasks = format!("/proc/{}/task", self.child.id());
         let is_stopped = |task: std::fs::DirEntry| {
             let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
-            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['T', 'Z']))
         };
         while std::fs::read_dir(&tasks).is_ok_and(|mut tasks| !tasks.all(|task| task.is_ok_and(is_stopped))) {
             std::thread::yield_now();
