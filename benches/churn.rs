@@ -116,7 +116,7 @@ fn main() -> Result<()> {
         drop(churn(&dataset, 100 + number, &resident)?);
         open.push(dataset);
     }
-    resident.report("20 datasets, 4 KiB", &mut overall);
+    resident.report(&format!("{SMALL} datasets, 4 KiB"), &mut overall);
     trim(TrimLevel::All);
     resident.report("trimmed", &mut overall);
     // What each needs to find its blocks comes from the allocator, in part, which keeps some of what was freed.
