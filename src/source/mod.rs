@@ -22,6 +22,7 @@ mod scratch;
 mod sidecar;
 mod throttled;
 mod tiff;
+mod together;
 mod xml;
 
 pub use access::{Access, OsCache, Sidecars};

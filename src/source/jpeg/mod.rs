@@ -16,6 +16,7 @@ use crate::sync::{Arc, AtomicBool, AtomicU64, Ordering};
 use super::jpeg_marks::Marks;
 use super::rows::Decoded;
 use super::scratch::ScratchPool;
+use super::together::{Lead, Together};
 use super::{
     AssociatedImage, Limits, MetadataItem, PictureFormat, ReadAt, ReadContext, SourceInfo, StoredPicture, TileSource,
     check_block, no_such, tiff,
@@ -39,7 +40,8 @@ const BLOCK: u64 = 256;
 /// A picture with no more pixels than the source may keep is decoded as a whole for whichever block is asked for, and the
 /// other blocks are offered to the reader at once. Of a larger one each block is decoded alone ([`Pieces`]), if it is coded
 /// in a single scan. Progressive pictures and those of several scans are decoded as a whole always, as are those that
-/// break a rule that their decoder does not insist on: again for every block that is asked for and not kept.
+/// break a rule that their decoder does not insist on: again for every block that is asked for and not kept, but once for
+/// all that are asked for meanwhile ([`Together`]).
 pub(super) struct JpegSource {
     info: SourceInfo,
     header: JpegInfo,
@@ -47,6 +49,7 @@ pub(super) struct JpegSource {
     limits: Limits,
     reader: Arc<dyn ReadAt>,
     scratch: ScratchPool,
+    together: Together,
     pieces: Option<Pieces>,
     /// Whether the pieces could not be decoded where the whole could.
     only_whole: AtomicBool,
@@ -105,6 +108,7 @@ impl JpegSource {
             limits,
             reader,
             scratch: ScratchPool::default(),
+            together: Together::default(),
             pieces,
             only_whole: AtomicBool::new(false),
             max_at_once: AtomicU64::new(limits.max_index_bytes as u64),
@@ -181,9 +185,13 @@ impl JpegSource {
         Ok(lent)
     }
 
-    /// Decodes the whole picture for the block `at` and offers the others of its level.
+    /// Decodes the whole picture for the block `at` and all that others wait for, and offers the others of its level.
     fn read_whole(&self, at: BlockId, out: &mut [u8], context: &mut ReadContext<'_>) -> Result<()> {
         self.check_whole()?;
+        self.together.read(at, out, |out, lead| self.decode_whole(at, out, lead, context))
+    }
+
+    fn decode_whole(&self, at: BlockId, out: &mut [u8], lead: &Lead<'_>, context: &mut ReadContext<'_>) -> Result<()> {
         let (width, height) = (self.header.width, self.header.height);
         let components = self.info.n_bands as usize;
         self.scratch.with(|counted| {
@@ -209,9 +217,7 @@ impl JpegSource {
             }
             let pixel_bytes = self.pixel_bytes();
             let decoded = Decoded { level, pixel_bytes, rows: 0..level.rows(), pixels: decoded };
-            decoded.copy_block(at, out)?;
-            decoded.offer(at, context);
-            Ok(())
+            lead.hand_out(&decoded, at, out, context)
         })
     }
 }
@@ -330,3 +336,6 @@ fn read_header(reader: &dyn ReadAt, limits: Limits) -> Result<(JpegInfo, Vec<u8>
         }
     }
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests;

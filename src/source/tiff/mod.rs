@@ -33,6 +33,7 @@ use crate::sample::SampleType;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 
 use super::scratch::ScratchPool;
+use super::together::Together;
 use super::{
     ColorInterpretation, Limits, Nodata, ReadAt, ReadContext, SourceInfo, StoredPicture, TileSource, check_block,
     no_such,
@@ -66,6 +67,7 @@ pub(super) struct TiffSource {
     /// Where the last reads of strips in pieces stopped, the oldest first. Taken out while they are used, so that no lock is
     /// held while decoding.
     strips: Mutex<Vec<StripStream>>,
+    together: Together,
     strip_indexes: StripIndexes,
     /// Strips of JPEG of up to this many bytes of pixels are decoded at once.
     max_at_once: AtomicU64,
@@ -190,6 +192,7 @@ impl TiffSource {
             is_mask,
             scratch,
             strips,
+            together: Together::default(),
             strip_indexes,
             max_at_once,
             metadata,

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use crate::block::Interleave;
+use crate::cancel;
 use crate::codec::Scratch;
 use crate::codec::jpeg::{self, Colour, DecodeBytes};
 use crate::codec::jpeg_entropy::Place;
@@ -157,15 +158,28 @@ impl TiffSource {
         self.read_jpeg_strip(level, at, (offset, len), n_components, out, context)
     }
 
-    /// Decodes the whole strip for the block `at` and offers the others.
+    /// Decodes the whole strip for the block `at` and all that others wait for, and offers the others.
     fn read_jpeg_strip(
         &self,
         level: &LevelImage,
         at: BlockId,
-        (offset, len): (u64, usize),
+        stored: (u64, usize),
         n_components: usize,
         out: &mut [u8],
         context: &mut ReadContext<'_>,
+    ) -> Result<()> {
+        self.together.read(at, out, |out, lead| {
+            self.decode_jpeg_strip(level, stored, n_components, |decoded| lead.hand_out(decoded, at, out, context))
+        })
+    }
+
+    /// Decodes the whole strip and has `take` take it.
+    fn decode_jpeg_strip(
+        &self,
+        level: &LevelImage,
+        (offset, len): (u64, usize),
+        n_components: usize,
+        take: impl FnOnce(&Decoded<'_>) -> Result<()>,
     ) -> Result<()> {
         let grid = level.image.level;
         let n_bytes = grid.width.saturating_mul(grid.height).saturating_mul(n_components as u64);
@@ -184,7 +198,7 @@ impl TiffSource {
             check(more)?;
             decoded.clear();
             decoded.resize(n_bytes as usize, 0);
-            context.check()?;
+            cancel::check()?;
             counted.count_decoding(more);
             let Scratch { bytes, decoded, contexts, .. } = &mut counted.scratch;
             let stored = lent.as_deref().unwrap_or(bytes);
@@ -192,10 +206,7 @@ impl TiffSource {
             // A level of blocks has sides of 32 bits.
             let (width, height) = (grid.width as u32, grid.height as u32);
             jpeg::decode(contexts, tables, stored, colour(level), decoded, width, height, n_components)?;
-            let decoded = Decoded { level: &grid, pixel_bytes: n_components, rows: 0..grid.rows(), pixels: decoded };
-            decoded.copy_block(at, out)?;
-            decoded.offer(at, context);
-            Ok(())
+            take(&Decoded { level: &grid, pixel_bytes: n_components, rows: 0..grid.rows(), pixels: decoded })
         })
     }
 }
