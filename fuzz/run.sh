@@ -2,8 +2,8 @@
 # run.sh SECONDS [TARGET...]: fuzzes each target for so long, from the small corpus in the tree and, where they are at hand,
 # the real files that the tests read too. A finding is a file in fuzz/artifacts, and a failure of this script.
 #
-# It needs no tool beside the toolchain and a C++ compiler; `cargo fuzz run TARGET` works as well. With a nightly toolchain
-# AddressSanitizer watches.
+# It needs no tool beside the toolchain and a C++ compiler; `cargo fuzz run TARGET` works as well. With
+# FUZZ_SANITIZE=address and a nightly toolchain AddressSanitizer watches.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # The tests of what threads share and of raw memory: in schedules that a model checker chooses, under valgrind's memcheck,
 # and under ThreadSanitizer and AddressSanitizer where a nightly toolchain is installed; there also the C programs whose
-# callbacks come from several threads, with the library, under ThreadSanitizer.
+# callbacks come from several threads, with the library, under ThreadSanitizer, and where nightly has Miri those that are
+# short enough to be interpreted.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 host="$(rustc -vV | sed -n 's/^host: //p')"
-tests=(cache::tests cache::slots cache::index cache::touches cache::total cancel:: memory:: request::)
+tests=(cache::tests cache::slots cache::index cache::touches cache::total cancel:: memory:: request:: source::together)
 
 RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle cargo test --no-default-features --lib races
 
@@ -35,3 +36,11 @@ for program in requests request_kinds viewports; do
         -L"$library" -Wl,-rpath,"$PWD/$library" -ltilekeep -lm -ldl -lrt -o "$library/$program"
     TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp" "$library/$program"
 done
+
+if ! cargo +nightly miri --version >/dev/null 2>&1; then
+    echo "no Miri"
+    exit 0
+fi
+PROPTEST_CASES=1 MIRIFLAGS=-Zmiri-disable-isolation CARGO_TARGET_DIR=target/miri \
+    cargo +nightly miri test --no-default-features --lib -- \
+    cache::slots cache::index cache::touches memory::sparse

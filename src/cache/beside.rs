@@ -62,8 +62,7 @@ impl Beside {
     /// Entries are in other slots from now on, `to[slot]` each.
     pub(super) fn renumber(&mut self, to: &[u32], is_one: impl Fn(u32, u64) -> bool) {
         let is_there = |(slot, stamp): &(u32, u64)| is_one(*slot, *stamp);
-        let renumbered =
-            self.queue.iter().map(|(slot, stamp)| (to.get(*slot as usize).copied().unwrap_or(*slot), *stamp));
+        let renumbered = self.queue.iter().map(|(slot, stamp)| (to[*slot as usize], *stamp));
         self.queue = renumbered.filter(is_there).collect();
     }
 

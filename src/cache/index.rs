@@ -246,6 +246,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "an interpreter takes too long")]
     fn its_memory_follows_the_entries_up_and_down() {
         let index = Index::new();
         let hash = |slot: u32| super::super::policy::replay::hash(u64::from(slot));

@@ -47,11 +47,12 @@ impl<T: Zero> Sparse<T> {
     pub(crate) fn new(len: usize) -> Self {
         let is_large = !cfg!(shuttle) && len >= LEAST_MAPPED.div_ceil(size_of::<T>().max(1));
         let bytes = len.checked_mul(size_of::<T>()).filter(|_| is_large && align_of::<T>() <= page());
-        if let Some(map) = bytes.and_then(Map::sparse) {
-            return Self { start: map.start().0.cast(), len, map: Some(map.with_pointers()) };
-        }
-        let start = NonNull::from(Box::leak(allocated::<T>(len))).cast();
-        Self { start, len, map: None }
+        let map = bytes.and_then(Map::sparse).map(Map::with_pointers);
+        let start = match &map {
+            Some(map) => map.start().0.cast(),
+            None => NonNull::from(Box::leak(allocated::<T>(len))).cast(),
+        };
+        Self { start, len, map }
     }
 
     /// Gives back the memory of these values, which are 0 afterwards; of how many of them. It is none where the system cannot
