@@ -153,7 +153,7 @@ impl ReuseCurve {
     pub(crate) fn suggest(&self, target_ratio: f64) -> Option<u64> {
         let points = self.points();
         let most = points.last().map_or(0.0, |point| point.ratio);
-        if target_ratio <= 0.0 || target_ratio > most {
+        if target_ratio.is_nan() || target_ratio <= 0.0 || target_ratio > most {
             return (target_ratio <= 0.0).then_some(0);
         }
         let aim = (target_ratio + 0.01).min(most);
@@ -390,7 +390,7 @@ mod tests {
         assert_eq!((curve.predict(&[0, u64::MAX]), curve.suggest(0.5), curve.memory_bytes()), (vec![0.0; 2], None, 0));
         replay::cyclic(5000, 1).iter().for_each(|access| note(&mut curve, access.hash, access.bytes));
         assert_eq!((curve.predict(&[0, u64::MAX]), curve.suggest(0.5)), (vec![0.0; 2], None));
-        assert_eq!(curve.suggest(0.0), Some(0));
+        assert_eq!((curve.suggest(0.0), curve.suggest(f64::NAN)), (Some(0), None));
     }
 
     #[test]

@@ -279,6 +279,8 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
             if let Some(policy) = &mut self.policy {
                 policy.restore(slot, meta.hash, meta.bytes, slots);
             }
+            // It may be all that can go.
+            self.account.lower_oldest(slots.last_use(slot));
         }
         Vec::new()
     }
@@ -312,6 +314,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         if self.entries == 0 {
             self.account.set_oldest(stamp);
         }
+        self.account.lower_oldest(stamp);
         let is_sampled = self.policy.as_ref().is_some_and(|policy| policy.samples(hash));
         let is_beside = mode == Mode::Beside;
         let flags = WATCHED | if is_sampled { SAMPLED } else { 0 } | if is_beside { BESIDE } else { 0 };

@@ -236,6 +236,13 @@ impl Account {
         self.oldest.store(last_use, Ordering::Relaxed);
     }
 
+    /// There is an entry that was last used then. Under the cache's mutex, as is [`set_oldest`](Self::set_oldest).
+    pub(crate) fn lower_oldest(&self, last_use: u64) {
+        if last_use < self.oldest.load(Ordering::Relaxed) {
+            self.set_oldest(last_use);
+        }
+    }
+
     pub(crate) fn set_worth(&self, worth: f32) {
         self.worth.store(worth.to_bits(), Ordering::Relaxed);
     }

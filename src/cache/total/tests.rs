@@ -56,6 +56,51 @@ fn what_was_not_used_for_longest_goes_first_wherever_it_is() {
 }
 
 #[test]
+fn a_cache_that_had_nothing_to_give_is_asked_again_when_it_has() {
+    for policy in [CachePolicy::Lru, CachePolicy::Adaptive, CachePolicy::Clock] {
+        for is_let_go in [false, true] {
+            let total = Total::new(10_000);
+            let [idle, busy] = [(); 2].map(|()| member(&total, pooled(0), policy));
+            // All that it has is held when it is asked.
+            let held: Vec<_> = (0..2)
+                .map(|key| idle.get_or_load(key, 1000 - ENTRY_OVERHEAD, Mode::Lock, || Ok(key)).unwrap())
+                .collect();
+            total.give_up(1, 1);
+            assert_eq!(idle.counts().entries, 2);
+            let still_held = if is_let_go {
+                drop(held);
+                Vec::new()
+            } else {
+                read_all(&idle, 2..8);
+                held
+            };
+            read_all(&busy, 100..4000);
+            let most = still_held.len() as u64;
+            assert!(
+                idle.counts().entries <= most,
+                "{policy:?}: {} of {}",
+                idle.counts().entries,
+                busy.counts().entries
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_read_in_order_does_not_take_the_place_of_what_others_have() {
+    let total = Total::new(10_000);
+    let [viewer, reader] = [(); 2].map(|()| member(&total, pooled(0), CachePolicy::Lru));
+    read_all(&reader, 0..4);
+    read_all(&viewer, 0..6);
+    // Used after what the viewer has.
+    read_all(&reader, 0..4);
+    for key in 100..150 {
+        drop(reader.get_or_load(key, 1000 - ENTRY_OVERHEAD, Mode::Sequential, || Ok(key)).unwrap());
+    }
+    assert!(viewer.counts().entries >= 5, "{}", viewer.counts().entries);
+}
+
+#[test]
 fn what_is_held_beside_a_cache_counts_until_it_is_closed() {
     let total = Total::new(10_000);
     let [a, b] = [(); 2].map(|()| member(&total, pooled(0), CachePolicy::Lru));
