@@ -7,9 +7,10 @@ use std::io::Cursor;
 
 use common::{data_dir, read_all, real_files};
 use goods::{Good, sample};
+use std::sync::Arc;
 use tiff_writer::{Blocks, Compression, Format, Geo, Image, Kind, Order, TiffWriter};
-use tilekeep::{Dataset, Interleave};
-use torture::{torture, torture_format};
+use tilekeep::{Dataset, Interleave, Limits, OpenOptions, open_reader};
+use torture::{torture, torture_bytes, torture_format};
 
 #[path = "common/goods.rs"]
 mod goods;
@@ -132,4 +133,71 @@ fn files_that_no_other_reader_takes_do_no_harm() {
     }
     println!("{refused} refused, {taken} read");
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// A JPEG whose frame header says that it is of this size.
+fn jpeg_that_says(width: u16, height: u16, progressive: bool) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = jpeg_encoder::Encoder::new(&mut bytes, 80);
+    encoder.set_progressive(progressive);
+    encoder.encode(&[100; 32 * 32 * 3], 32, 32, jpeg_encoder::ColorType::Rgb).unwrap();
+    let frame = bytes.windows(2).position(|marker| matches!(marker, [0xff, 0xc0 | 0xc2])).unwrap();
+    bytes[frame + 5..frame + 7].copy_from_slice(&height.to_be_bytes());
+    bytes[frame + 7..frame + 9].copy_from_slice(&width.to_be_bytes());
+    bytes
+}
+
+#[test]
+fn a_block_that_says_that_it_is_larger_is_not_decoded() {
+    for (progressive, planar) in [(true, false), (false, false), (true, true)] {
+        let image = Image {
+            blocks: Blocks::Tiles(32, 32),
+            n_bands: 3,
+            planar,
+            compression: Compression::AsGiven(7),
+            photometric: Some(6),
+            ..Image::new(64, 32)
+        };
+        let file = |stored: &[u8]| {
+            let mut writer = TiffWriter::new(Cursor::new(Vec::new()), Format::default()).unwrap();
+            writer.image(&image, |_, _, _| Some(stored.to_vec())).unwrap();
+            writer.finish().unwrap().into_inner()
+        };
+        if !planar {
+            let good = torture_bytes(&file(&jpeg_that_says(32, 32, progressive))).unwrap();
+            assert!(good.errors == 0 && good.blocks > 0);
+        }
+        let bad = torture_bytes(&file(&jpeg_that_says(60_000, 60_000, progressive))).unwrap();
+        assert!(bad.errors > 0 && bad.blocks == 0, "progressive {progressive}, planar {planar}");
+    }
+}
+
+#[test]
+fn many_frames_of_many_planes_in_strips_are_not_counted_one_by_one() {
+    // Little-endian directories of 2048 x 2048 pixels of 65,535 bands apart, group 4, all of which have one strip.
+    const N: u32 = 3000;
+    let tags: [(u16, u16, u32); 7] =
+        [(256, 3, 2048), (257, 3, 2048), (259, 3, 4), (262, 3, 1), (273, 4, 8), (277, 3, 65_535), (284, 3, 2)];
+    let mut bytes = b"II*\0\x08\0\0\0".to_vec();
+    for n in 1..=N {
+        bytes.extend((tags.len() as u16).to_le_bytes());
+        for (tag, kind, value) in tags {
+            bytes.extend([tag.to_le_bytes(), kind.to_le_bytes()].concat());
+            bytes.extend([1_u32.to_le_bytes(), value.to_le_bytes()].concat());
+        }
+        let next = if n == N { 0 } else { bytes.len() as u32 + 4 };
+        bytes.extend(next.to_le_bytes());
+    }
+    let bytes = Arc::new(bytes);
+    torture(|| {
+        let mut opened = 0;
+        let dataset = Dataset::from_source(open_reader(bytes, Limits::default())?, &OpenOptions::default())?;
+        for max in [1 << 20, 8 << 20, 64 << 20] {
+            dataset.set_cache_max(max);
+            opened += dataset.info().n_frames;
+        }
+        assert_eq!(opened, 3 * N);
+        Err(tilekeep::Error::new(tilekeep::ErrorKind::Unsupported, "its pixels are not read"))
+    })
+    .unwrap();
 }

@@ -30,7 +30,8 @@ const ADOBE_RGB: [u8; 16] = *b"\xff\xee\x00\x0eAdobe\0\x64\0\0\0\0\0";
 /// than its pixels can do with, when restart markers are missing or out of order, when the end of image does not follow
 /// right behind, and for other than one or three components of 8 bits. Whether the codes themselves are sound is left to who shows
 /// them: reading them takes ten times as long as everything else here. Progressive pictures, and those in several scans, are
-/// decoded to see whether they can be: what they are worth is that they lose nothing by being encoded again.
+/// decoded to see whether they can be: what they are worth is that they lose nothing by being encoded again. How large the
+/// picture may be is for the caller to say, who knows what the stream says of its size.
 pub(crate) fn whole(
     contexts: &mut Contexts,
     tables: Option<&[u8]>,
@@ -66,7 +67,9 @@ pub(crate) fn whole(
     file.extend_from_slice(&scans[..image_len(scans)?]);
     // That of the file: a restart interval may come with the tables.
     let info = info(&file).ok()?;
-    if !has_tables(&file) || !is_sampling_read(&info) {
+    let is_same =
+        (info.width, info.height, info.components) == (of_stream.width, of_stream.height, of_stream.components);
+    if !is_same || !has_tables(&file) || !is_sampling_read(&info) {
         return None;
     }
     if is_one_scan(&file, &info) {

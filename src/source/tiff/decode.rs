@@ -1,8 +1,11 @@
 //! A block's stored bytes turned into samples, straight into block memory.
 
 use crate::block::{BlockLayout, Interleave};
-use crate::codec::{self, Contexts, Scratch};
+use crate::codec::{self, Scratch};
 use crate::error::{Error, Result};
+use crate::source::Limits;
+use crate::source::jpeg::check_whole;
+use crate::source::scratch::Counted;
 
 use super::decompress::decompress;
 use super::directory::ByteOrder;
@@ -19,13 +22,14 @@ pub(super) fn decode(
     image: &Image,
     layout: &BlockLayout,
     mut lent: Option<&[u8]>,
-    scratch: &mut Scratch,
+    counted: &mut Counted,
+    limits: Limits,
     out: &mut [u8],
 ) -> Result<()> {
-    let Scratch { bytes, decoded, spare, contexts } = scratch;
     if image.storage.compression == Compression::Jpeg {
-        return decode_jpeg(image, layout, lent.unwrap_or(bytes), contexts, decoded, out);
+        return decode_jpeg(image, layout, lent, counted, limits, out);
     }
+    let Scratch { bytes, decoded, spare, contexts } = &mut counted.scratch;
     if image.storage.fill_order_reversed && !image.storage.compression.is_picture() {
         if let Some(lent) = lent.take() {
             bytes.clear();
@@ -153,15 +157,15 @@ pub(super) fn check_bits(image: &Image, info: &codec::jpeg::JpegInfo) -> Result<
 fn decode_jpeg(
     image: &Image,
     layout: &BlockLayout,
-    stream: &[u8],
-    contexts: &mut Contexts,
-    whole: &mut Vec<u8>,
+    lent: Option<&[u8]>,
+    counted: &mut Counted,
+    limits: Limits,
     out: &mut [u8],
 ) -> Result<()> {
     let components = if image.interleave == Interleave::Band { 1 } else { image.n_bands as usize };
     let colour = if image.storage.jpeg_ycbcr { codec::jpeg::Colour::YcbcrToRgb } else { codec::jpeg::Colour::AsStored };
     let tables = image.storage.jpeg_tables.as_deref();
-    let info = codec::jpeg::info(stream)?;
+    let info = codec::jpeg::info(lent.unwrap_or(&counted.scratch.bytes))?;
     let width = image.level.block_width;
     let rows = (layout.bytes / layout.row_stride) as u32;
     if info.width != width || info.height < rows || info.height > image.level.block_height.max(rows) {
@@ -171,6 +175,14 @@ fn decode_jpeg(
         )));
     }
     check_bits(image, &info)?;
+    let more = codec::jpeg::decode_bytes(&info, colour, components);
+    if more.sum() > 0 {
+        let pixels = layout.row_stride as u64 * u64::from(info.height);
+        check_whole("JPEG block", pixels, more, limits)?;
+        counted.count_decoding(more);
+    }
+    let Scratch { bytes, decoded: whole, contexts, .. } = &mut counted.scratch;
+    let stream = lent.unwrap_or(bytes);
     if info.height == rows {
         return codec::jpeg::decode(contexts, tables, stream, colour, out, width, rows, components);
     }

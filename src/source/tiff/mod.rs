@@ -202,17 +202,17 @@ impl TiffSource {
     /// Puts what the images may hold on the ledger.
     fn count(&mut self) {
         self.metadata.resize(self.frames.iter().flatten().map(|level| level.image.memory_bytes()).sum());
-        self.strip_indexes.set_strips(self.indexed_strips().count());
+        let n_strips = self.indexed_strips().fold(0_usize, |n, (_, n_strips)| n.saturating_add(n_strips));
+        self.strip_indexes.set_strips(n_strips);
     }
 
-    /// The image of each strip of which an index may be made.
-    fn indexed_strips(&self) -> impl Iterator<Item = &Image> {
+    /// The images of strips of which an index may be made, and how many strips they have.
+    fn indexed_strips(&self) -> impl Iterator<Item = (&Image, usize)> {
         let levels = self.frames.iter().flatten();
         let strips = levels.filter(|level| matches!(level.strip(), Some(StripCodec::Rows(_) | StripCodec::Jpeg)));
-        strips.flat_map(|level| {
+        strips.map(|level| {
             let image = &level.image;
-            let n_planes = if image.interleave == Interleave::Band { image.n_bands } else { 1 };
-            (0..n_planes).map(move |_| image)
+            (image, if image.interleave == Interleave::Band { image.n_bands as usize } else { 1 })
         })
     }
 
@@ -300,7 +300,7 @@ impl TiffSource {
                 level.read(offset, &mut scratch.bytes)?;
             }
             context.check()?;
-            decode::decode(&level.image, layout, lent.as_deref(), scratch, out)
+            decode::decode(&level.image, layout, lent.as_deref(), counted, self.limits, out)
         })
     }
 

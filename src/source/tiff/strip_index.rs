@@ -78,12 +78,22 @@ impl StripIndexes {
         kept.iter().map(|(_, index)| index.bytes() as u64).sum()
     }
 
-    /// The most bytes that those of `images` take, one of which is given for each strip.
-    pub(super) fn most_bytes<'a>(&self, images: impl Iterator<Item = &'a Image>) -> u64 {
+    /// The most bytes that those of `images` take, each of which has so many strips.
+    pub(super) fn most_bytes<'a>(&self, images: impl Iterator<Item = (&'a Image, usize)>) -> u64 {
         let share = self.state.lock().share() as u64;
-        let mut most: Vec<u64> = images.map(|image| StripIndex::wanted_bytes(image).min(share)).collect();
-        most.sort_unstable_by_key(|bytes| std::cmp::Reverse(*bytes));
-        most.iter().take(KEEP).sum()
+        // The largest ones yet, from the largest on.
+        let mut most = [0; KEEP];
+        for (image, n_strips) in images {
+            let bytes = StripIndex::wanted_bytes(image).min(share);
+            for _ in 0..n_strips.min(KEEP) {
+                let at = most.partition_point(|larger| *larger >= bytes);
+                if at < KEEP {
+                    most[at..].rotate_right(1);
+                    most[at] = bytes;
+                }
+            }
+        }
+        most.iter().sum()
     }
 
     /// Forgets all of them.

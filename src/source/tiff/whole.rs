@@ -5,6 +5,7 @@ use crate::codec;
 use crate::codec::jpeg::Colour;
 use crate::grid::{BlockId, EdgeBlocks, Window};
 use crate::memory::zeroed;
+use crate::source::jpeg::check_whole;
 use crate::source::{PictureFormat, StoredPicture};
 
 use super::TiffSource;
@@ -56,7 +57,20 @@ impl TiffSource {
         if compression == Compression::Jpeg {
             let colour = if image.storage.jpeg_ycbcr { Colour::YcbcrToRgb } else { Colour::AsStored };
             let tables = image.storage.jpeg_tables.as_deref();
-            let picture = self.scratch.with(|c| codec::jpeg::whole(&mut c.scratch.contexts, tables, stored, colour))?;
+            // What is not one baseline scan is decoded, to see whether it can be.
+            let info = codec::jpeg::info(stored).ok()?;
+            if !size(info.width, info.height) || u32::from(info.components) != n_bands {
+                return None;
+            }
+            let mut more = codec::jpeg::decode_bytes(&info, colour, n_bands as usize);
+            check_whole("JPEG block", decoded, more, self.limits).ok()?;
+            if more.sum() > 0 {
+                more.others = more.others.saturating_add(decoded);
+            }
+            let picture = self.scratch.with(|counted| {
+                counted.count_decoding(more);
+                codec::jpeg::whole(&mut counted.scratch.contexts, tables, stored, colour)
+            })?;
             let fits = size(picture.width, picture.height) && u32::from(picture.n_components) == n_bands;
             return fits.then_some(StoredPicture { format: PictureFormat::Jpeg, file: picture.file });
         }
