@@ -5,7 +5,7 @@
 //! of it.
 
 use crate::cancel::{self, Token};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::grid::BlockId;
 use crate::memory::{Charge, Class, Ledger, zeroed};
 use crate::sync::{Arc, AtomicBool, AtomicU32, Mutex, Ordering};
@@ -13,14 +13,17 @@ use crate::sync::{Arc, AtomicBool, AtomicU32, Mutex, Ordering};
 use super::ReadContext;
 use super::rows::Decoded;
 
-/// Decodings under way, one at a time for each frame, level and plane.
+/// Decodings under way, one at a time for each place.
 #[derive(Default)]
 pub(super) struct Together {
     under_way: Mutex<Vec<Decoding>>,
 }
 
-/// Frame, level and plane.
-type Place = (u32, u32, u32);
+/// Frame, level and plane, and which part of them is decoded at once.
+type Place = (u32, u32, u32, u32);
+
+/// Pixels of a block, and why there are none.
+type Answer = Result<(Vec<u8>, Charge)>;
 
 struct Decoding {
     place: Place,
@@ -37,11 +40,11 @@ struct Want {
     /// Where the thread sleeps.
     token: Arc<Token>,
     is_over: AtomicBool,
-    pixels: Mutex<Option<(Vec<u8>, Charge)>>,
+    answer: Mutex<Option<Answer>>,
     n_waiting: Arc<AtomicU32>,
 }
 
-/// Whoever has it owes the thread an end of its wait, with pixels or without.
+/// Whoever has it owes the thread an end of its wait, with an answer or without.
 struct Wanted(Arc<Want>);
 
 impl Drop for Wanted {
@@ -52,40 +55,47 @@ impl Drop for Wanted {
     }
 }
 
-/// The decoding that this thread does; who still waits at its end tries for himself.
+/// The decoding that this thread does. Who waits at its end and got no answer, because the thread was told to stop or
+/// panicked, tries for himself.
 pub(super) struct Lead<'a> {
     together: &'a Together,
     place: Place,
 }
 
 impl Together {
-    /// Has `decode` read the block `at`, or waits for another thread that is decoding for a block of the same picture.
+    /// Has `decode` read the block `at`, or waits for another thread that is decoding for a block of the same part.
     ///
     /// # Errors
     ///
-    /// What `decode` fails with, which is not told to others, and cancelled.
+    /// What `decode` fails with, here or in that thread, and cancelled.
     pub(super) fn read(
         &self,
         at: BlockId,
+        part: u32,
         out: &mut [u8],
         decode: impl FnOnce(&mut [u8], &Lead<'_>) -> Result<()>,
     ) -> Result<()> {
-        let place = (at.frame, at.level, at.plane);
+        let place = (at.frame, at.level, at.plane, part);
         while let Some(want) = self.wait_for(place, at, out.len()) {
             if !want.token.sleep_until(|| want.is_over.load(Ordering::SeqCst)) {
                 self.leave(place, &want);
                 return Err(cancel::stopped());
             }
-            let got = want.pixels.lock().take();
-            if let Some((pixels, _charge)) = got {
-                out.copy_from_slice(&pixels);
-                return Ok(());
+            let answer = want.answer.lock().take();
+            if let Some(answer) = answer {
+                return answer.map(|(pixels, _charge)| out.copy_from_slice(&pixels));
             }
         }
         let lead = Lead { together: self, place };
         let n_waiting = self.of(place, |decoding| Arc::clone(&decoding.n_waiting)).unwrap_or_default();
         let _waited_for = cancel::waited_for(&n_waiting);
-        decode(out, &lead)
+        let decoded = decode(out, &lead);
+        if let Err(error) = decoded.as_ref()
+            && error.kind() != ErrorKind::Cancelled
+        {
+            lead.answer(|_| Some(Err(error.clone())));
+        }
+        decoded
     }
 
     /// Joins those who wait, or makes this thread the one that decodes.
@@ -102,7 +112,7 @@ impl Together {
             n_bytes,
             token: token.unwrap_or_default(),
             is_over: AtomicBool::new(false),
-            pixels: Mutex::default(),
+            answer: Mutex::default(),
             n_waiting: Arc::clone(&decoding.n_waiting),
         });
         decoding.wants.push(Wanted(Arc::clone(&want)));
@@ -144,14 +154,29 @@ impl Lead<'_> {
         Ok(())
     }
 
+    /// Gives those who wait for the only block there is what this thread has of it.
+    pub(super) fn hand_on(&self, block: &[u8]) {
+        self.give(|_, out| {
+            out.copy_from_slice(block);
+            Ok(())
+        });
+    }
+
     /// Gives those who wait now their blocks, which `copy` copies.
     fn give(&self, copy: impl Fn(BlockId, &mut [u8]) -> Result<()>) {
+        self.answer(|want| {
+            let charge = Ledger::process().charge(Class::Scratch, want.n_bytes as u64);
+            let copied = zeroed(want.n_bytes).and_then(|mut bytes| copy(want.at, &mut bytes).map(|()| bytes));
+            // Who gets no copy tries for himself.
+            copied.ok().map(|bytes| Ok((bytes, charge)))
+        });
+    }
+
+    fn answer(&self, answer: impl Fn(&Want) -> Option<Answer>) {
         let wants = self.together.of(self.place, |decoding| std::mem::take(&mut decoding.wants)).unwrap_or_default();
         for wanted in wants {
-            let Want { at, n_bytes, ref pixels, .. } = *wanted.0;
-            let charge = Ledger::process().charge(Class::Scratch, n_bytes as u64);
-            let copied = zeroed(n_bytes).and_then(|mut bytes| copy(at, &mut bytes).map(|()| bytes));
-            *pixels.lock() = copied.ok().map(|bytes| (bytes, charge));
+            let answer = answer(&wanted.0);
+            *wanted.0.answer.lock() = answer;
         }
     }
 }
@@ -171,14 +196,14 @@ impl Drop for Lead<'_> {
 impl Together {
     /// How many wait for a block of level 0.
     pub(super) fn n_waiting(&self) -> usize {
-        self.of((0, 0, 0), |decoding| decoding.wants.len()).unwrap_or(0)
+        self.of((0, 0, 0, 0), |decoding| decoding.wants.len()).unwrap_or(0)
     }
 }
 
 #[cfg(all(test, not(shuttle)))]
 mod tests {
     use super::*;
-    use crate::error::{Error, ErrorKind};
+    use crate::error::Error;
     use std::thread;
 
     const N: u32 = 8;
@@ -207,7 +232,7 @@ mod tests {
         let is_leading = AtomicBool::new(false);
         thread::scope(|scope| {
             let first = scope.spawn(|| {
-                together.read(block(0), &mut [0; 4], |_, to| {
+                together.read(block(0), 0, &mut [0; 4], |_, to| {
                     is_leading.store(true, Ordering::SeqCst);
                     wait_until(|| together.n_waiting() == N as usize);
                     lead(to)
@@ -216,7 +241,7 @@ mod tests {
             wait_until(|| is_leading.load(Ordering::SeqCst));
             let read = |col: u32| {
                 let mut out = vec![0xff; 4];
-                let read = together.read(block(col), &mut out, |out, lead| {
+                let read = together.read(block(col), 0, &mut out, |out, lead| {
                     n_decoded.fetch_add(1, Ordering::Relaxed);
                     lead.give(fill);
                     fill(block(col), out)
@@ -251,7 +276,7 @@ mod tests {
     fn who_gets_nothing_decodes_for_himself() {
         type Fails = fn(&Lead<'_>) -> Result<()>;
         let fails: [Fails; 3] = [
-            |_| Err(Error::corrupt("broken")),
+            |_| Err(cancel::stopped()),
             |_| panic!("a decoder of tests"),
             |lead| {
                 lead.give(|at, out| if at.col % 2 == 0 { fill(at, out) } else { Err(Error::corrupt("odd")) });
@@ -268,11 +293,23 @@ mod tests {
     }
 
     #[test]
-    fn another_level_is_not_waited_for() {
+    fn a_failure_is_that_of_all_who_wait() {
         let together = Together::default();
-        let read = together.read(block(0), &mut [0], |_, _| {
-            together.read(BlockId::new(1, 0, 0), &mut [0], |_, _| Ok(()))?;
-            together.read(block(0).with_plane(1), &mut [0], |_, _| Ok(()))
+        let (first, others, n_decoded) = with_others(&together, |_| Err(Error::corrupt("broken")));
+        assert_eq!(first.unwrap().unwrap_err().kind(), ErrorKind::Corrupt);
+        let messages: Vec<String> = others.into_iter().map(|other| other.unwrap_err().to_string()).collect();
+        assert!(messages.iter().all(|message| message.contains("broken")) && n_decoded == 0, "{messages:?}");
+        // It is not remembered.
+        assert!(together.read(block(0), 0, &mut [0], |_, _| Ok(())).is_ok());
+    }
+
+    #[test]
+    fn another_level_plane_or_part_is_not_waited_for() {
+        let together = Together::default();
+        let read = together.read(block(0), 0, &mut [0], |_, _| {
+            together.read(BlockId::new(1, 0, 0), 0, &mut [0], |_, _| Ok(()))?;
+            together.read(block(0).with_plane(1), 0, &mut [0], |_, _| Ok(()))?;
+            together.read(block(0), 1, &mut [0], |_, _| Ok(()))
         });
         assert!(read.is_ok());
     }
@@ -284,7 +321,7 @@ mod tests {
         thread::scope(|scope| {
             let lead = scope.spawn(|| {
                 cancel::run(&of_lead, || {
-                    together.read(block(0), &mut [0], |_, _| {
+                    together.read(block(0), 0, &mut [0], |_, _| {
                         wait_until(|| together.n_waiting() == 1);
                         of_lead.cancel();
                         // Somebody waits.
@@ -296,7 +333,7 @@ mod tests {
                 })
             });
             wait_until(|| !together.under_way.lock().is_empty());
-            let read = cancel::run(&of_other, || together.read(block(1), &mut [0], |_, _| panic!("it waits")));
+            let read = cancel::run(&of_other, || together.read(block(1), 0, &mut [0], |_, _| panic!("it waits")));
             assert_eq!(read.unwrap_err().kind(), ErrorKind::Cancelled);
             assert_eq!(lead.join().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
         });

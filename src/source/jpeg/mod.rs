@@ -188,7 +188,7 @@ impl JpegSource {
     /// Decodes the whole picture for the block `at` and all that others wait for, and offers the others of its level.
     fn read_whole(&self, at: BlockId, out: &mut [u8], context: &mut ReadContext<'_>) -> Result<()> {
         self.check_whole()?;
-        self.together.read(at, out, |out, lead| self.decode_whole(at, out, lead, context))
+        self.together.read(at, 0, out, |out, lead| self.decode_whole(at, out, lead, context))
     }
 
     fn decode_whole(&self, at: BlockId, out: &mut [u8], lead: &Lead<'_>, context: &mut ReadContext<'_>) -> Result<()> {
@@ -209,7 +209,9 @@ impl JpegSource {
             let Scratch { bytes, decoded, contexts, .. } = &mut counted.scratch;
             let bytes = lent.as_deref().unwrap_or(bytes);
             if in_one_block {
-                return jpeg::decode(contexts, None, bytes, Colour::Auto, out, width, height, components);
+                jpeg::decode(contexts, None, bytes, Colour::Auto, out, width, height, components)?;
+                lead.hand_on(out);
+                return Ok(());
             }
             jpeg::decode(contexts, None, bytes, Colour::Auto, decoded, width, height, components)?;
             if at.level > 0 {

@@ -58,7 +58,8 @@ fn a_progressive_picture_is_decoded_once_for_all_who_read_it_at_once() {
     file.is_shut.store(true, Ordering::SeqCst);
     let together = read_all(&source, &blocks, &|| {
         let n_reads = || file.n_reads.load(Ordering::SeqCst) - before;
-        while source.together.n_waiting() < blocks.len() - 1 && n_reads() < blocks.len() as u64 {
+        // Each thread waits, or reads for itself.
+        while source.together.n_waiting() as u64 + n_reads() < blocks.len() as u64 {
             thread::yield_now();
         }
         file.is_shut.store(false, Ordering::SeqCst);

@@ -17,6 +17,7 @@ use crate::sync::{Arc, Mutex};
 
 use super::restarts::Restarts;
 use super::rows::{self as bands, Cursor, Decoded};
+use super::together::Together;
 use super::{Limits, PictureFormat, ReadAt, ReadContext, SourceInfo, StoredPicture, TileSource, check_block, no_such};
 use describe::describe;
 use idat::Place;
@@ -29,7 +30,8 @@ const KEEP: usize = 2;
 /// A PNG file, samples as stored: palettes are not expanded, and 1, 2 and 4 bits keep their numbers in a byte each.
 ///
 /// The picture is one compressed stream. Blocks are pieces of bands, which are decoded whole; the rest of a band is
-/// offered to the reader, as are the bands that were decoded on the way to it. The decoders of the last reads are kept
+/// offered to the reader, as are the bands that were decoded on the way to it, and given to threads that wait for it
+/// ([`Together`]). The decoders of the last reads are kept
 /// where they stopped, so that going down the picture decodes every row once. As the stream is decoded, places from which
 /// it can be taken up again are put into an index of bounded memory ([`Restarts`]); any other band is decoded from the
 /// nearest of them. An interlaced picture is seven such streams of rows in one, each with a decoder of its own.
@@ -44,6 +46,8 @@ pub(super) struct PngSource {
     /// Where the image data start.
     start: Place,
     restarts: Restarts<Restart>,
+    /// Bands that are being decoded.
+    together: Together,
     /// Taken out while they are used, so that no lock is held while decoding.
     kept: Mutex<Vec<Decoder>>,
 }
@@ -93,7 +97,19 @@ impl PngSource {
         let point_bytes = Restart::max_bytes(passes.iter().map(|pass| pass.row_bytes).max().unwrap_or(0));
         let start = Place::before_chunk(first_image_data(&reader)?);
         let restarts = Restarts::new(stream_bytes, point_bytes, limits.max_index_bytes);
-        Ok(Self { info, reader, limits, bits, has_clear_color, passes, start, restarts, kept: Mutex::default() })
+        let together = Together::default();
+        Ok(Self {
+            info,
+            reader,
+            limits,
+            bits,
+            has_clear_color,
+            passes,
+            start,
+            restarts,
+            together,
+            kept: Mutex::default(),
+        })
     }
 
     /// The kept decoder from which the band is nearest, or a new one.
@@ -273,20 +289,20 @@ impl TileSource for PngSource {
 
     fn read_block(&self, at: BlockId, out: &mut [u8], context: &mut ReadContext<'_>) -> Result<()> {
         check_block(&self.info, at, out)?;
-        let mut decoder = self.decoder(at.row)?;
-        if decoder.band != Some(at.row) {
-            self.decode(&mut decoder, at, context)?;
-        }
-        let decoded = self.decoded(at.row, &decoder.pixels);
-        decoded.copy_block(at, out)?;
-        decoded.offer(at, context);
-        let mut kept = self.kept.lock();
-        let too_many = if kept.len() < KEEP { None } else { Some(kept.remove(0)) };
-        kept.push(decoder);
-        drop(kept);
-        // Not under the lock.
-        drop(too_many);
-        Ok(())
+        self.together.read(at, at.row, out, |out, lead| {
+            let mut decoder = self.decoder(at.row)?;
+            if decoder.band != Some(at.row) {
+                self.decode(&mut decoder, at, context)?;
+            }
+            lead.hand_out(&self.decoded(at.row, &decoder.pixels), at, out, context)?;
+            let mut kept = self.kept.lock();
+            let too_many = if kept.len() < KEEP { None } else { Some(kept.remove(0)) };
+            kept.push(decoder);
+            drop(kept);
+            // Not under the lock.
+            drop(too_many);
+            Ok(())
+        })
     }
 
     fn stored_picture(

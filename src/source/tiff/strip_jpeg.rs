@@ -168,7 +168,7 @@ impl TiffSource {
         out: &mut [u8],
         context: &mut ReadContext<'_>,
     ) -> Result<()> {
-        self.together.read(at, out, |out, lead| {
+        self.together.read(at, 0, out, |out, lead| {
             self.decode_jpeg_strip(level, stored, n_components, |decoded| lead.hand_out(decoded, at, out, context))
         })
     }
