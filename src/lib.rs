@@ -81,10 +81,10 @@
 //!    in no eviction structure.
 //! 6. Cached blocks, their overhead and loads under way stay within the budget of their dataset, rendered tiles within
 //!    theirs, and all of them within the total. What a dataset was promised is not taken from it for another one. When
-//!    only locked bytes are left a further lock is refused; reads go on, uncached. Making a level that is not stored takes
-//!    up to 8 MiB more for each such level on the way, up to 16 MiB where the decoder of a JPEG makes it, and what a source
-//!    of one compressed stream keeps to find its way in it up to an eighth of the budget. A block that the source has in
-//!    memory, as of a mapped file, takes none of ours.
+//!    what is locked, in use or being loaded leaves no room a further lock is refused; reads go on, uncached. Making a
+//!    level that is not stored takes up to 8 MiB more for each such level on the way, up to 16 MiB where the decoder of a
+//!    JPEG makes it, and what a source of one compressed stream keeps to find its way in it up to an eighth of the budget.
+//!    A block that the source has in memory, as of a mapped file, takes none of ours.
 //!    Nor is what a client has asked for in any budget while it has it: answers, and the tiles that a [`Viewport`] shows,
 //!    which are those of its frame and of the coarsest level. Tiles loaded ahead for the viewports of a [`Requests`] take a
 //!    quarter of the budget of rendered tiles at most, beside it.

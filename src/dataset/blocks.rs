@@ -47,8 +47,8 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// As [`block`](Self::block), and `limit exceeded` when the budget has no room beside the blocks that are locked
-    /// already.
+    /// As [`block`](Self::block), and `limit exceeded` when the budget has no room beside the blocks that are locked,
+    /// in use or being loaded at the moment.
     #[inline]
     pub fn lock_block(&self, at: impl Into<BlockId>) -> Result<BlockRef<'_>> {
         let at = at.into();

@@ -23,7 +23,8 @@ pub struct Stats {
     /// than a million blocks were loaded; those that were loaded before nearly all went to others, or were trimmed, may be
     /// new again.
     pub redundant_loads: u64,
-    /// Time spent in loads that succeeded, all threads together.
+    /// Time spent in loads that succeeded, all threads together. That of a block which is made of finer ones has theirs in it,
+    /// as far as they were loaded for it, and theirs counts by itself too.
     pub load_time: Duration,
     /// Misses that waited for a load that somebody else had begun.
     pub coalesced: u64,
@@ -38,8 +39,9 @@ pub struct Stats {
     pub entries: u64,
     /// Bytes that count against the budget: pixels and overhead of the blocks kept.
     pub bytes: u64,
-    /// What the cache's own structures take. The budget counts a share of them with every block; what they take for blocks that
-    /// are gone counts against the total, until it is given back.
+    /// What the cache's own structures take. The budget counts a share of them with every block; what slots, index and policy
+    /// take for blocks that are gone counts against the total, until it is given back. What was learned of blocks that went is
+    /// bounded and counts in neither.
     pub structure_bytes: u64,
     /// Of `bytes`, what is counted for every block beside its pixels.
     pub overhead_bytes: u64,

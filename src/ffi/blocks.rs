@@ -277,7 +277,8 @@ pub unsafe extern "C" fn tilekeep_read_block(
 /// Lends a block without a copy. It stays where it is, and asking for it again finds it, until its token is given to
 /// tilekeep_unlock_block; the dataset may be closed before that. options may be NULL. The pixels must not be written.
 ///
-/// TILEKEEP_ERR_LIMIT_EXCEEDED when the budget has no room beside the blocks that are locked already.
+/// TILEKEEP_ERR_LIMIT_EXCEEDED when the budget has no room beside the blocks that are locked, in use or being loaded at the
+/// moment.
 ///
 /// @since 0.1
 #[unsafe(no_mangle)]
