@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tilekeep::{
     BlockId, CacheUse, Dataset, Encoding, Error, ErrorKind, Limits, OpenOptions, Result, TileRequest, Window,
-    WindowRequest, open_reader,
+    WindowRequest, open_page, open_reader,
 };
 
 /// Levels, frames and planes of which blocks are read.
@@ -32,8 +32,37 @@ pub fn read_file(bytes: &[u8]) {
     let mut options = OpenOptions::default().cache_max_bytes(1 << 20);
     options.limits = limits;
     match Dataset::from_source(source, &options) {
-        Ok(dataset) => read_dataset(&dataset),
+        Ok(dataset) => {
+            read_dataset(&dataset);
+            read_beside(&dataset);
+        }
         Err(error) => check(&error),
+    }
+    // The second page; the first one is what was read.
+    match open_page(Arc::new(bytes.to_vec()), 1, limits).and_then(|page| Dataset::from_source(page, &options)) {
+        Ok(page) => read_dataset(&page),
+        Err(error) => check(&error),
+    }
+}
+
+/// What a file has beside its pixels: masks, blocks of bytes, pictures by name.
+fn read_beside(dataset: &Dataset) {
+    let info = dataset.info();
+    let level = info.levels[0];
+    let (width, height) = (level.width.min(100), level.height.min(100));
+    let window = Window::new(level.width - width, level.height - height, width, height);
+    for band in 0..info.n_bands.min(SOME) {
+        let mut mask = vec![0; (width * height) as usize];
+        let read = dataset
+            .mask_kind(band)
+            .and_then(|_| dataset.read_mask_window(band, &WindowRequest::new(0, window), &mut mask));
+        read.unwrap_or_else(|error| check(&error));
+    }
+    for name in info.blobs.iter().take(8) {
+        dataset.read_blob(name).map(drop).unwrap_or_else(|error| check(&error));
+    }
+    for picture in info.associated.iter().take(SOME as usize) {
+        dataset.associated(&picture.name).map(|picture| read_dataset(&picture)).unwrap_or_else(|error| check(&error));
     }
 }
 
@@ -43,7 +72,9 @@ fn read_dataset(dataset: &Dataset) {
     for level in 0..n_levels.min(SOME) {
         let grid = info.levels[level as usize];
         let corners = [(0, 0), (grid.cols() - 1, grid.rows() - 1), (grid.cols() / 2, grid.rows() / 2)];
-        for (frame, plane) in (0..info.n_frames.min(SOME)).flat_map(|f| (0..info.n_planes().min(SOME)).map(move |p| (f, p))) {
+        for (frame, plane) in
+            (0..info.n_frames.min(SOME)).flat_map(|f| (0..info.n_planes().min(SOME)).map(move |p| (f, p)))
+        {
             for (col, row) in corners {
                 look_twice(dataset, BlockId { frame, level, plane, row, col });
             }
