@@ -4,13 +4,21 @@ use std::sync::OnceLock;
 
 use crate::dataset::SharedBlock;
 use crate::error::{Error, Result};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, AtomicU32, Mutex, Ordering, thread_local};
 
-/// Blocks that clients hold. A token is a slot and how often that slot was used before.
+/// Lists of blocks: threads have different ones, as far as there are as many, so that they do not wait for each other.
+const LISTS: u32 = 16;
+
+/// Blocks that clients hold. A token is a list and a slot of it, and how often that slot was used before.
 #[derive(Default)]
 pub(super) struct Tokens {
-    slots: Mutex<Slots>,
+    lists: [List; LISTS as usize],
 }
+
+/// What one thread writes is on no line of another.
+#[derive(Default)]
+#[repr(align(128))]
+struct List(Mutex<Slots>);
 
 #[derive(Default)]
 struct Slots {
@@ -57,7 +65,8 @@ impl Tokens {
     }
 
     fn hold(&self, block: Held) -> u64 {
-        let mut slots = self.slots.lock();
+        let list = list_of_thread();
+        let mut slots = self.lists[list as usize].0.lock();
         let number = slots.free.pop().unwrap_or_else(|| {
             slots.slots.push(Slot { generation: 0, block: None });
             (slots.slots.len() - 1) as u32
@@ -65,13 +74,14 @@ impl Tokens {
         let slot = &mut slots.slots[number as usize];
         slot.generation = slot.generation.wrapping_add(1).max(1);
         slot.block = Some(block);
-        u64::from(slot.generation) << 32 | u64::from(number)
+        u64::from(slot.generation) << 32 | u64::from(number * LISTS + list)
     }
 
     /// The block of a token, which is used up by this.
     pub(super) fn take(&self, token: u64) -> Result<Held> {
-        let (generation, number) = ((token >> 32) as u32, token as u32);
-        let mut slots = self.slots.lock();
+        let (generation, place) = ((token >> 32) as u32, token as u32);
+        let (number, list) = (place / LISTS, place % LISTS);
+        let mut slots = self.lists[list as usize].0.lock();
         let slot = slots.slots.get_mut(number as usize).filter(|slot| slot.generation == generation);
         let block = slot.and_then(|slot| slot.block.take());
         let block = block.ok_or_else(|| {
@@ -80,6 +90,16 @@ impl Tokens {
         slots.free.push(number);
         Ok(block)
     }
+}
+
+/// The list of this thread.
+fn list_of_thread() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    thread_local! {
+        static LIST: u32 = NEXT.fetch_add(1, Ordering::Relaxed) % LISTS;
+    }
+    // While the thread ends any one will do.
+    LIST.try_with(|list| *list).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -102,5 +122,21 @@ mod tests {
         }
         assert!(tokens.take(second).is_ok());
         assert_eq!(dataset.stats().locked_bytes, 0);
+    }
+
+    #[test]
+    fn another_thread_may_unlock() {
+        let source = MemorySource::new(4, 4, 1, SampleType::U8, (4, 4), vec![9; 16]).unwrap();
+        let dataset = Dataset::from_source(source, &OpenOptions::default()).unwrap();
+        let tokens = Tokens::default();
+        let put = || (0..10).map(|_| tokens.put(dataset.lock_block((0, 0, 0)).unwrap().into_shared())).collect();
+        let mut all: Vec<u64> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..2 * LISTS).map(|_| scope.spawn(put)).collect();
+            threads.into_iter().flat_map(|thread| -> Vec<u64> { thread.join().unwrap() }).collect()
+        });
+        assert!(all.iter().all(|token| tokens.take(*token).is_ok() && tokens.take(*token).is_err()));
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!((all.len(), dataset.stats().locked_bytes), (20 * LISTS as usize, 0));
     }
 }
