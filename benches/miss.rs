@@ -1,4 +1,5 @@
-//! What a miss costs that has to evict, with many locked blocks elsewhere in the same dataset: they should not matter.
+//! What a miss costs that has to evict, with many locked blocks elsewhere in the same dataset, and with many other datasets
+//! open that hold nothing: they should not matter.
 //!
 //! ```text
 //! cargo bench --bench miss
@@ -48,33 +49,57 @@ fn main() -> Result<()> {
         let mut nanos = vec![Vec::new(); locked.len()];
         for round in 0..ROUNDS as u32 {
             for (dataset, nanos) in datasets.iter().zip(&mut nanos) {
-                let before = dataset.stats().misses;
-                let start = Instant::now();
-                for i in 0..MISSES {
-                    drop(dataset.block(at(200_000 + round * MISSES + i))?);
-                }
-                nanos.push(start.elapsed().as_nanos() as f64 / f64::from(MISSES));
-                assert_eq!(dataset.stats().misses - before, u64::from(MISSES));
+                nanos.push(nanos_a_miss(dataset, round)?);
             }
         }
-        let medians: Vec<f64> = nanos
-            .into_iter()
-            .map(|mut nanos| {
-                nanos.sort_by(f64::total_cmp);
-                nanos[ROUNDS / 2]
-            })
-            .collect();
+        let medians: Vec<f64> = nanos.into_iter().map(median).collect();
         for (n, nanos) in locked.iter().zip(&medians) {
             println!("{policy:?}, {n:>6} blocks locked: {nanos:>6.0} ns a miss, x {:.2}", nanos / medians[0]);
         }
         drop(locks);
     }
+    beside_open_datasets()
+}
+
+/// Of a dataset that fills the total, beside one that holds little and many that hold nothing.
+fn beside_open_datasets() -> Result<()> {
+    tilekeep::set_total_max(2 * ROOM * BLOCK);
+    let pooled = || with_budget(CacheBudget::default(), CachePolicy::Lru);
+    let (other, reading) = (with_budget(CacheBudget::Own(BLOCK), CachePolicy::Lru)?, pooled()?);
+    drop(other.block(at(0))?);
+    let (mut open, mut first) = (Vec::new(), None);
+    for n in [0, 100, 5000] {
+        while open.len() < n {
+            open.push(pooled()?);
+        }
+        let nanos = median((0..ROUNDS as u32).map(|round| nanos_a_miss(&reading, round)).collect::<Result<_>>()?);
+        println!("{n:>6} datasets open: {nanos:>6.0} ns a miss, x {:.2}", nanos / *first.get_or_insert(nanos));
+    }
     Ok(())
 }
 
+fn nanos_a_miss(dataset: &Dataset, round: u32) -> Result<f64> {
+    let before = dataset.stats().misses;
+    let start = Instant::now();
+    for i in 0..MISSES {
+        drop(dataset.block(at(200_000 + round * MISSES + i))?);
+    }
+    let nanos = start.elapsed().as_nanos() as f64 / f64::from(MISSES);
+    assert_eq!(dataset.stats().misses - before, u64::from(MISSES));
+    Ok(nanos)
+}
+
+fn median(mut nanos: Vec<f64>) -> f64 {
+    nanos.sort_by(f64::total_cmp);
+    nanos[nanos.len() / 2]
+}
+
 fn dataset(locked: u32, policy: CachePolicy) -> Result<Dataset> {
+    with_budget(CacheBudget::Own((u64::from(locked) + ROOM) * BLOCK), policy)
+}
+
+fn with_budget(budget: CacheBudget, policy: CachePolicy) -> Result<Dataset> {
     let level = Level::new(1024 * 8, 1024 * 8, 8, 8)?;
-    let budget = CacheBudget::Own((u64::from(locked) + ROOM) * BLOCK);
     let options = OpenOptions::default().cache_budget(budget).cache_policy(policy);
     Dataset::from_source(Grid(SourceInfo::new("grid", vec![level], 1, SampleType::U8)), &options)
 }

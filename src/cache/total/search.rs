@@ -6,6 +6,8 @@ use super::{Account, Total};
 
 /// Caches with something to spare that are looked at for one victim; of more, these many from a place that moves on.
 const LOOKED_AT: usize = 64;
+/// Caches that are gone through for them, once one was found: most of those that are open may have nothing.
+const PASSED: usize = 512;
 
 /// The search for room for one load.
 pub(super) struct Search<'a> {
@@ -64,7 +66,15 @@ impl Search<'_> {
         };
         let (mut best, mut second) = (None, 0.0);
         let candidates = asks.into_iter().chain(others).filter(|account| self.tries(account) < 2);
-        for (account, spare) in candidates.map(|a| (a, spare(a))).filter(|(_, spare)| *spare > 0).take(LOOKED_AT) {
+        let mut looked_at = 0;
+        for (passed, (account, spare)) in candidates.map(|a| (a, spare(a))).enumerate() {
+            if looked_at == LOOKED_AT || passed >= PASSED && looked_at > 0 {
+                break;
+            }
+            if spare == 0 {
+                continue;
+            }
+            looked_at += 1;
             let urgency = urgency(now, account.oldest.load(Ordering::Relaxed), account.worth());
             match best {
                 Some((_, _, most)) if most >= urgency => second = f64::max(second, urgency),

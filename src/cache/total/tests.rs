@@ -87,6 +87,19 @@ fn a_cache_that_had_nothing_to_give_is_asked_again_when_it_has() {
 }
 
 #[test]
+fn of_thousands_of_caches_that_one_gives_which_has_something_the_others_do_not_need() {
+    let total = Total::new(100_000);
+    let empty: Vec<Shared> = (0..2000).map(|_| member(&total, pooled(0), CachePolicy::Lru)).collect();
+    let [idle, busy] = [(); 2].map(|()| member(&total, pooled(0), CachePolicy::Lru));
+    read_all(&idle, 0..50);
+    read_all(&busy, 0..2000);
+    assert_eq!((idle.counts().entries, busy.counts().entries), (0, 100));
+    // So does it when nobody is asking who has something himself.
+    read_all(&empty[1000], 0..60);
+    assert_eq!(total.used_bytes(), 100_000);
+}
+
+#[test]
 fn what_is_read_in_order_does_not_take_the_place_of_what_others_have() {
     let total = Total::new(10_000);
     let [viewer, reader] = [(); 2].map(|()| member(&total, pooled(0), CachePolicy::Lru));
