@@ -137,6 +137,8 @@ mod tests {
         assert!(all.iter().all(|token| tokens.take(*token).is_ok() && tokens.take(*token).is_err()));
         all.sort_unstable();
         all.dedup();
+        let is_of_first = |token: &u64| token % u64::from(LISTS) == all[0] % u64::from(LISTS);
+        assert!(!all.iter().all(is_of_first), "threads share one list");
         assert_eq!((all.len(), dataset.stats().locked_bytes), (20 * LISTS as usize, 0));
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct Together {
 /// Frame, level and plane, and which part of them is decoded at once.
 type Place = (u32, u32, u32, u32);
 
-/// Pixels of a block, and why there are none.
+/// Pixels of a block, or why there are none.
 type Answer = Result<(Vec<u8>, Charge)>;
 
 struct Decoding {
@@ -42,6 +42,13 @@ struct Want {
     is_over: AtomicBool,
     answer: Mutex<Option<Answer>>,
     n_waiting: Arc<AtomicU32>,
+}
+
+/// What a thread does that wants a block.
+enum Joined {
+    Waits(Arc<Want>),
+    /// For as many as wait.
+    Decodes(Arc<AtomicU32>),
 }
 
 /// Whoever has it owes the thread an end of its wait, with an answer or without.
@@ -76,7 +83,11 @@ impl Together {
         decode: impl FnOnce(&mut [u8], &Lead<'_>) -> Result<()>,
     ) -> Result<()> {
         let place = (at.frame, at.level, at.plane, part);
-        while let Some(want) = self.wait_for(place, at, out.len()) {
+        let n_waiting = loop {
+            let want = match self.join(place, at, out.len()) {
+                Joined::Waits(want) => want,
+                Joined::Decodes(n_waiting) => break n_waiting,
+            };
             if !want.token.sleep_until(|| want.is_over.load(Ordering::SeqCst)) {
                 self.leave(place, &want);
                 return Err(cancel::stopped());
@@ -85,9 +96,8 @@ impl Together {
             if let Some(answer) = answer {
                 return answer.map(|(pixels, _charge)| out.copy_from_slice(&pixels));
             }
-        }
+        };
         let lead = Lead { together: self, place };
-        let n_waiting = self.of(place, |decoding| Arc::clone(&decoding.n_waiting)).unwrap_or_default();
         let _waited_for = cancel::waited_for(&n_waiting);
         let decoded = decode(out, &lead);
         if let Err(error) = decoded.as_ref()
@@ -99,12 +109,13 @@ impl Together {
     }
 
     /// Joins those who wait, or makes this thread the one that decodes.
-    fn wait_for(&self, place: Place, at: BlockId, n_bytes: usize) -> Option<Arc<Want>> {
+    fn join(&self, place: Place, at: BlockId, n_bytes: usize) -> Joined {
         let token = cancel::token();
         let mut under_way = self.under_way.lock();
         let Some(decoding) = under_way.iter_mut().find(|decoding| decoding.place == place) else {
-            under_way.push(Decoding { place, token, n_waiting: Arc::default(), wants: Vec::new() });
-            return None;
+            let n_waiting = Arc::default();
+            under_way.push(Decoding { place, token, n_waiting: Arc::clone(&n_waiting), wants: Vec::new() });
+            return Joined::Decodes(n_waiting);
         };
         decoding.n_waiting.fetch_add(1, Ordering::Relaxed);
         let want = Arc::new(Want {
@@ -116,7 +127,7 @@ impl Together {
             n_waiting: Arc::clone(&decoding.n_waiting),
         });
         decoding.wants.push(Wanted(Arc::clone(&want)));
-        Some(want)
+        Joined::Waits(want)
     }
 
     /// A thread that waited does so no more.

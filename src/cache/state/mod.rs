@@ -313,8 +313,9 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
         };
         if self.entries == 0 {
             self.account.set_oldest(stamp);
+        } else {
+            self.account.lower_oldest(stamp);
         }
-        self.account.lower_oldest(stamp);
         let is_sampled = self.policy.as_ref().is_some_and(|policy| policy.samples(hash));
         let is_beside = mode == Mode::Beside;
         let flags = WATCHED | if is_sampled { SAMPLED } else { 0 } | if is_beside { BESIDE } else { 0 };
